@@ -1,0 +1,68 @@
+"""JSON, encoded once and in bounded steps.
+
+A conversation is mostly text that was sent before, and sometimes an image of several megabytes.
+Both want the same thing: encode a value once, keep the bytes, never hold the event loop for long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+LARGE_TEXT = 64 * 1024
+"""Characters from which a string counts as large and is encoded piece by piece."""
+
+PIECE = 256 * 1024
+"""Characters of a large string that are encoded in one step (well under a millisecond)."""
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+"""Encodes a value as compact JSON bytes. Raises ``TypeError`` for what JSON cannot hold."""
+
+
+def encode_in_pieces(value: Any) -> Iterator[bytes]:
+    """Encodes a value that may hold large strings, one bounded piece at a time.
+
+    The pieces joined are the same JSON that ``encode`` gives. A caller on an event loop can let
+    other work run between two pieces.
+
+    Args:
+        value: Anything JSON can hold.
+
+    Yields:
+        The next piece of the JSON text.
+
+    Raises:
+        TypeError: If the value holds something JSON cannot.
+    """
+    large: list[str] = []
+    marked = _mark_large(value, large)
+    rest = encode(marked)
+    for index, text in enumerate(large):
+        before, mark, rest = rest.partition(_mark(index).encode())
+        if not mark:  # pragma: no cover - the mark was put there above
+            raise ValueError("a large string went missing while encoding")
+        yield before
+        for start in range(0, len(text), PIECE):
+            yield encode(text[start : start + PIECE])[1:-1]
+    yield rest
+
+
+def _mark(index: int) -> str:
+    # Private-use characters: no escape in JSON, and no text that anybody says.
+    return f"\ue000pipecat-responses:{index}\ue001"
+
+
+def _mark_large(value: Any, large: list[str]) -> Any:
+    if isinstance(value, str):
+        if len(value) < LARGE_TEXT:
+            return value
+        large.append(value)
+        return _mark(len(large) - 1)
+    if isinstance(value, dict):
+        return {key: _mark_large(entry, large) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_mark_large(entry, large) for entry in value]
+    return value

@@ -1,0 +1,376 @@
+"""Errors: what went wrong, and what to do about it.
+
+Every failure becomes one :class:`ResponsesError` that carries all the server said. A table tells,
+from the transport, the code, the type and the status, which :class:`Failure` it is; a second table
+tells what a client does about each failure. Nothing else in the package decides by error codes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Failure(StrEnum):
+    """What kind of failure it is."""
+
+    MEMORY_LOST = "memory_lost"
+    CONNECTION_EXPIRED = "connection_expired"
+    LANES_USED_UP = "lanes_used_up"
+    NO_LANES = "no_lanes"
+    NO_WARM_UP = "no_warm_up"
+    RATE_LIMIT = "rate_limit"
+    QUOTA = "quota"
+    AUTHENTICATION = "authentication"
+    PERMISSION = "permission"
+    MODEL = "model"
+    CONTENT = "content"
+    REQUEST = "request"
+    ENDPOINT = "endpoint"
+    SERVER = "server"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    PROTOCOL = "protocol"
+    EMPTY = "empty"
+    CLOSED = "closed"
+
+
+class Recovery(StrEnum):
+    """What a client does about a failure while nothing has been said yet."""
+
+    FULL_INPUT = "send everything, at once"
+    RECONNECT = "open a new connection and send everything, at once"
+    OTHER_LANE = "use another lane or connection, at once"
+    WITHOUT_LANES = "send again without a lane's name, at once"
+    RETRY = "try again after a moment"
+    ONCE_MORE = "try once more"
+    REPORT = "report it; the next turn may work"
+    PERMANENT = "report it; nothing will work until something is changed"
+
+
+RECOVERIES: dict[Failure, Recovery] = {
+    Failure.MEMORY_LOST: Recovery.FULL_INPUT,
+    Failure.CONNECTION_EXPIRED: Recovery.RECONNECT,
+    Failure.LANES_USED_UP: Recovery.OTHER_LANE,
+    Failure.NO_LANES: Recovery.WITHOUT_LANES,
+    Failure.NO_WARM_UP: Recovery.REPORT,
+    Failure.RATE_LIMIT: Recovery.RETRY,
+    Failure.QUOTA: Recovery.PERMANENT,
+    Failure.AUTHENTICATION: Recovery.PERMANENT,
+    Failure.PERMISSION: Recovery.PERMANENT,
+    Failure.MODEL: Recovery.PERMANENT,
+    Failure.CONTENT: Recovery.REPORT,
+    Failure.REQUEST: Recovery.PERMANENT,
+    Failure.ENDPOINT: Recovery.PERMANENT,
+    Failure.SERVER: Recovery.RETRY,
+    Failure.TIMEOUT: Recovery.RETRY,
+    Failure.CONNECTION: Recovery.RETRY,
+    Failure.PROTOCOL: Recovery.RETRY,
+    Failure.EMPTY: Recovery.ONCE_MORE,
+    Failure.CLOSED: Recovery.REPORT,
+}
+"""What is done about each failure. Every failure has its row (a test holds that)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table. A field left None matches anything.
+
+    Attributes:
+        failure: What a match means.
+        code: The error's code.
+        type: The error's type.
+        status: The HTTP status, or a range of them.
+        param: A pattern for the start of the error's param.
+        message: A pattern to be found in the message.
+        handshake: Whether it happened while a connection was opened.
+    """
+
+    failure: Failure
+    code: str | None = None
+    type: str | None = None
+    status: int | range | None = None
+    param: str | None = None
+    message: str | None = None
+    handshake: bool | None = None
+
+    def matches(self, error: ResponsesError) -> bool:
+        """Whether the row fits an error."""
+        if self.code is not None and self.code != error.code:
+            return False
+        if self.type is not None and self.type != error.type:
+            return False
+        if self.status is not None:
+            statuses = (
+                range(self.status, self.status + 1) if isinstance(self.status, int) else self.status
+            )
+            if error.status not in statuses:
+                return False
+        if self.param is not None and not re.match(self.param, error.param or ""):
+            return False
+        if self.message is not None and not re.search(self.message, error.message, re.IGNORECASE):
+            return False
+        return self.handshake is None or self.handshake == (error.transport == "handshake")
+
+
+_CONTENT_CODES = (
+    "bio_policy",
+    "context_length_exceeded",
+    "empty_image_file",
+    "failed_to_download_image",
+    "image_content_policy_violation",
+    "image_file_not_found",
+    "image_file_too_large",
+    "image_parse_error",
+    "image_too_large",
+    "image_too_small",
+    "invalid_base64_image",
+    "invalid_image",
+    "invalid_image_format",
+    "invalid_image_mode",
+    "invalid_image_url",
+    "invalid_prompt",
+    "misalignment_policy_violation",
+    "string_above_max_length",
+    "unsupported_file",
+    "unsupported_image_media_type",
+)
+
+RULES: tuple[Rule, ...] = (
+    # What a connection remembers (documented, WebSocket mode guide).
+    Rule(Failure.MEMORY_LOST, code="previous_response_not_found"),
+    Rule(Failure.CONNECTION_EXPIRED, code="websocket_connection_limit_reached"),
+    Rule(Failure.LANES_USED_UP, code="websocket_stream_limit_reached"),
+    # Servers without lanes, or without generate: false (observed with gateways).
+    Rule(Failure.NO_LANES, param=r"stream_id$"),
+    Rule(Failure.NO_LANES, code="invalid_stream_id"),
+    Rule(Failure.NO_LANES, code="unknown_parameter", message=r"\bstream_id\b"),
+    Rule(Failure.NO_WARM_UP, param=r"generate$"),
+    Rule(Failure.NO_WARM_UP, code="unknown_parameter", message=r"\bgenerate\b"),
+    # Money and credentials.
+    Rule(Failure.QUOTA, code="insufficient_quota"),
+    Rule(Failure.QUOTA, type="insufficient_quota"),
+    Rule(Failure.QUOTA, code="billing_hard_limit_reached"),
+    Rule(Failure.QUOTA, status=402),
+    Rule(Failure.AUTHENTICATION, code="invalid_api_key"),
+    Rule(Failure.AUTHENTICATION, status=401),
+    Rule(Failure.PERMISSION, status=403),
+    Rule(Failure.MODEL, code="model_not_found"),
+    # Wait, then try again.
+    Rule(Failure.RATE_LIMIT, code="rate_limit_exceeded"),
+    Rule(Failure.RATE_LIMIT, type="rate_limit_error"),
+    Rule(Failure.RATE_LIMIT, status=429),
+    # This context is not to be processed; another one may be.
+    *(Rule(Failure.CONTENT, code=code) for code in _CONTENT_CODES),
+    Rule(Failure.CONTENT, status=413),
+    Rule(Failure.CONTENT, status=range(400, 401), param=r"input\b"),
+    Rule(Failure.CONTENT, status=range(400, 401), message=r"no tool (output|call) found"),
+    Rule(Failure.CONTENT, status=range(400, 401), message=r"\b(image|file|audio)\b"),
+    Rule(Failure.CONTENT, status=404, param=r"input\b"),
+    Rule(Failure.CONTENT, status=422),
+    # Passing troubles.
+    Rule(Failure.SERVER, code="server_error"),
+    Rule(Failure.SERVER, code="overloaded"),
+    Rule(Failure.SERVER, code="slow_down"),
+    Rule(Failure.SERVER, code="vector_store_timeout"),
+    Rule(Failure.SERVER, type="server_error"),
+    Rule(Failure.SERVER, type="overloaded_error"),
+    Rule(Failure.SERVER, status=range(408, 410)),
+    Rule(Failure.SERVER, status=range(500, 600)),
+    # A request or an address that will never be right.
+    Rule(Failure.ENDPOINT, status=range(404, 406)),
+    Rule(Failure.ENDPOINT, status=range(300, 400), handshake=True),
+    Rule(Failure.ENDPOINT, status=426),
+    Rule(Failure.REQUEST, status=range(400, 500)),
+    Rule(Failure.REQUEST, type="invalid_request_error"),
+)
+"""The table, read from the top; the first row that fits decides."""
+
+
+_SECRETS = re.compile(r"(\bsk-|\bBearer\s+)[\w*.\-]{4,}", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """Takes anything that looks like a credential out of a text."""
+    return _SECRETS.sub(r"\1***", text)
+
+
+class ResponsesError(Exception):
+    """A failure of a request, a response or a connection.
+
+    Attributes:
+        message: What went wrong, in a sentence, without secrets.
+        failure: What kind of failure it is.
+        code: The server's error code, if it gave one.
+        type: The server's error type, if it gave one.
+        param: The request's field the server objected to, if it named one.
+        status: The HTTP status, if there was one.
+        request_id: The server's id of the request, if known.
+        response_id: The id of the response that failed, if it had begun.
+        retry_after: Seconds the server asked to wait, if it did.
+        transport: Where it happened: ``"websocket"``, ``"http"`` or ``"handshake"``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        failure: Failure | None = None,
+        code: str | None = None,
+        type: str | None = None,  # noqa: A002 - the API's own name for it
+        param: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        response_id: str | None = None,
+        retry_after: float | None = None,
+        transport: str = "websocket",
+    ) -> None:
+        """Creates an error; without a failure given, the table decides."""
+        self.message = redact(message)
+        super().__init__(self.message)
+        self.code = code
+        self.type = type
+        self.param = param
+        self.status = status
+        self.request_id = request_id
+        self.response_id = response_id
+        self.retry_after = retry_after
+        self.transport = transport
+        self.failure = failure if failure is not None else classify(self)
+
+    @property
+    def recovery(self) -> Recovery:
+        """What to do about it."""
+        return RECOVERIES[self.failure]
+
+    def __str__(self) -> str:
+        """The message with what is known about it, for logs and reports."""
+        facts = [
+            f"{name}={value}"
+            for name, value in (
+                ("code", self.code),
+                ("type", self.type),
+                ("param", self.param),
+                ("status", self.status),
+                ("request", self.request_id),
+                ("response", self.response_id),
+            )
+            if value is not None
+        ]
+        return f"{self.message} ({', '.join(facts)})" if facts else self.message
+
+    def __repr__(self) -> str:
+        """Shows what kind of failure it is and its text."""
+        return f"<ResponsesError {self.failure.value}: {self}>"
+
+
+class MidResponseLossError(ResponsesError):
+    """A response was lost after part of it had been said, and could not be resumed."""
+
+
+class ConnectionLostError(ResponsesError):
+    """A connection could not be opened, or closed, or fell silent."""
+
+    def __init__(
+        self, message: str, *, failure: Failure = Failure.CONNECTION, **facts: Any
+    ) -> None:
+        """Creates the error; takes the same facts as :class:`ResponsesError`."""
+        super().__init__(message, failure=failure, **facts)
+
+
+def classify(error: ResponsesError) -> Failure:
+    """Looks an error up in the table.
+
+    Returns:
+        The failure of the first row that fits. An error that no row knows is taken for a passing
+        trouble of the server's: new codes appear without notice, and giving up is for good.
+    """
+    for rule in RULES:
+        if rule.matches(error):
+            return rule.failure
+    return Failure.SERVER
+
+
+def read_error(
+    wire: Any,
+    *,
+    status: int | None = None,
+    transport: str = "websocket",
+    headers: Mapping[str, str] | None = None,
+    response_id: str | None = None,
+) -> ResponsesError:
+    """Reads an error as a server sends it, in either shape and however incomplete.
+
+    Args:
+        wire: The decoded JSON: an ``error`` event (nested over WebSocket, flat over SSE), the body
+            of an HTTP error, or the ``error`` of a failed response.
+        status: The HTTP status, where it is known from elsewhere.
+        transport: Where it happened.
+        headers: The HTTP response's headers, where there are any.
+        response_id: The response that failed.
+    """
+    outer: Mapping[str, Any] = wire if isinstance(wire, Mapping) else {}
+    nested = outer.get("error")
+    inner: Mapping[str, Any] = nested if isinstance(nested, Mapping) else outer
+    named = inner.get("headers") or outer.get("headers")
+    all_headers = {
+        **_lower(headers),
+        **(_lower(named) if isinstance(named, Mapping) else {}),
+    }
+    kind = _text(inner.get("type"))
+    message = _text(inner.get("message")) or _text(nested) or "The server reported an error"
+    return ResponsesError(
+        message,
+        code=_text(inner.get("code")) or _text(outer.get("code")),
+        type=None if kind == "error" else kind,
+        param=_text(inner.get("param")),
+        status=_status(outer.get("status")) or _status(inner.get("status")) or status,
+        request_id=_text(outer.get("request_id")) or all_headers.get("x-request-id"),
+        response_id=response_id,
+        retry_after=_retry_after(inner, all_headers),
+        transport=transport,
+    )
+
+
+def _lower(headers: Mapping[str, Any] | None) -> dict[str, str]:
+    return {str(name).lower(): str(value) for name, value in (headers or {}).items()}
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str) and value:
+        return value
+    # Some gateways number their codes.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def _status(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+_TRY_AGAIN_IN = re.compile(r"try again in ([0-9.]+)\s*(ms|s|m)\b", re.IGNORECASE)
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+
+
+def _retry_after(inner: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        seconds = _seconds(headers.get(name), scale)
+        if seconds is not None:
+            return seconds
+    seconds = _seconds(inner.get("retry_after"), 1.0)
+    if seconds is not None:
+        return seconds
+    said = _TRY_AGAIN_IN.search(str(inner.get("message") or ""))
+    return _seconds(said.group(1), _UNITS[said.group(2).lower()]) if said else None
+
+
+def _seconds(value: Any, scale: float) -> float | None:
+    try:
+        seconds = float(value) * scale
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0 <= seconds < float("inf") else None

@@ -1,0 +1,160 @@
+"""Requests: fields that seldom change, items that were encoded before, put together as bytes.
+
+A request is assembled from pieces that exist already: the fields' JSON (encoded when a field
+changes), the items' JSON (encoded once in an item's life), and a few bytes around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipecat_responses.core.encoding import encode
+from pipecat_responses.core.items import Item
+
+BLOCK = 64 * 1024
+"""Bytes up to which pieces are joined into one block of a payload."""
+
+SESSION_FIELDS = frozenset(
+    {"type", "input", "previous_response_id", "stream_id", "generate", "stream", "background"}
+)
+"""Fields of a request that belong to the session, not to a conversation's settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The bytes of a message, in blocks that are small enough to be written one by one.
+
+    Attributes:
+        blocks: The bytes, in order.
+        size: Their number.
+    """
+
+    blocks: tuple[bytes, ...]
+    size: int
+
+    def join(self) -> bytes:
+        """All blocks as one."""
+        return self.blocks[0] if len(self.blocks) == 1 else b"".join(self.blocks)
+
+
+class Fields:
+    """The fields of a request other than its input: model, instructions, tools, and so on.
+
+    Values are encoded when they change, told by comparing with the last ones, so a turn that
+    changes nothing encodes nothing.
+
+    Attributes:
+        model: The model's name.
+        encoded: The fields as JSON, without the braces around them.
+    """
+
+    __slots__ = ("_values", "encoded", "model")
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """Encodes fields.
+
+        Args:
+            values: Names and values. ``model`` must be among them.
+
+        Raises:
+            TypeError: If a value is not to be put into JSON.
+        """
+        self._values = dict(values)
+        self.model = str(values.get("model") or "")
+        self.encoded = encode(self._values)[1:-1]
+
+    def same_as(self, values: Mapping[str, Any]) -> bool:
+        """Whether these are the fields for other values, too."""
+        return self._values == values
+
+    def changed(self, **values: Any) -> Fields:
+        """A copy with some fields changed; None takes a field away."""
+        merged = {**self._values, **values}
+        return Fields({name: value for name, value in merged.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a turn asks for, before anything is known about where it runs.
+
+    Attributes:
+        fields: Everything but the input.
+        items: The whole conversation, a list.
+        generate: False prepares state on the server and puts nothing out.
+    """
+
+    fields: Fields
+    items: Sequence[Item]
+    generate: bool = True
+
+
+def websocket_payload(
+    fields: Fields,
+    items: Sequence[Item],
+    *,
+    previous_response_id: str | None = None,
+    stream_id: str | None = None,
+    generate: bool = True,
+) -> Payload:
+    """Puts a ``response.create`` message together.
+
+    Args:
+        fields: The request's fields.
+        items: The items to send.
+        previous_response_id: What to continue from.
+        stream_id: The lane, or None for the default one.
+        generate: False to prepare state only.
+    """
+    head = [b'{"type":"response.create",', fields.encoded]
+    if stream_id is not None:
+        head += [b',"stream_id":', encode(stream_id)]
+    if previous_response_id is not None:
+        head += [b',"previous_response_id":', encode(previous_response_id)]
+    if not generate:
+        head.append(b',"generate":false')
+    head.append(b',"input":[')
+    return _payload(head, items, b"]}")
+
+
+def http_payload(fields: Fields, items: Sequence[Item]) -> Payload:
+    """Puts the body of a streaming ``POST /responses`` together."""
+    return _payload([b'{"stream":true,', fields.encoded, b',"input":['], items, b"]}")
+
+
+def cancel_payload(response_id: str, stream_id: str | None) -> Payload:
+    """Puts a ``response.cancel`` message together.
+
+    No documentation promises that a Responses server understands it: it is a courtesy, sent once.
+    """
+    message: dict[str, Any] = {"type": "response.cancel", "response_id": response_id}
+    if stream_id is not None:
+        message["stream_id"] = stream_id
+    data = encode(message)
+    return Payload((data,), len(data))
+
+
+def items_size(items: Iterable[Item]) -> int:
+    """Bytes that items take up in a request, commas included."""
+    return sum(each.size + 1 for each in items)
+
+
+def _payload(head: list[bytes], items: Sequence[Item], tail: bytes) -> Payload:
+    blocks: list[bytes] = []
+    block = head
+    length = sum(map(len, head))
+    size = 0
+    comma = False
+    for each in items:
+        for piece in each.pieces if not comma else (b",", *each.pieces):
+            if length + len(piece) > BLOCK and block:
+                blocks.append(b"".join(block))
+                size += length
+                block, length = [], 0
+            block.append(piece)
+            length += len(piece)
+        comma = True
+    block.append(tail)
+    blocks.append(b"".join(block))
+    return Payload(tuple(blocks), size + length + len(tail))

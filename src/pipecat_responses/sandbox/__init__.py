@@ -1,0 +1,36 @@
+"""An embedded OpenAI Responses API server on loopback, for trying out, tests and benchmarks.
+
+It is the judge of the client, so it shares no code with it: what it checks, remembers and answers
+follows the documentation and the official SDK's types.
+"""
+
+from pipecat_responses.sandbox.answers import (
+    Answer,
+    Call,
+    ModelInput,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+)
+from pipecat_responses.sandbox.config import KNOWN_MODELS, SandboxConfig
+from pipecat_responses.sandbox.faults import Fault, Faults
+from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest
+from pipecat_responses.sandbox.server import Sandbox
+
+__all__ = [
+    "KNOWN_MODELS",
+    "Answer",
+    "Call",
+    "Fault",
+    "Faults",
+    "ModelInput",
+    "Part",
+    "Reasoning",
+    "RecordedHandshake",
+    "RecordedRequest",
+    "Refusal",
+    "Sandbox",
+    "SandboxConfig",
+    "Text",
+]

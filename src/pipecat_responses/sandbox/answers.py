@@ -1,0 +1,216 @@
+"""What the model is given, and what it answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pipecat_responses.sandbox.transcript import Transcript, item_text
+
+
+@dataclass(frozen=True)
+class Text:
+    """A message that says something.
+
+    Attributes:
+        text: What it says.
+        tokens: The pieces in which it is streamed; None cuts it into words.
+    """
+
+    text: str
+    tokens: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the pieces make up the text."""
+        if self.tokens is not None and "".join(self.tokens) != self.text:
+            raise ValueError("The tokens of a Text must join to its text")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A message in which the model declines."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a function, or of a custom tool when the request has one of that name.
+
+    Attributes:
+        name: The tool.
+        arguments: Its arguments, as a JSON-able mapping or as the raw string to stream.
+        call_id: The call's id; None makes one up.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] | str = field(default_factory=dict)
+    call_id: str | None = None
+
+    @property
+    def raw_arguments(self) -> str:
+        """The arguments as they go over the wire."""
+        if isinstance(self.arguments, str):
+            return self.arguments
+        return json.dumps(dict(self.arguments))
+
+
+@dataclass(frozen=True)
+class Reasoning:
+    """A reasoning item.
+
+    Attributes:
+        summary: The summary's parts, streamed if there are any.
+        encrypted_content: The opaque content; None makes one up when the request includes it.
+    """
+
+    summary: Sequence[str] = ()
+    encrypted_content: str | None = None
+
+    def __post_init__(self) -> None:
+        """Take a single string for a summary of one part."""
+        if isinstance(self.summary, str):
+            object.__setattr__(self, "summary", (self.summary,))
+
+
+Part = Text | Refusal | Call | Reasoning
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response of the model.
+
+    Attributes:
+        parts: Its output items in order; a string stands for a `Text`. None at all is an answer
+            that is completed and empty.
+        incomplete_reason: Ends it as ``response.incomplete`` for this reason.
+        failed: Ends it as ``response.failed`` with this error (``code`` and ``message``).
+        time_to_first_token: Seconds, instead of the configured ones.
+        tokens_per_second: Pace, instead of the configured one.
+    """
+
+    parts: Sequence[Part | str] = ()
+    incomplete_reason: str | None = None
+    failed: Mapping[str, Any] | None = None
+    time_to_first_token: float | None = None
+    tokens_per_second: float | None = None
+
+    def __post_init__(self) -> None:
+        """Normalise the parts."""
+        parts = [self.parts] if isinstance(self.parts, str | Part) else self.parts
+        object.__setattr__(
+            self, "parts", tuple(Text(part) if isinstance(part, str) else part for part in parts)
+        )
+
+    @property
+    def items(self) -> tuple[Part, ...]:
+        """The parts, all of them as objects."""
+        return tuple(part for part in self.parts if not isinstance(part, str))
+
+    @property
+    def text(self) -> str:
+        """All that the answer says."""
+        return "".join(part.text for part in self.items if isinstance(part, Text))
+
+
+def as_answer(value: Answer | Part | str) -> Answer:
+    """Accept the shorthands for an answer: a string, or a single part."""
+    return value if isinstance(value, Answer) else Answer((value,))
+
+
+def answer_from_json(value: object) -> Answer:
+    """Read an answer as the control endpoint takes it.
+
+    Args:
+        value: A string, or an object with the fields of `Answer`, where each of ``parts`` is a
+            string or an object with a ``type`` of ``text``, ``refusal``, ``call`` or
+            ``reasoning`` and the fields of that class.
+
+    Returns:
+        The answer.
+
+    Raises:
+        ValueError: When the value is none of these.
+    """
+    if isinstance(value, str):
+        return Answer((value,))
+    if not isinstance(value, dict):
+        raise ValueError("An answer is a string or an object")
+    fields = dict(value)
+    parts = fields.pop("parts", [])
+    if not isinstance(parts, list):
+        raise ValueError("The parts of an answer are an array")
+    try:
+        return Answer(tuple(_part_from_json(part) for part in parts), **fields)
+    except TypeError as error:
+        raise ValueError(f"Not an answer: {error}") from error
+
+
+def _part_from_json(value: object) -> Part:
+    if isinstance(value, str):
+        return Text(value)
+    if not isinstance(value, dict):
+        raise ValueError("A part is a string or an object")
+    fields = dict(value)
+    kind = fields.pop("type", "text")
+    makers: dict[str, type[Part]] = {
+        "text": Text,
+        "refusal": Refusal,
+        "call": Call,
+        "reasoning": Reasoning,
+    }
+    if kind not in makers:
+        raise ValueError(f"Unknown part {kind!r}; known are {', '.join(makers)}")
+    return makers[kind](**fields)
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """All that the model sees of one request.
+
+    Attributes:
+        model: The model asked for.
+        instructions: The request's instructions, or None.
+        tools: The request's tools as sent.
+        tool_choice: The request's tool choice, ``auto`` by default.
+        parallel_tool_calls: Whether more than one call may be made at once.
+        settings: The whole request body.
+        transcript: The items behind and in this request.
+        transport: ``websocket`` or ``http``.
+        stream_id: The lane's name, None on the default lane and over HTTP.
+    """
+
+    model: str
+    instructions: str | None
+    tools: Sequence[Mapping[str, Any]]
+    tool_choice: str | Mapping[str, Any]
+    parallel_tool_calls: bool
+    settings: Mapping[str, Any]
+    transcript: Transcript
+    transport: str
+    stream_id: str | None
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """Every item that the model sees, oldest first."""
+        return self.transcript.items()
+
+    @property
+    def count(self) -> int:
+        """How many items the model sees, without building the list."""
+        return self.transcript.count
+
+    def newest_first(self) -> Iterator[dict[str, Any]]:
+        """The items from the newest to the oldest, without building the list."""
+        return self.transcript.newest_first()
+
+    @property
+    def last_user_text(self) -> str | None:
+        """The text of the newest user message, or None."""
+        for item in self.newest_first():
+            if item.get("role") == "user":
+                return item_text(item)
+        return None

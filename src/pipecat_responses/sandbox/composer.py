@@ -1,0 +1,377 @@
+"""From an answer to the events of its response, in the documented order. No I/O and no clock.
+
+A composer is a generator of events that keeps track of what it has said, so that whoever sends
+them may stop at any event and still get the right terminal event: one whose output holds what had
+been said until then.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from pipecat_responses.sandbox import opaque
+from pipecat_responses.sandbox.answers import (
+    Answer,
+    Call,
+    ModelInput,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+)
+from pipecat_responses.sandbox.config import default_effort, is_reasoning_model
+from pipecat_responses.sandbox.text import count_tokens, split_fixed, split_words
+from pipecat_responses.sandbox.transcript import Item
+
+Event = dict[str, Any]
+
+_PADDING = "k3Jq9wZt0XcVbN5m"
+_SILENT_EFFORTS = ("none", "minimal")
+
+
+class Step(NamedTuple):
+    """One event of an answer.
+
+    Attributes:
+        event: The event.
+        kind: ``text``, ``call`` or ``reasoning`` for the deltas of such a part, which are the
+            tokens that take time; ``call_added`` for the announcement of a call; None otherwise.
+    """
+
+    event: Event
+    kind: Literal["text", "call", "reasoning", "call_added"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputUsage:
+    """Tokens of a request's input.
+
+    Attributes:
+        total: All of them.
+        cached: Those that were in the prompt cache.
+    """
+
+    total: int
+    cached: int
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id such as ``resp_…``."""
+    return f"{prefix}_{uuid.uuid4().hex}"
+
+
+class Composer:
+    """The events of one response.
+
+    Attributes:
+        response_id: The response's id.
+        output: The items completed so far.
+        truncated: Whether ``max_output_tokens`` cut the answer.
+    """
+
+    def __init__(
+        self,
+        given: ModelInput,
+        usage: InputUsage,
+        *,
+        usage_details: bool = True,
+        obfuscation: bool = True,
+    ) -> None:
+        """Prepare the response to a request.
+
+        Args:
+            given: The request as the model sees it.
+            usage: Tokens of its input.
+            usage_details: Whether ``usage`` has its detail objects.
+            obfuscation: Whether deltas carry padding.
+        """
+        self.response_id = new_id("resp")
+        self.output: list[Item] = []
+        self.truncated = False
+        self._given = given
+        self._input_usage = usage
+        self._usage_details = usage_details
+        options = given.settings.get("stream_options") or {}
+        self._obfuscation = obfuscation and options.get("include_obfuscation") is not False
+        self._created_at = int(time.time())
+        self._sequence = 0
+        self._settings = echo(given)
+        self._output_tokens = 0
+        self._reasoning_tokens = 0
+        self._begun: Callable[[], Item] | None = None
+        self._budget = given.settings.get("max_output_tokens")
+
+    def event(self, kind: str, **fields: Any) -> Event:
+        """Make an event with the next sequence number."""
+        event = {"type": kind, "sequence_number": self._sequence, **fields}
+        self._sequence += 1
+        return event
+
+    def opening(self) -> list[Event]:
+        """The events before anything is said: created and in progress."""
+        response = self.response("in_progress")
+        return [
+            self.event("response.created", response=response),
+            self.event("response.in_progress", response=response),
+        ]
+
+    def body(self, answer: Answer) -> Iterator[Step]:
+        """The events of an answer's items; ends early when the token budget is used up."""
+        for part in self._with_reasoning(answer):
+            index = len(self.output)
+            match part:
+                case Reasoning():
+                    yield from self._reasoning(part, index)
+                case Call():
+                    yield from self._call(part, index)
+                case _:
+                    yield from self._message(part, index)
+            if self.truncated:
+                return
+
+    def closing(
+        self,
+        status: str = "completed",
+        *,
+        incomplete_reason: str | None = None,
+        error: Mapping[str, Any] | None = None,
+    ) -> Event:
+        """The terminal event, with all output; an item that was begun is in it as incomplete.
+
+        Args:
+            status: ``completed``, ``incomplete`` or ``failed``.
+            incomplete_reason: Why it is incomplete.
+            error: ``code`` and ``message`` of the failure.
+
+        Returns:
+            The event.
+        """
+        if self._begun is not None:
+            self.output.append({**self._begun(), "status": "incomplete"})
+            self._begun = None
+        response = self.response(status)
+        if incomplete_reason is not None:
+            response["incomplete_details"] = {"reason": incomplete_reason}
+        if error is not None:
+            response["error"] = dict(error)
+        return self.event(f"response.{status}", response=response)
+
+    def response(self, status: str) -> dict[str, Any]:
+        """The response object as of now."""
+        ended = status != "in_progress"
+        return {
+            "id": self.response_id,
+            "object": "response",
+            "created_at": self._created_at,
+            "status": status,
+            "completed_at": int(time.time()) if status == "completed" else None,
+            "error": None,
+            "incomplete_details": None,
+            **self._settings,
+            "output": list(self.output),
+            "usage": self._usage() if ended else None,
+        }
+
+    def _usage(self) -> dict[str, Any]:
+        total, cached = self._input_usage.total, self._input_usage.cached
+        usage: dict[str, Any] = {
+            "input_tokens": total,
+            "output_tokens": self._output_tokens,
+            "total_tokens": total + self._output_tokens,
+        }
+        if self._usage_details:
+            usage["input_tokens_details"] = {
+                "cached_tokens": cached,
+                "cache_write_tokens": total - cached,
+            }
+            usage["output_tokens_details"] = {"reasoning_tokens": self._reasoning_tokens}
+        return usage
+
+    def _with_reasoning(self, answer: Answer) -> list[Part]:
+        """The answer's parts, after a reasoning item if the model is to reason."""
+        parts = list(answer.items)
+        effort = self._settings["reasoning"]["effort"]
+        silent = effort is None or effort in _SILENT_EFFORTS
+        if silent or not parts or any(isinstance(part, Reasoning) for part in parts):
+            return parts
+        return [Reasoning(("Thinking about what was asked, and how to answer it.",)), *parts]
+
+    def _spend(self, tokens: int = 1) -> bool:
+        """Count output tokens; False when the budget does not allow them."""
+        if self._budget is not None and self._output_tokens + tokens > self._budget:
+            self.truncated = True
+            return False
+        self._output_tokens += tokens
+        return True
+
+    def _delta(self, kind: str, delta: str, **fields: Any) -> Event:
+        event = self.event(kind, delta=delta, **fields)
+        if self._obfuscation:
+            event["obfuscation"] = _PADDING[: 1 + (-len(delta)) % len(_PADDING)]
+        return event
+
+    def _added(self, item: Item, index: int) -> Event:
+        self._begun = lambda: item
+        return self.event("response.output_item.added", output_index=index, item=item)
+
+    def _done(self, item: Item, index: int) -> Event:
+        self._begun = None
+        self.output.append(item)
+        return self.event("response.output_item.done", output_index=index, item=item)
+
+    def _message(self, part: Text | Refusal, index: int) -> Iterator[Step]:
+        refusal = isinstance(part, Refusal)
+        name = "refusal" if refusal else "output_text"
+        field = "refusal" if refusal else "text"
+        extra: dict[str, Any] = {} if refusal else {"logprobs": []}
+        empty: dict[str, Any] = (
+            {"type": "refusal", "refusal": ""}
+            if refusal
+            else {"type": "output_text", "annotations": [], "logprobs": [], "text": ""}
+        )
+        item: Item = {
+            "id": new_id("msg"),
+            "type": "message",
+            "status": "in_progress",
+            "content": [],
+            "role": "assistant",
+        }
+        yield Step(self._added(item, index))
+        place = {"item_id": item["id"], "output_index": index, "content_index": 0}
+        yield Step(self.event("response.content_part.added", **place, part=empty))
+        said: list[str] = []
+
+        def content() -> dict[str, Any]:
+            return {**empty, field: "".join(said)}
+
+        self._begun = lambda: {**item, "content": [content()]}
+        for piece in self._pieces(part):
+            if not self._spend():
+                break
+            said.append(piece)
+            yield Step(self._delta(f"response.{name}.delta", piece, **place, **extra), "text")
+        whole = content()
+        status = "incomplete" if self.truncated else "completed"
+        yield Step(self.event(f"response.{name}.done", **place, **extra, **{field: whole[field]}))
+        yield Step(self.event("response.content_part.done", **place, part=whole))
+        yield Step(self._done({**item, "status": status, "content": [whole]}, index))
+
+    @staticmethod
+    def _pieces(part: Text | Refusal) -> Sequence[str]:
+        if isinstance(part, Text) and part.tokens is not None:
+            return part.tokens
+        return split_words(part.text)
+
+    def _call(self, part: Call, index: int) -> Iterator[Step]:
+        custom = any(
+            tool["type"] == "custom" and tool.get("name") == part.name for tool in self._given.tools
+        )
+        name = "custom_tool_call_input" if custom else "function_call_arguments"
+        field = "input" if custom else "arguments"
+        item: Item = {
+            "id": new_id("ctc" if custom else "fc"),
+            "type": "custom_tool_call" if custom else "function_call",
+            "status": "in_progress",
+            field: "",
+            "call_id": part.call_id or f"call_{uuid.uuid4().hex[:24]}",
+            "name": part.name,
+        }
+        yield Step(self._added(item, index), "call_added")
+        place = {"item_id": item["id"], "output_index": index}
+        said: list[str] = []
+        self._begun = lambda: {**item, field: "".join(said)}
+        self._spend(count_tokens(part.name))
+        for piece in split_fixed(part.raw_arguments):
+            if not self._spend(2):
+                return
+            said.append(piece)
+            yield Step(self._delta(f"response.{name}.delta", piece, **place), "call")
+        whole = {**item, field: "".join(said), "status": "completed"}
+        yield Step(self.event(f"response.{name}.done", **place, **{field: whole[field]}))
+        yield Step(self._done(whole, index))
+
+    def _reasoning(self, part: Reasoning, index: int) -> Iterator[Step]:
+        item: Item = {"id": new_id("rs"), "type": "reasoning", "summary": []}
+        if "reasoning.encrypted_content" in (self._given.settings.get("include") or ()):
+            thoughts = {"id": item["id"], "thoughts": list(part.summary)}
+            item["encrypted_content"] = part.encrypted_content or opaque.pack(thoughts)
+        yield Step(self._added(item, index))
+        tokens = max(1, sum(map(count_tokens, part.summary)))
+        self._reasoning_tokens += tokens
+        self._spend(tokens)
+        summary: list[dict[str, str]] = []
+        if self._settings["reasoning"]["summary"] is not None:
+            for number, text in enumerate(part.summary):
+                yield from self._summary(item["id"], index, number, text)
+                summary.append({"type": "summary_text", "text": text})
+        yield Step(self._done({**item, "summary": summary}, index))
+
+    def _summary(self, item_id: str, index: int, number: int, text: str) -> Iterator[Step]:
+        place = {"item_id": item_id, "output_index": index, "summary_index": number}
+        kind = "response.reasoning_summary"
+        yield Step(
+            self.event(f"{kind}_part.added", **place, part={"type": "summary_text", "text": ""})
+        )
+        for piece in split_words(text):
+            yield Step(self._delta(f"{kind}_text.delta", piece, **place), "reasoning")
+        yield Step(self.event(f"{kind}_text.done", **place, text=text))
+        yield Step(
+            self.event(f"{kind}_part.done", **place, part={"type": "summary_text", "text": text})
+        )
+
+
+def effective_effort(given: ModelInput) -> str | None:
+    """The reasoning effort that applies; None for a model that does not reason."""
+    effort: str | None = (given.settings.get("reasoning") or {}).get("effort")
+    if effort is None and is_reasoning_model(given.model):
+        return default_effort(given.model)
+    return effort
+
+
+def echo(given: ModelInput) -> dict[str, Any]:
+    """The request's settings as a response repeats them, with the defaults filled in."""
+    sent = given.settings
+    reasoning = sent.get("reasoning") or {}
+    text = dict(sent.get("text") or {})
+    text.setdefault("format", {"type": "text"})
+    text.setdefault("verbosity", "medium")
+    return {
+        "background": False,
+        "instructions": given.instructions,
+        "max_output_tokens": sent.get("max_output_tokens"),
+        "max_tool_calls": sent.get("max_tool_calls"),
+        "metadata": sent.get("metadata") or {},
+        "model": given.model,
+        "parallel_tool_calls": given.parallel_tool_calls,
+        "previous_response_id": sent.get("previous_response_id"),
+        "prompt_cache_key": sent.get("prompt_cache_key"),
+        "reasoning": {"effort": effective_effort(given), "summary": reasoning.get("summary")},
+        "safety_identifier": sent.get("safety_identifier"),
+        "service_tier": _tier(sent.get("service_tier")),
+        "store": sent.get("store") is not False,
+        "temperature": _or(sent.get("temperature"), 1.0),
+        "text": text,
+        "tool_choice": given.tool_choice,
+        "tools": [
+            {"strict": True, "description": None, "parameters": None, **tool}
+            if tool["type"] == "function"
+            else tool
+            for tool in given.tools
+        ],
+        "top_logprobs": sent.get("top_logprobs") or 0,
+        "top_p": _or(sent.get("top_p"), 1.0),
+        "truncation": sent.get("truncation") or "disabled",
+        "user": sent.get("user"),
+    }
+
+
+def _tier(requested: str | None) -> str:
+    return "default" if requested is None or requested == "auto" else requested
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,0 +1,184 @@
+"""``/_sandbox``: the sandbox's own controls, for those who do not hold it as a Python object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from pipecat_responses.sandbox.answers import answer_from_json
+from pipecat_responses.sandbox.config import SandboxConfig
+from pipecat_responses.sandbox.faults import fault_from_json
+from pipecat_responses.sandbox.http import json_response
+
+if TYPE_CHECKING:
+    from pipecat_responses.sandbox.server import Sandbox
+
+_NOT_SCALAR = ("responder",)
+_SETS = ("api_keys", "models")
+_CHOICES = {
+    "lanes": ("supported", "rejected", "ignored"),
+    "lane_advances_at": ("start", "end"),
+    "cancel": ("ignored", "rejected", "honoured"),
+    "generate_false": ("supported", "rejected"),
+    "forks": ("supported", "fail"),
+    "memory_after_failure": ("forgets", "keeps_previous", "remembers_new"),
+}
+
+
+class Control:
+    """The handlers of the control endpoint."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        """Control a sandbox."""
+        self._sandbox = sandbox
+
+    def routes(self) -> list[web.RouteDef]:
+        """The endpoint's routes."""
+        return [
+            web.get("/_sandbox", self.state),
+            web.post("/_sandbox/faults", self.add_faults),
+            web.delete("/_sandbox/faults", self.clear_faults),
+            web.patch("/_sandbox/config", self.configure),
+            web.post("/_sandbox/cut", self.cut),
+            web.post("/_sandbox/script", self.script),
+        ]
+
+    async def state(self, request: web.Request) -> web.StreamResponse:
+        """``GET /_sandbox``: configuration, faults, connections, and requests so far."""
+        sandbox = self._sandbox
+        return json_response(
+            {
+                "base_url": sandbox.base_url,
+                "ws_url": sandbox.ws_url,
+                "config": config_as_json(sandbox.config),
+                "faults": sandbox.faults.as_json(),
+                "scripted": sandbox.scripted,
+                "connections": sandbox.connections,
+                "connections_opened": sandbox.connections_opened,
+                "requests": [
+                    {
+                        "transport": record.transport,
+                        "stream_id": record.stream_id,
+                        "connection": record.connection,
+                        "size": record.size,
+                        "incremental": record.incremental,
+                        "previous_response_id": record.previous_response_id,
+                        "response_id": record.response_id,
+                        "outcome": record.outcome,
+                    }
+                    for record in sandbox.requests
+                ],
+            }
+        )
+
+    async def add_faults(self, request: web.Request) -> web.StreamResponse:
+        """``POST /_sandbox/faults``: one fault, or an array of them."""
+        body = await _json(request)
+        with _as_bad_request():
+            faults = [fault_from_json(value) for value in _listed(body)]
+        self._sandbox.faults.add(*faults)
+        return json_response(self._sandbox.faults.as_json())
+
+    async def clear_faults(self, request: web.Request) -> web.StreamResponse:
+        """``DELETE /_sandbox/faults``."""
+        self._sandbox.faults.clear()
+        return json_response([])
+
+    async def configure(self, request: web.Request) -> web.StreamResponse:
+        """``PATCH /_sandbox/config``: the fields of the configuration to change."""
+        body = await _json(request)
+        with _as_bad_request():
+            change_config(self._sandbox.config, body)
+        return json_response(config_as_json(self._sandbox.config))
+
+    async def cut(self, request: web.Request) -> web.StreamResponse:
+        """``POST /_sandbox/cut``: reset all connections but this one."""
+        return json_response({"cut": self._sandbox.cut(but=request.transport)})
+
+    async def script(self, request: web.Request) -> web.StreamResponse:
+        """``POST /_sandbox/script``: one answer, or an array of them, to be given next."""
+        body = await _json(request)
+        with _as_bad_request():
+            answers = [answer_from_json(value) for value in _listed(body)]
+        self._sandbox.script(*answers)
+        return json_response({"scripted": self._sandbox.scripted})
+
+
+def config_as_json(config: SandboxConfig) -> dict[str, Any]:
+    """The configuration without what JSON cannot hold, and without API keys."""
+    state: dict[str, Any] = {}
+    for item in fields(config):
+        if item.name in _NOT_SCALAR:
+            continue
+        value = getattr(config, item.name)
+        if item.name == "api_keys" and value is not None:
+            value = [f"***{key[-4:]}" for key in sorted(value)]
+        state[item.name] = sorted(value) if isinstance(value, set) else value
+    return state
+
+
+def change_config(config: SandboxConfig, changes: Any) -> None:
+    """Change fields of the configuration, all or none.
+
+    Raises:
+        ValueError: For a field that does not exist, or a value that it does not take.
+    """
+    if not isinstance(changes, dict):
+        raise ValueError("The changes are an object")
+    known = {item.name for item in fields(config)} - set(_NOT_SCALAR)
+    checked: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise ValueError(f"The configuration has no {name!r}; it has {sorted(known)}")
+        checked[name] = _checked(name, value, getattr(SandboxConfig(), name))
+    for name, value in checked.items():
+        setattr(config, name, value)
+
+
+def _checked(name: str, value: Any, default: Any) -> Any:
+    if name in _SETS:
+        if value is not None and not isinstance(value, list):
+            raise ValueError(f"{name} is an array of strings or null")
+        return None if value is None else set(value)
+    if name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise ValueError(f"{name} is one of {', '.join(_CHOICES[name])}, not {value!r}")
+        return value
+    if name == "tokens_per_second" and value is None:
+        return value
+    expected = bool if isinstance(default, bool) else int | float
+    if isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, expected):
+        raise ValueError(f"{name} cannot be {value!r}")
+    return value
+
+
+class _as_bad_request:  # noqa: N801 - used as a context manager only
+    """Turns a `ValueError` into a 400 that says what was wrong."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Callable[..., Any] | None, error: object, trace: object) -> None:
+        if isinstance(error, ValueError):
+            raise _bad_request(str(error)) from error
+
+
+def _bad_request(message: str) -> web.HTTPBadRequest:
+    return web.HTTPBadRequest(
+        text=json.dumps({"error": {"message": message}}), content_type="application/json"
+    )
+
+
+async def _json(request: web.Request) -> Any:
+    try:
+        return json.loads(await request.read())
+    except ValueError as error:
+        raise _bad_request("The body is not JSON") from error
+
+
+def _listed(body: Any) -> list[Any]:
+    return body if isinstance(body, list) else [body]

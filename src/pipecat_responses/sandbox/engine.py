@@ -1,0 +1,498 @@
+"""One request from its arrival to its terminal event, the same for both transports."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from pipecat_responses.sandbox.answers import Answer, Call, ModelInput, as_answer
+from pipecat_responses.sandbox.composer import Composer, Event, InputUsage, effective_effort
+from pipecat_responses.sandbox.config import SandboxConfig
+from pipecat_responses.sandbox.errors import ApiError
+from pipecat_responses.sandbox.faults import Fault, Faults, Moment, Transport
+from pipecat_responses.sandbox.items import as_items, check_order, resolve_stored
+from pipecat_responses.sandbox.memory import LaneMemory, PrefixCache, Remembered, Store
+from pipecat_responses.sandbox.pacing import Pacer
+from pipecat_responses.sandbox.records import RecordedRequest
+from pipecat_responses.sandbox.requests import check_http_request, check_websocket_request
+from pipecat_responses.sandbox.rules import answer_by_rules
+from pipecat_responses.sandbox.text import count_tokens
+from pipecat_responses.sandbox.transcript import Item, Transcript
+
+
+class Sink(Protocol):
+    """Where the events of a response go: one lane of a WebSocket, or one HTTP answer."""
+
+    @property
+    def transport(self) -> Transport:
+        """Which of the two it is."""
+
+    async def send(self, event: Event) -> None:
+        """Send an event."""
+
+    async def send_raw(self, data: bytes, *, binary: bool) -> None:
+        """Send bytes as they are."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection properly."""
+
+    def reset(self) -> None:
+        """Reset the TCP connection."""
+
+    def stall(self) -> None:
+        """Send and read nothing more on the connection, and leave it open."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a request runs.
+
+    Attributes:
+        sink: Where its events go.
+        cache: The prompt cache to count with.
+        lane: The lane; None is the default lane, and HTTP.
+        memory: The connection's memory; None over HTTP.
+    """
+
+    sink: Sink
+    cache: PrefixCache
+    lane: str | None = None
+    memory: LaneMemory | None = None
+
+
+class Halt(Exception):  # noqa: N818 - an outcome, not an error
+    """A fault has ended a response without a terminal event.
+
+    Attributes:
+        kind: The fault's kind.
+        parked: Whether the response stays as it is for ever, and its lane with it.
+    """
+
+    def __init__(self, fault: Fault, *, parked: bool) -> None:
+        """Remember what happened."""
+        super().__init__(fault.kind)
+        self.kind = fault.kind
+        self.parked = parked
+
+
+class HtmlAnswer(Exception):  # noqa: N818 - an answer, not an error
+    """A proxy answers in the server's place.
+
+    Attributes:
+        kind: The fault's kind.
+        status: The HTTP status.
+        html: The page.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        """Take status and page from the fault."""
+        self.kind = fault.kind
+        self.status = int(fault.params.get("status", 502))
+        page = f"<html><body><h1>{self.status}</h1><hr>nginx</body></html>\r\n"
+        self.html = str(fault.params.get("html", page))
+        super().__init__(f"{self.status} as HTML")
+
+
+@dataclass(frozen=True)
+class Steer:
+    """Accepted steering input: its id, and the items to continue with."""
+
+    steer_id: str
+    items: list[Item]
+
+
+@dataclass
+class Run:
+    """A response that has been accepted.
+
+    Attributes:
+        record: The request.
+        place: Where it runs.
+        given: The request as the model sees it.
+        composer: Makes its events.
+        answer: What will be said.
+        pacer: When it will be said.
+        previous: What the lane remembered before.
+        prompt_root: Under what the prompt cache knows its items.
+        stop_reason: Set when it is to end early as incomplete, for this reason.
+        steers: Steering input that arrived while it was running.
+        missing_fields: Fields that its events lack because of a fault.
+    """
+
+    record: RecordedRequest
+    place: Place
+    given: ModelInput
+    composer: Composer
+    answer: Answer
+    pacer: Pacer
+    previous: Remembered | None
+    prompt_root: int
+    stop_reason: str | None = None
+    steers: list[Steer] = field(default_factory=list)
+    missing_fields: frozenset[str] = frozenset()
+
+    @property
+    def response_id(self) -> str:
+        """The response's id."""
+        return self.composer.response_id
+
+    @property
+    def calls(self) -> bool:
+        """Whether the client has to act before the conversation can go on."""
+        return any(isinstance(part, Call) for part in self.answer.items)
+
+    def stop(self, reason: str) -> None:
+        """End the response now, as incomplete."""
+        self.stop_reason = reason
+        self.pacer.interrupt()
+
+    async def send(self, event: Event) -> None:
+        """Send one of the response's events."""
+        if self.missing_fields:
+            event = _strip(event, self.missing_fields)
+        await self.place.sink.send(event)
+
+
+class Engine:
+    """Accepts requests and runs their responses."""
+
+    def __init__(self, config: SandboxConfig, faults: Faults, store: Store) -> None:
+        """Share the sandbox's configuration, faults and stored responses."""
+        self.config = config
+        self.faults = faults
+        self.store = store
+        self.script: deque[Answer] = deque()
+
+    async def run(
+        self,
+        record: RecordedRequest,
+        place: Place,
+        *,
+        steers: Sequence[Steer] = (),
+        on_accepted: Callable[[Run], None] | None = None,
+    ) -> Run:
+        """Answer a request.
+
+        Args:
+            record: The request; what becomes of it is written to it.
+            place: Where it runs.
+            steers: Steering input that waited for this request.
+            on_accepted: Called with the run as soon as it is accepted.
+
+        Returns:
+            The run, after its terminal event.
+
+        Raises:
+            ApiError: When the request is refused; nothing has been sent then.
+            Halt: When a fault has ended it.
+            HtmlAnswer: When a proxy answers instead.
+        """
+        try:
+            late = await self._request_faults(place)
+            run = self._accept(record, place, steers)
+        except ApiError as error:
+            record.outcome = f"refused:{error.label}"
+            if place.memory is not None:
+                place.memory.evict(place.lane, record.previous_response_id)
+            raise
+        except (Halt, HtmlAnswer) as ended:
+            record.outcome = f"fault:{ended.kind}"
+            raise
+        if on_accepted is not None:
+            on_accepted(run)
+        try:
+            await self._begin(run, late)
+            await self._speak(run)
+            await self._end(run)
+        except Halt as halt:
+            record.outcome = record.outcome or f"fault:{halt.kind}"
+            raise
+        return run
+
+    # From arrival to acceptance
+
+    async def _request_faults(self, place: Place) -> list[Fault]:
+        """Let happen what happens on arrival; returns the faults that need an accepted run."""
+        late: list[Fault] = []
+        for fault in self.faults.take("request", place.sink.transport, stream_id=place.lane):
+            match fault.kind:
+                case "error":
+                    raise fault.error()
+                case "http_html":
+                    raise HtmlAnswer(fault)
+                case "empty" | "delta_before_created" | "missing_fields":
+                    late.append(fault)
+                case "delay":
+                    pacer = Pacer(float(fault.params.get("seconds", 1)), None)
+                    await pacer.first()
+                case _:
+                    await self.disturb(fault, place)
+        return late
+
+    def _accept(self, record: RecordedRequest, place: Place, steers: Sequence[Steer]) -> Run:
+        config, body = self.config, record.body
+        websocket = place.memory is not None
+        (check_websocket_request if websocket else check_http_request)(body, config)
+        stored = body.get("store") is not False
+        history = self._history(body.get("previous_response_id"), place)
+        items = resolve_stored(
+            [item for steer in steers for item in steer.items] + as_items(body["input"]),
+            stored=stored,
+            verify=config.verify_encrypted_content,
+            find_item=self.store.items.get,
+        )
+        check_order(history, items)
+        transcript = history.extend(items)
+        given = ModelInput(
+            model=body["model"],
+            instructions=body.get("instructions"),
+            tools=body.get("tools") or [],
+            tool_choice=body.get("tool_choice") or "auto",
+            parallel_tool_calls=body.get("parallel_tool_calls") is not False,
+            settings=body,
+            transcript=transcript,
+            transport=place.sink.transport,
+            stream_id=place.lane,
+        )
+        root, before = _prompt_root(given)
+        cached = place.cache.cached_tokens(root, before, transcript)
+        place.cache.note(root, transcript)
+        composer = Composer(
+            given,
+            InputUsage(before + transcript.tokens, cached),
+            usage_details=config.usage_details,
+            obfuscation=config.obfuscation,
+        )
+        answer = self._answer(given) if record.generate else Answer()
+        record.response_id = composer.response_id
+        record.transcript = transcript
+        previous = None
+        if place.memory is not None:
+            previous = place.memory.latest(place.lane)
+            if config.lane_advances_at == "start":
+                place.memory.remember(place.lane, None)
+        pacer = Pacer(
+            _first(answer.time_to_first_token, config.time_to_first_token),
+            _first(answer.tokens_per_second, config.tokens_per_second),
+        )
+        return Run(record, place, given, composer, answer, pacer, previous, root)
+
+    def _history(self, parent: str | None, place: Place) -> Transcript:
+        memory = place.memory or LaneMemory()
+        return memory.resolve(
+            parent, place.lane, self.store, forks=self.config.forks == "supported"
+        )
+
+    def _answer(self, given: ModelInput) -> Answer:
+        if self.script:
+            return self.script.popleft()
+        if self.config.responder is not None:
+            return as_answer(self.config.responder(given))
+        return answer_by_rules(given)
+
+    # From acceptance to the terminal event
+
+    async def _begin(self, run: Run, late: list[Fault]) -> None:
+        for fault in late:
+            match fault.kind:
+                case "empty":
+                    run.answer = Answer()
+                case "missing_fields":
+                    run.missing_fields = _field_names(fault)
+                case _:
+                    await run.send(_stray_delta(run.composer))
+        for event in run.composer.opening():
+            await run.send(event)
+        await self._moment("created", run)
+
+    async def _speak(self, run: Run) -> None:
+        """Send the answer's events as they become due, until the end or until it is stopped."""
+        if not run.record.generate or not run.answer.items:
+            return
+        await run.pacer.first()
+        texts = calls = 0
+        if run.stop_reason is None:
+            await self._moment("text", run)
+        for step in run.composer.body(run.answer):
+            if step.kind in ("text", "call", "reasoning"):
+                await run.pacer.token()
+            if run.stop_reason is not None:
+                return
+            await run.send(step.event)
+            if step.kind == "text":
+                texts += 1
+                await self._moment("text", run, texts)
+            elif step.kind in ("call", "call_added"):
+                calls = 0 if step.kind == "call_added" else calls + 1
+                await self._moment("call", run, calls)
+
+    async def _end(self, run: Run) -> None:
+        """Send the terminal event; what is remembered is settled before the client can know."""
+        faults = self.faults.take("terminal", run.place.sink.transport, stream_id=run.place.lane)
+        for fault in faults:
+            await self._happen(fault, run)
+        kinds = {fault.kind for fault in faults}
+        terminal = self._terminal(run)
+        self._settle(run, terminal, forget="forget" in kinds)
+        if "no_terminal" in kinds:
+            return
+        if "null_output" in kinds:
+            terminal = {**terminal, "response": {**terminal["response"], "output": None}}
+        for _ in range(2 if "double_terminal" in kinds else 1):
+            await run.send(dict(terminal))
+
+    def _terminal(self, run: Run) -> Event:
+        answer, composer = run.answer, run.composer
+        if run.stop_reason is not None:
+            return composer.closing("incomplete", incomplete_reason=run.stop_reason)
+        if composer.truncated:
+            return composer.closing("incomplete", incomplete_reason="max_output_tokens")
+        if answer.failed is not None:
+            return composer.closing("failed", error=_failure(answer.failed))
+        if answer.incomplete_reason is not None:
+            return composer.closing("incomplete", incomplete_reason=answer.incomplete_reason)
+        return composer.closing()
+
+    async def _moment(self, moment: Moment, run: Run, deltas: int = 0) -> None:
+        place = run.place
+        for fault in self.faults.take(
+            moment, place.sink.transport, stream_id=place.lane, deltas=deltas
+        ):
+            await self._happen(fault, run)
+
+    async def _happen(self, fault: Fault, run: Run) -> None:
+        """Let a fault happen to a running response.
+
+        Raises:
+            Halt: When that ends it.
+        """
+        match fault.kind:
+            case "delay":
+                await run.pacer.pause(float(fault.params.get("seconds", 1)))
+            case "missing_fields":
+                run.missing_fields |= _field_names(fault)
+            case "failed" | "incomplete":
+                terminal = run.composer.closing(
+                    fault.kind,
+                    incomplete_reason=fault.params.get("reason", "content_filter")
+                    if fault.kind == "incomplete"
+                    else None,
+                    error=_failure(fault.params) if fault.kind == "failed" else None,
+                )
+                self._settle(run, terminal)
+                await run.send(terminal)
+                raise Halt(fault, parked=False)
+            case "error":
+                error = fault.error()
+                self._settle(run, run.composer.closing("failed"))
+                run.record.outcome = f"error:{error.label}"
+                number = run.composer.event("error")["sequence_number"]
+                await run.place.sink.send(
+                    error.event("flat" if run.place.memory is None else "nested", number)
+                )
+                raise Halt(fault, parked=False)
+            case "double_terminal" | "no_terminal" | "null_output":
+                pass  # They concern the terminal event, which is sent by whoever asked.
+            case _:
+                await self.disturb(fault, run.place)
+
+    async def disturb(self, fault: Fault, place: Place) -> None:
+        """Let a fault happen that needs no response.
+
+        Raises:
+            Halt: When nothing can come after it.
+        """
+        sink = place.sink
+        match fault.kind:
+            case "forget":
+                (place.memory or self.store).clear()
+            case "garbage":
+                binary = bool(fault.params.get("binary", False))
+                await sink.send_raw(fault.garbage(), binary=binary)
+            case "unknown_events":
+                for event in fault.unknown_events():
+                    await sink.send(event)
+            case "wrong_stream_id":
+                await sink.send(fault.stray_event())
+            case "close" | "close_after_accept":
+                code, reason = fault.params.get("code", 1000), fault.params.get("reason", "")
+                await sink.close(int(code), str(reason))
+                raise Halt(fault, parked=True)
+            case "reset":
+                sink.reset()
+                raise Halt(fault, parked=True)
+            case "stall":
+                sink.stall()
+                raise Halt(fault, parked=True)
+            case _:
+                raise Halt(fault, parked=True)
+
+    def _settle(self, run: Run, terminal: Event, *, forget: bool = False) -> None:
+        """Write down how a response ended, and what is remembered of it."""
+        response = terminal["response"]
+        status = response["status"]
+        run.record.outcome = "cancelled" if run.stop_reason == "cancelled" else status
+        new = Remembered(run.response_id, run.given.transcript.extend(run.composer.output))
+        run.place.cache.note(run.prompt_root, new.transcript)
+        if status != "failed" and response["store"]:
+            self.store.keep(new, response)
+        memory, lane = run.place.memory, run.place.lane
+        if memory is None:
+            return
+        if forget:
+            memory.clear()
+        elif status == "completed" or run.stop_reason == "steered":
+            memory.remember(lane, new)
+        else:
+            kept = {
+                "forgets": None,
+                "keeps_previous": run.previous,
+                "remembers_new": new,
+            }[self.config.memory_after_failure]
+            memory.remember(lane, kept)
+
+
+def _first(value: float | None, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _failure(error: Any) -> dict[str, Any]:
+    return {
+        "code": error.get("code", "server_error"),
+        "message": error.get("message", "The model failed to answer."),
+    }
+
+
+def _field_names(fault: Fault) -> frozenset[str]:
+    return frozenset(fault.params.get("fields", ("usage",)))
+
+
+def _strip(value: Any, names: frozenset[str]) -> Any:
+    """A copy of an event without the named fields, at any depth."""
+    if isinstance(value, dict):
+        return {key: _strip(element, names) for key, element in value.items() if key not in names}
+    if isinstance(value, list):
+        return [_strip(element, names) for element in value]
+    return value
+
+
+def _stray_delta(composer: Composer) -> Event:
+    return composer.event(
+        "response.output_text.delta",
+        item_id="msg_early",
+        output_index=0,
+        content_index=0,
+        delta="too early",
+        logprobs=[],
+    )
+
+
+def _prompt_root(given: ModelInput) -> tuple[int, int]:
+    """Hash and tokens of what comes before the items: model, tools, instructions, effort."""
+    tools = msgspec.json.encode(given.tools) if given.tools else b""
+    key = hash((given.model, tools, given.instructions, effective_effort(given)))
+    return key, count_tokens(given.instructions or "") + (len(tools) + 3) // 4

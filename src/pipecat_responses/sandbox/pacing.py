@@ -1,0 +1,74 @@
+"""When tokens are due."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+_BURST = 32
+
+
+class Pacer:
+    """Waits for tokens to become due, on an absolute schedule.
+
+    A wait that comes back late does not delay the tokens after it: those that are due by then
+    are let through at once. So the pace holds however coarse the timers are.
+    """
+
+    def __init__(self, first: float, rate: float | None) -> None:
+        """Start the clock.
+
+        Args:
+            first: Seconds until the first token.
+            rate: Tokens per second after that; None or infinity for all at once.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._first_due = self._loop.time() + first
+        self._interval = 0.0 if rate is None or math.isinf(rate) else 1.0 / rate
+        self._tokens = 0
+        self._unbroken = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._interrupted = False
+
+    async def first(self) -> None:
+        """Wait until the first token is due."""
+        await self._until(self._first_due)
+
+    async def token(self) -> None:
+        """Wait until the next token is due."""
+        await self._until(self._first_due + self._tokens * self._interval)
+        self._tokens += 1
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, and shift what is due by as much."""
+        await self._until(self._loop.time() + seconds)
+        self._first_due += seconds
+
+    def interrupt(self) -> None:
+        """End the wait that is going on, and all later ones."""
+        self._interrupted = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _until(self, due: float) -> None:
+        if self._interrupted:
+            return
+        if due <= self._loop.time():
+            self._unbroken += 1
+            if self._unbroken >= _BURST:
+                # Everybody else on the loop gets a turn: other lanes, and messages coming in.
+                self._unbroken = 0
+                await asyncio.sleep(0)
+            return
+        self._unbroken = 0
+        self._waiter = self._loop.create_future()
+        timer = self._loop.call_at(due, self._wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,366 @@
+"""Checks of a request's own fields: which there are, their types, and what the model takes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pipecat_responses.sandbox import shapes
+from pipecat_responses.sandbox.config import (
+    EFFORTS,
+    KNOWN_MODELS,
+    SandboxConfig,
+    default_effort,
+    is_reasoning_model,
+    supported_efforts,
+)
+from pipecat_responses.sandbox.errors import (
+    ApiError,
+    invalid_stream_id,
+    invalid_type,
+    invalid_value,
+    missing_parameter,
+    model_not_found,
+    quoted_list,
+    unknown_parameter,
+    unsupported_parameter,
+)
+from pipecat_responses.sandbox.items import check_item
+from pipecat_responses.sandbox.shapes import Check
+
+_INCLUDABLE = (
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+)
+_TOOL_TYPES = (
+    "function",
+    "custom",
+    "file_search",
+    "web_search",
+    "web_search_2025_08_26",
+    "web_search_preview",
+    "web_search_preview_2025_03_11",
+    "computer",
+    "computer_use_preview",
+    "mcp",
+    "code_interpreter",
+    "programmatic_tool_calling",
+    "image_generation",
+    "local_shell",
+    "shell",
+    "namespace",
+    "tool_search",
+    "apply_patch",
+)
+_TOOL_NAME = shapes.pattern("^[a-zA-Z0-9_-]+$", 64)
+_STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+_MIN_OUTPUT_TOKENS = 16
+_SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
+
+
+def _input(value: object, param: str) -> None:
+    if isinstance(value, str):
+        return
+    if not isinstance(value, list):
+        raise invalid_type(param, "one of a string or array of input items", value)
+    for index, item in enumerate(value):
+        check_item(item, f"{param}[{index}]")
+
+
+def _text(value: object, param: str) -> None:
+    shapes.mapping(value, param)
+    assert isinstance(value, dict)
+    shapes.fields(
+        value,
+        param,
+        {},
+        {"format": _text_format, "verbosity": shapes.choice("low", "medium", "high")},
+    )
+
+
+def _text_format(value: object, param: str) -> None:
+    shapes.mapping(value, param)
+    assert isinstance(value, dict)
+    shapes.require(value, param, ["type"])
+    shapes.choice("text", "json_object", "json_schema")(value["type"], f"{param}.type")
+    if value["type"] == "json_schema":
+        shapes.fields(
+            value,
+            param,
+            {"type": shapes.string, "name": _TOOL_NAME, "schema": shapes.mapping},
+            {"description": shapes.string, "strict": shapes.boolean},
+        )
+
+
+def _reasoning(value: object, param: str) -> None:
+    shapes.mapping(value, param)
+    assert isinstance(value, dict)
+    summary = shapes.choice("auto", "concise", "detailed")
+    shapes.fields(
+        value,
+        param,
+        {},
+        {
+            "effort": shapes.choice(*EFFORTS),
+            "summary": summary,
+            "generate_summary": summary,
+            "context": shapes.choice("auto", "current_turn", "all_turns"),
+            "mode": shapes.string,
+        },
+    )
+
+
+def _tool(value: object, param: str) -> None:
+    shapes.mapping(value, param)
+    assert isinstance(value, dict)
+    shapes.require(value, param, ["type"])
+    shapes.choice(*_TOOL_TYPES)(value["type"], f"{param}.type")
+    callers = shapes.array(shapes.choice("direct", "programmatic"))
+    common: dict[str, Check] = {
+        "description": shapes.string,
+        "allowed_callers": callers,
+        "async": shapes.boolean,
+        "defer_loading": shapes.boolean,
+    }
+    if value["type"] == "function":
+        shapes.require(value, param, ["name"])
+        shapes.fields(
+            value,
+            param,
+            {"type": shapes.string, "name": _TOOL_NAME},
+            {
+                "parameters": shapes.mapping,
+                "strict": shapes.boolean,
+                "output_schema": shapes.mapping,
+                **common,
+            },
+        )
+        _function_schema(value, param)
+    elif value["type"] == "custom":
+        shapes.fields(
+            value,
+            param,
+            {"type": shapes.string, "name": _TOOL_NAME},
+            {"format": shapes.mapping, **common},
+        )
+
+
+def _function_schema(tool: dict[str, Any], param: str) -> None:
+    schema = tool.get("parameters")
+    problem = None
+    if schema and schema.get("type") != "object":
+        problem = f"schema must be a JSON Schema of 'type: \"object\"', got '{schema.get('type')}'"
+    elif tool.get("strict") and schema and schema.get("additionalProperties") is not False:
+        problem = "In context=(), 'additionalProperties' is required to be supplied and to be false"
+    if problem:
+        raise ApiError(
+            f"Invalid schema for function '{tool['name']}': {problem}.",
+            code="invalid_function_parameters",
+            param=f"{param}.parameters",
+        )
+
+
+def _tool_choice(value: object, param: str) -> None:
+    if isinstance(value, str):
+        shapes.choice("none", "auto", "required")(value, param)
+        return
+    if not isinstance(value, dict):
+        raise invalid_type(param, "one of a string or object", value)
+    shapes.require(value, param, ["type"])
+    shapes.string(value["type"], f"{param}.type")
+    if value["type"] in ("function", "custom"):
+        shapes.fields(value, param, {"type": shapes.string, "name": shapes.string}, {})
+
+
+def _metadata(value: object, param: str) -> None:
+    shapes.mapping(value, param)
+    assert isinstance(value, dict)
+    for name, element in value.items():
+        shapes.string(element, f"{param}.{name}")
+
+
+def _conversation(value: object, param: str) -> None:
+    if not isinstance(value, str | dict):
+        raise invalid_type(param, "one of a string or object", value)
+
+
+_FIELDS: dict[str, Check] = {
+    "access_programs": shapes.mapping,
+    "background": shapes.boolean,
+    "background_options": shapes.mapping,
+    "context_management": shapes.array(shapes.mapping),
+    "conversation": _conversation,
+    "image": shapes.mapping,
+    "include": shapes.array(shapes.choice(*_INCLUDABLE)),
+    "input": _input,
+    "instructions": shapes.string,
+    "max_output_tokens": shapes.integer(_MIN_OUTPUT_TOKENS),
+    "max_tool_calls": shapes.integer(1),
+    "metadata": _metadata,
+    "model": shapes.string,
+    "moderation": shapes.mapping,
+    "parallel_tool_calls": shapes.boolean,
+    "previous_response_id": shapes.string,
+    "prompt": shapes.mapping,
+    "prompt_cache_key": shapes.string,
+    "prompt_cache_options": shapes.mapping,
+    "prompt_cache_retention": shapes.choice("in_memory", "24h"),
+    "reasoning": _reasoning,
+    "safety_identifier": shapes.string,
+    "service_tier": shapes.choice(*_SERVICE_TIERS),
+    "store": shapes.boolean,
+    "stream_options": shapes.mapping,
+    "temperature": shapes.decimal(0, 2),
+    "text": _text,
+    "tool_choice": _tool_choice,
+    "tools": shapes.array(_tool),
+    "top_logprobs": shapes.integer(0, 20),
+    "top_p": shapes.decimal(0, 1),
+    "truncation": shapes.choice("auto", "disabled"),
+    "user": shapes.string,
+}
+_WEBSOCKET_FIELDS: dict[str, Check] = {
+    **_FIELDS,
+    "type": shapes.string,
+    "stream_id": shapes.string,
+    "generate": shapes.boolean,
+}
+_HTTP_FIELDS: dict[str, Check] = {**_FIELDS, "stream": shapes.boolean}
+
+
+def check_stream_id(value: object) -> str | None:
+    """Check a lane's name.
+
+    Args:
+        value: The ``stream_id`` as sent; None when there is none.
+
+    Returns:
+        The name, or None for the default lane.
+
+    Raises:
+        ApiError: ``invalid_stream_id``; an empty string is invalid too.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise invalid_type("stream_id", "a string", value)
+    if not _STREAM_ID.fullmatch(value):
+        raise invalid_stream_id()
+    return value
+
+
+def check_websocket_request(message: dict[str, Any], config: SandboxConfig) -> None:
+    """Check a ``response.create`` message.
+
+    Raises:
+        ApiError: For the first field that is wrong.
+    """
+    for name in ("stream", "background"):
+        if name in message:
+            raise ApiError(
+                f"Unsupported parameter: '{name}' is not supported over WebSocket.",
+                code="unsupported_parameter",
+                param=name,
+            )
+    if config.generate_false == "rejected" and "generate" in message:
+        raise unknown_parameter("generate")
+    shapes.fields(message, "", {}, _WEBSOCKET_FIELDS)
+    _check_whole(message, config)
+
+
+def check_http_request(body: dict[str, Any], config: SandboxConfig) -> None:
+    """Check the body of ``POST /v1/responses``.
+
+    Raises:
+        ApiError: For the first field that is wrong.
+    """
+    shapes.fields(body, "", {}, _HTTP_FIELDS)
+    if body.get("background"):
+        raise unsupported_parameter("background")
+    _check_whole(body, config)
+
+
+def _check_whole(body: dict[str, Any], config: SandboxConfig) -> None:
+    """Check what depends on more than one field."""
+    model = body.get("model")
+    if not model:
+        raise missing_parameter("model")
+    if model not in (KNOWN_MODELS if config.models is None else config.models):
+        raise model_not_found(model)
+    for name in ("conversation", "prompt"):
+        if body.get(name):
+            raise ApiError(f"{name.capitalize()} not found.", status=404, param=name)
+    _check_input(body)
+    _check_tool_choice(body)
+    _check_reasoning(body, model)
+
+
+def _check_input(body: dict[str, Any]) -> None:
+    if body.get("input"):
+        return
+    if isinstance(body.get("input"), list) and body.get("previous_response_id"):
+        raise ApiError(
+            "Invalid 'input': empty array. Expected an array with minimum length 1, but got an "
+            "empty array instead.",
+            code="empty_array",
+            param="input",
+        )
+    raise ApiError(
+        'One of "input" or "previous_response_id" or "prompt" or "conversation" must be provided.',
+        code="missing_required_parameter",
+        param="input",
+    )
+
+
+def _check_tool_choice(body: dict[str, Any]) -> None:
+    choice = body.get("tool_choice")
+    tools = body.get("tools") or []
+    if choice == "required" and not tools:
+        raise ApiError(
+            "Tool choice 'required' must be specified with 'tools' parameter.", param="tool_choice"
+        )
+    if isinstance(choice, dict) and choice["type"] in ("function", "custom"):
+        named = any(
+            tool["type"] == choice["type"] and tool.get("name") == choice["name"] for tool in tools
+        )
+        if not named:
+            raise ApiError(
+                f"Tool choice '{choice['type']}' not found in 'tools' parameter.",
+                param="tool_choice",
+            )
+
+
+def _check_reasoning(body: dict[str, Any], model: str) -> None:
+    reasoning = {k: v for k, v in (body.get("reasoning") or {}).items() if v is not None}
+    if not is_reasoning_model(model):
+        for name in reasoning:
+            raise unsupported_parameter(f"reasoning.{name}")
+        if "reasoning.encrypted_content" in (body.get("include") or []):
+            raise ApiError("Encrypted content is not supported with this model.", param="include")
+        return
+    effort = reasoning.get("effort", default_effort(model))
+    efforts = supported_efforts(model)
+    if effort not in efforts:
+        raise ApiError(
+            f"Unsupported value: '{effort}' is not supported with the '{model}' model. "
+            f"Supported values are: {quoted_list(efforts)}.",
+            code="unsupported_value",
+            param="reasoning.effort",
+        )
+    if effort != "none":
+        for name in ("temperature", "top_p"):
+            if body.get(name) is not None:
+                raise unsupported_parameter(name)
+
+
+def unknown_message(kind: object) -> ApiError:
+    """A WebSocket message that is neither of the two that there are."""
+    if not isinstance(kind, str):
+        return missing_parameter("type") if kind is None else invalid_type("type", "a string", kind)
+    return invalid_value("type", kind, ("response.create", "response.steer"))

@@ -1,0 +1,420 @@
+"""One WebSocket: its lanes, what it remembers, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import ClientConnectionResetError, WSMsgType, web
+
+from pipecat_responses.sandbox import steering
+from pipecat_responses.sandbox.composer import Event
+from pipecat_responses.sandbox.config import SandboxConfig
+from pipecat_responses.sandbox.engine import Engine, Halt, Place, Run, Steer
+from pipecat_responses.sandbox.errors import (
+    ApiError,
+    connection_limit_reached,
+    invalid_type,
+    stream_limit_reached,
+    unknown_parameter,
+)
+from pipecat_responses.sandbox.faults import Fault, Transport
+from pipecat_responses.sandbox.memory import LaneMemory, PrefixCache
+from pipecat_responses.sandbox.records import RecordedRequest
+from pipecat_responses.sandbox.requests import check_stream_id, unknown_message
+
+_CLOSE_TIMEOUT = 1.0
+_LINGER_ZERO = struct.pack("ii", 1, 0)
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def reset_transport(transport: asyncio.BaseTransport | None) -> None:
+    """Reset a TCP connection: the other side gets an RST, and unsent data is lost."""
+    if not isinstance(transport, asyncio.Transport):
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None and not transport.is_closing():
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+    transport.abort()
+
+
+class LaneSink:
+    """Sends one lane's events on its connection."""
+
+    transport: Transport = "websocket"
+
+    def __init__(self, connection: Connection, lane: str | None) -> None:
+        """Send on a lane; None is the default lane, whose events carry no ``stream_id``."""
+        self._connection = connection
+        self._lane = lane
+
+    async def send(self, event: Event) -> None:
+        """Send an event of the lane."""
+        if self._lane is not None:
+            event.setdefault("stream_id", self._lane)
+        await self._connection.send(event)
+
+    async def send_raw(self, data: bytes, *, binary: bool) -> None:
+        """Send a frame as it is."""
+        await self._connection.send_frame(data, WSMsgType.BINARY if binary else WSMsgType.TEXT)
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection."""
+        self._connection.close(code, reason)
+
+    def reset(self) -> None:
+        """Reset the connection."""
+        self._connection.reset()
+
+    def stall(self) -> None:
+        """Stall the connection."""
+        self._connection.stall()
+
+
+class Lane:
+    """A lane: requests in the order of their arrival, one at a time.
+
+    Attributes:
+        name: Its ``stream_id``; None is the default lane.
+        queue: Requests that wait.
+        task: Runs them, as long as there are any.
+        run: The response that is running.
+        steers: Accepted steering input that waits for the client's next request, by the id of
+            the response that it continues.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        """Begin with nothing to do."""
+        self.name = name
+        self.queue: deque[RecordedRequest] = deque()
+        self.task: asyncio.Task[None] | None = None
+        self.run: Run | None = None
+        self.steers: dict[str, list[Steer]] = {}
+
+
+class Connection:
+    """One WebSocket connection.
+
+    Attributes:
+        index: Its number among all that were opened.
+        lanes: Its lanes by name.
+        memory: What its lanes remember.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        engine: Engine,
+        requests: list[RecordedRequest],
+        messages: list[dict[str, Any]],
+        headers: Mapping[str, str],
+    ) -> None:
+        """Prepare a connection.
+
+        Args:
+            index: Its number.
+            engine: Answers its requests.
+            requests: Where to record them.
+            messages: Where to record other messages.
+            headers: The handshake's headers, redacted.
+        """
+        self.index = index
+        self.lanes: dict[str | None, Lane] = {}
+        self.memory = LaneMemory()
+        self._engine = engine
+        self._requests = requests
+        self._messages = messages
+        self._headers = headers
+        self._cache = PrefixCache()
+        config = engine.config
+        self._slots = asyncio.Semaphore(config.max_in_flight)
+        self._opened_at = time.monotonic()
+        self._ws = web.WebSocketResponse(
+            timeout=_CLOSE_TIMEOUT, compress=False, max_msg_size=config.max_body
+        )
+        self._transport: asyncio.BaseTransport | None = None
+        self._stalled = asyncio.Event()
+        self._closing: asyncio.Task[bool] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def _config(self) -> SandboxConfig:
+        return self._engine.config
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued or running."""
+        return not self._stalled.is_set() and all(lane.task is None for lane in self.lanes.values())
+
+    async def serve(self, request: web.Request, closing: Fault | None) -> web.WebSocketResponse:
+        """Open the WebSocket and serve it until it ends.
+
+        Args:
+            request: The handshake.
+            closing: A fault that closes the WebSocket at once, or None.
+
+        Returns:
+            The WebSocket, closed.
+        """
+        await self._ws.prepare(request)
+        self._transport = request.transport
+        if closing is not None:
+            await self._happen(closing)
+        loop = asyncio.get_running_loop()
+        age_timer = loop.call_later(self._config.max_connection_age, self._too_old)
+        try:
+            await self._receive()
+        finally:
+            age_timer.cancel()
+            await self._finish()
+        return self._ws
+
+    async def _receive(self) -> None:
+        while True:
+            message = await self._ws.receive()
+            if self._stalled.is_set():
+                # Parked until the connection is cut: not reading means no pongs either.
+                await asyncio.get_running_loop().create_future()
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                await self._message(message.data)
+            else:
+                return
+
+    async def _finish(self) -> None:
+        """End what is still running, and let a proper close come to its end."""
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+        tasks = [lane.task for lane in self.lanes.values() if lane.task is not None]
+        tasks.extend(self._background)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for lane in self.lanes.values():
+            for record in lane.queue:
+                record.outcome = "dropped"
+
+    # Sending
+
+    async def send(self, event: Event) -> None:
+        """Send an event."""
+        await self.send_frame(_encode(event), WSMsgType.TEXT)
+
+    async def send_frame(self, data: bytes, kind: WSMsgType) -> None:
+        """Send a frame, unless the connection has stalled or is at its end."""
+        if self._stalled.is_set() or self._closing is not None or self._ws.closed:
+            return
+        # The peer may be gone already; the receiving side notices that and ends the connection.
+        with contextlib.suppress(ClientConnectionResetError):
+            await self._ws.send_frame(data, kind)
+
+    async def _send_error(self, error: ApiError, stream_id: str | None = None) -> None:
+        event = error.event("nested")
+        if stream_id is not None:
+            event["stream_id"] = stream_id
+        await self.send(event)
+
+    # Ends
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the WebSocket properly; nothing is sent after the close frame."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._ws.close(code=code, message=reason.encode()))
+
+    def reset(self) -> None:
+        """Reset the TCP connection."""
+        reset_transport(self._transport)
+
+    def stall(self) -> None:
+        """Stop reading and sending, and leave the connection open."""
+        self._stalled.set()
+        if isinstance(self._transport, asyncio.Transport):
+            self._transport.pause_reading()
+
+    def _too_old(self) -> None:
+        self._spawn(self._expire())
+
+    async def _expire(self) -> None:
+        await self._send_error(connection_limit_reached(self._config.max_connection_age))
+        self.close()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    # Messages
+
+    async def _message(self, data: str | bytes) -> None:
+        raw = data.encode() if isinstance(data, str) else data
+        try:
+            body = _decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._messages.append({"invalid": raw.decode(errors="replace")})
+            await self._send_error(
+                ApiError("We could not parse the JSON of your message.", code="invalid_json")
+            )
+            return
+        if not isinstance(body, dict):
+            self._messages.append({"invalid": raw.decode()})
+            await self._send_error(invalid_type("message", "an object", body))
+            return
+        if body.get("type") == "response.create":
+            await self._create(body, len(raw))
+            return
+        self._messages.append(body)
+        if body.get("type") == "response.cancel":
+            await self._cancel(body)
+        elif body.get("type") == "response.steer" and self._config.steering:
+            await self._steer(body)
+        else:
+            await self._send_error(unknown_message(body.get("type")))
+
+    async def _create(self, message: dict[str, Any], size: int) -> None:
+        body = {name: value for name, value in message.items() if name != "type"}
+        record = RecordedRequest(
+            transport="websocket",
+            body=body,
+            size=size,
+            connection=self.index,
+            headers=self._headers,
+            received_at=time.monotonic(),
+        )
+        self._requests.append(record)
+        stream_id: str | None = None
+        try:
+            stream_id = check_stream_id(body.get("stream_id"))
+            lane = self._lane(stream_id, sent="stream_id" in body)
+            if time.monotonic() - self._opened_at > self._config.max_connection_age:
+                raise connection_limit_reached(self._config.max_connection_age)
+        except ApiError as error:
+            record.outcome = f"refused:{error.label}"
+            lanes = self._config.lanes == "supported"
+            await self._send_error(error, stream_id if lanes else None)
+            if not lanes:
+                self.memory.evict(None, record.previous_response_id)
+            return
+        lane.queue.append(record)
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._work(lane))
+
+    def _lane(self, stream_id: str | None, *, sent: bool) -> Lane:
+        """Find or open the lane of a request.
+
+        Raises:
+            ApiError: When the server has no lanes, or no more of them.
+        """
+        if self._config.lanes == "rejected" and sent:
+            raise unknown_parameter("stream_id")
+        name = None if self._config.lanes == "ignored" else stream_id
+        if name not in self.lanes:
+            named = sum(1 for known in self.lanes if known is not None)
+            if name is not None and named >= self._config.max_streams:
+                raise stream_limit_reached(self._config.max_streams)
+            self.lanes[name] = Lane(name)
+        return self.lanes[name]
+
+    async def _cancel(self, body: dict[str, Any]) -> None:
+        if self._config.cancel == "rejected":
+            await self._send_error(unknown_message("response.cancel"))
+        if self._config.cancel != "honoured":
+            return
+        wanted = body.get("response_id")
+        for lane in self.lanes.values():
+            run = lane.run
+            if run is not None and wanted in (None, run.response_id):
+                run.stop("cancelled")
+
+    async def _steer(self, body: dict[str, Any]) -> None:
+        target = body.get("previous_response_id")
+        lane = next(
+            (
+                lane
+                for lane in self.lanes.values()
+                if lane.run is not None and lane.run.response_id == target
+            ),
+            None,
+        )
+        event = steering.receive(body, lane.run if lane is not None else None)
+        if lane is not None and lane.name is not None:
+            event["stream_id"] = lane.name
+        await self.send(event)
+        if lane is not None and lane.run is not None and lane.run.steers and not lane.run.calls:
+            lane.run.stop("steered")
+
+    # Lanes
+
+    async def _work(self, lane: Lane) -> None:
+        """Run a lane's requests until there are none."""
+        try:
+            while lane.queue:
+                record = lane.queue.popleft()
+                try:
+                    async with self._slots:
+                        await self._respond(lane, record)
+                except asyncio.CancelledError:
+                    record.outcome = record.outcome or "dropped"
+                    raise
+        finally:
+            lane.task = None
+        await self.idle_faults()
+
+    async def _respond(self, lane: Lane, record: RecordedRequest) -> None:
+        """Answer a request, and continue on the server's own account if it was steered."""
+        place = self._place(lane.name)
+
+        def accepted(run: Run) -> None:
+            lane.run = run
+
+        request: RecordedRequest | None = record
+        while request is not None:
+            steers = lane.steers.pop(request.previous_response_id or "", [])
+            try:
+                run = await self._engine.run(request, place, steers=steers, on_accepted=accepted)
+            except ApiError as error:
+                await self._send_error(error, lane.name)
+                return
+            except Halt as halt:
+                if halt.parked:
+                    await asyncio.get_running_loop().create_future()
+                return
+            finally:
+                lane.run = None
+            request = None
+            if run.steers and run.calls:
+                lane.steers[run.response_id] = run.steers
+                for event in steering.pending(run):
+                    await place.sink.send(event)
+            elif run.steers:
+                request = steering.successor(run)
+                self._requests.append(request)
+
+    def _place(self, lane: str | None) -> Place:
+        return Place(LaneSink(self, lane), self._cache, lane, self.memory)
+
+    async def idle_faults(self) -> None:
+        """Let the faults happen that wait for an idle connection, if it is idle."""
+        if not self.idle:
+            return
+        for fault in self._engine.faults.take("idle", "websocket"):
+            await self._happen(fault)
+
+    def notice_idle_faults(self) -> None:
+        """Look for faults that wait for an idle connection."""
+        self._spawn(self.idle_faults())
+
+    async def _happen(self, fault: Fault) -> None:
+        if fault.kind == "error":
+            await self._send_error(fault.error())
+            return
+        with contextlib.suppress(Halt):
+            await self._engine.disturb(fault, self._place(None))

@@ -1,0 +1,111 @@
+"""A request and the events that answer it, between a reader that never waits and a listener."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+from pipecat_responses.core.errors import Failure, ResponsesError
+from pipecat_responses.core.events import Event, TextDelta, ThoughtDelta
+from pipecat_responses.session.stats import TurnReport
+
+MAX_WAITING = 16 * 1024 * 1024
+"""Characters that may wait for a slow listener before the response is given up."""
+
+
+class Inbox:
+    """Events that wait for their listener.
+
+    Text that arrives while the listener is busy is joined, so a slow pipeline gets longer pieces
+    and not a longer queue. Nothing ever waits for more text to come.
+    """
+
+    def __init__(self, *, join: bool = True) -> None:
+        """Creates an inbox.
+
+        Args:
+            join: Whether to join pieces of text that wait together.
+        """
+        self._join = join
+        self._events: deque[Event] = deque()
+        self._pieces: list[str] = []
+        self._waiting = 0
+        self._filled = asyncio.Event()
+        self._error: ResponsesError | None = None
+
+    def put(self, event: Event) -> None:
+        """Adds an event."""
+        if isinstance(event, (TextDelta, ThoughtDelta)):
+            self._waiting += len(event.text)
+            if self._waiting > MAX_WAITING:
+                self.fail(
+                    ResponsesError(
+                        "The response is larger than its listener can take",
+                        failure=Failure.PROTOCOL,
+                    )
+                )
+                return
+            if self._join and isinstance(event, TextDelta):
+                self._pieces.append(event.text)
+                self._filled.set()
+                return
+        self._flush()
+        self._events.append(event)
+        self._filled.set()
+
+    def fail(self, error: ResponsesError) -> None:
+        """No event will come any more, and why; what waits is still delivered first."""
+        if self._error is None:
+            self._error = error
+            self._filled.set()
+
+    async def next(self, within: float | None = None) -> list[Event]:
+        """Waits for events.
+
+        Args:
+            within: Seconds to wait, or None for as long as it takes.
+
+        Returns:
+            All that wait, in order; nothing if the time ran out.
+
+        Raises:
+            ResponsesError: If no event will come any more.
+        """
+        if not self._filled.is_set():
+            try:
+                async with asyncio.timeout(within):
+                    await self._filled.wait()
+            except TimeoutError:
+                return []
+        self._flush()
+        if not self._events:
+            assert self._error is not None
+            raise self._error
+        events = list(self._events)
+        self._events.clear()
+        self._waiting = 0
+        if self._error is None:
+            self._filled.clear()
+        return events
+
+    def _flush(self) -> None:
+        if self._pieces:
+            text = self._pieces[0] if len(self._pieces) == 1 else "".join(self._pieces)
+            self._pieces.clear()
+            self._events.append(TextDelta(text))
+
+
+class Exchange(Protocol):
+    """A request that has been given to a server, as a turn sees it."""
+
+    report: TurnReport
+
+    async def next(self, within: float | None = None) -> list[Event]:
+        """Waits for events, as :meth:`Inbox.next` does."""
+
+    async def probe(self) -> None:
+        """Finds out whether the server is there at all; if not, the exchange fails."""
+
+    def abandon(self) -> None:
+        """Stops listening. Returns at once, and may be called at any time, more than once."""

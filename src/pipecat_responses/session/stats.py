@@ -1,0 +1,90 @@
+"""What a session has done, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pipecat_responses.core.planning import FullReason
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReport:
+    """How the latest turn's request went out.
+
+    Attributes:
+        transport: ``"websocket"`` or ``"http"``.
+        incremental: Whether it carried only what was new.
+        full_reason: Why it carried everything, or None.
+        items: Items sent.
+        size: Bytes sent.
+        fork: Whether it continued another lane's response.
+    """
+
+    transport: str
+    incremental: bool
+    full_reason: FullReason | None
+    items: int
+    size: int
+    fork: bool = False
+
+    def __str__(self) -> str:
+        """One line for people."""
+        how = "incremental" if self.incremental else f"full ({self.full_reason})"
+        return f"{self.transport}, {how}, {self.items} items, {self.size} bytes"
+
+
+@dataclass(slots=True)
+class SessionStats:
+    """Counters of a session, from its start.
+
+    Attributes:
+        turns: Turns that were asked for.
+        requests: Requests sent for them, repetitions included.
+        incremental: Requests that carried only what was new.
+        full: Requests that carried everything.
+        full_reasons: Why they did.
+        items_sent: Items in all requests, warm-ups and anchors included.
+        bytes_sent: Bytes of all messages to the server.
+        forks: Requests that continued another lane's response.
+        retries: Attempts after the first, for whatever reason.
+        resumed: Answers that were taken up again after they had broken off.
+        warm_ups: Warm-ups sent.
+        anchors: Anchors sent.
+        side_requests: Requests beside the conversation (``run_inference``).
+        abandoned: Responses nobody waited for any more.
+        abandoned_tokens: Tokens that those responses used, as far as the server said.
+        connections_opened: Connections opened.
+        last_turn: How the latest request of a turn went out.
+    """
+
+    turns: int = 0
+    requests: int = 0
+    incremental: int = 0
+    full: int = 0
+    full_reasons: Counter[str] = field(default_factory=Counter)
+    items_sent: int = 0
+    bytes_sent: int = 0
+    forks: int = 0
+    retries: int = 0
+    resumed: int = 0
+    warm_ups: int = 0
+    anchors: int = 0
+    side_requests: int = 0
+    abandoned: int = 0
+    abandoned_tokens: int = 0
+    connections_opened: int = 0
+    last_turn: TurnReport | None = None
+
+    def sent(self, report: TurnReport) -> None:
+        """Counts a request of a turn."""
+        self.requests += 1
+        self.items_sent += report.items
+        self.bytes_sent += report.size
+        self.forks += report.fork
+        if report.incremental:
+            self.incremental += 1
+        else:
+            self.full += 1
+            self.full_reasons[str(report.full_reason)] += 1
+        self.last_turn = report

@@ -1,0 +1,86 @@
+"""Why a connection could not be opened, in one sentence that says what to do."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from websockets.exceptions import InvalidStatus
+
+from pipecat_responses.core.errors import ConnectionLostError, Failure, ResponsesError, read_error
+
+_ADVICE: dict[int, str] = {
+    401: "The server rejected the API key: check api_key or OPENAI_API_KEY",
+    403: "The API key may not use this address: check organization, project and the key's rights",
+    404: "There is no Responses API at this address: check ws_url or base_url",
+    429: "The server refuses new connections for now (rate limit)",
+}
+
+
+def handshake_error(error: BaseException, url: str, timeout: float) -> ResponsesError:
+    """Turns a failed handshake into an error that says what to do.
+
+    Args:
+        error: What the WebSocket library raised.
+        url: The address, for the message (without its query: it may hold secrets).
+        timeout: Seconds the handshake was given.
+    """
+    where = _place(url)
+    if isinstance(error, InvalidStatus):
+        return _refused(error, where)
+    if isinstance(error, TimeoutError):
+        return ConnectionLostError(
+            f"No connection to {where} within {timeout:g} s",
+            failure=Failure.TIMEOUT,
+            transport="handshake",
+        )
+    if isinstance(error, socket.gaierror):
+        message = f"The name of {where} cannot be resolved: check the address and the network"
+    elif isinstance(error, ConnectionRefusedError):
+        message = f"Nothing answers at {where}: check that the server runs and the port is right"
+    elif isinstance(error, ssl.SSLError):
+        message = f"No secure connection to {where}: {error.reason or type(error).__name__}"
+    elif isinstance(error, OSError):
+        message = f"No connection to {where}: {error.strerror or type(error).__name__}"
+    else:
+        message = f"{where} does not speak WebSocket: check ws_url or base_url"
+    return ConnectionLostError(message, transport="handshake")
+
+
+def _refused(error: InvalidStatus, where: str) -> ResponsesError:
+    response = error.response
+    status = response.status_code
+    headers = dict(response.headers.raw_items())
+    body: Any = None
+    try:
+        body = msgspec.json.decode(response.body or b"")
+    except msgspec.MsgspecError:
+        # A proxy's HTML page, most often: nothing in it is for us.
+        body = None
+    read = read_error(
+        body if isinstance(body, dict) else {},
+        status=status,
+        transport="handshake",
+        headers=headers,
+    )
+    said = f" ({read.message})" if isinstance(body, dict) else ""
+    advice = _ADVICE.get(status, f"The server refused the connection with status {status}")
+    return ResponsesError(
+        f"{advice}: {where}{said}" if status not in _ADVICE else f"{advice}, {where}{said}",
+        code=read.code,
+        type=read.type,
+        param=read.param,
+        status=status,
+        request_id=read.request_id,
+        retry_after=read.retry_after,
+        transport="handshake",
+    )
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or '?'}{port}{parts.path}"

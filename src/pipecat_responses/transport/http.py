@@ -1,0 +1,129 @@
+"""One HTTP response as the same events that a WebSocket carries.
+
+Authentication, address, headers, proxies and the connection pool are the SDK's. The request's
+bytes and the event stream do not pass through its per-field transformation and per-event models:
+at a thousand tokens a second those cost more than everything else together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncOpenAI,
+    AsyncStream,
+    OpenAIError,
+)
+
+from pipecat_responses.core.errors import (
+    ConnectionLostError,
+    Failure,
+    ResponsesError,
+    read_error,
+)
+from pipecat_responses.core.events import Event, decode, read
+from pipecat_responses.core.requests import Payload
+from pipecat_responses.core.sse import EventStream
+
+_TIMEOUT = httpx2.Timeout(None, connect=8.0, pool=8.0)
+
+
+async def stream(
+    client: AsyncOpenAI,
+    payload: Payload,
+    receive: Callable[[Event], None],
+    *,
+    max_event_bytes: int,
+) -> None:
+    """Posts a request and hands over the events of its answer until the answer ends.
+
+    The SDK's own retries are off: a turn repeats by one table (``core.errors``), whatever the
+    transport, and within one budget.
+
+    Args:
+        client: The SDK's client.
+        payload: The request's body.
+        receive: Is called with each event, and must return at once.
+        max_event_bytes: Largest event that is accepted.
+
+    Raises:
+        ResponsesError: If the request is refused or the answer breaks off.
+    """
+    try:
+        response = await client.post(
+            "/responses",
+            cast_to=httpx2.Response,
+            content=payload.join(),
+            options={
+                "headers": {"Content-Type": "application/json", "Accept": "text/event-stream"},
+                "max_retries": 0,
+                "timeout": _TIMEOUT,
+            },
+            stream=True,
+            stream_cls=AsyncStream[Any],
+        )
+    except Exception as error:  # noqa: BLE001 - the key provider is the application's code
+        raise _http_error(error) from None
+    assert isinstance(response, httpx2.Response)
+    try:
+        await _events(response, receive, max_event_bytes)
+    except httpx2.HTTPError as error:
+        raise _http_error(error) from None
+    finally:
+        await response.aclose()
+
+
+async def _events(
+    response: httpx2.Response, receive: Callable[[Event], None], max_event_bytes: int
+) -> None:
+    content_type = response.headers.get("content-type", "")
+    if "text/event-stream" not in content_type:
+        raise ResponsesError(
+            f"The server answered with {content_type or 'no content type'} instead of an event "
+            "stream: check base_url and any proxy on the way",
+            failure=Failure.PROTOCOL,
+            status=response.status_code,
+            request_id=response.headers.get("x-request-id"),
+            transport="http",
+        )
+    parser = EventStream(max_event_bytes)
+    async for chunk in response.aiter_bytes():
+        for data in parser.feed(chunk):
+            event = read(decode(data), data, transport="http")
+            if event is not None:
+                receive(event)
+
+
+def _http_error(error: Exception) -> ResponsesError:
+    if isinstance(error, ResponsesError):
+        return error
+    if isinstance(error, APIStatusError):
+        body = error.body if isinstance(error.body, dict) else {}
+        return read_error(
+            {"message": f"The server answered with status {error.status_code}", **body},
+            status=error.status_code,
+            transport="http",
+            headers=dict(error.response.headers),
+        )
+    if isinstance(error, (APITimeoutError, httpx2.TimeoutException)):
+        return ConnectionLostError(
+            "The server did not answer in time", failure=Failure.TIMEOUT, transport="http"
+        )
+    if isinstance(error, (APIConnectionError, httpx2.HTTPError)):
+        cause = error.__cause__ or error
+        return ConnectionLostError(
+            f"The connection to the server failed: {cause or type(cause).__name__}: check base_url "
+            "and the network",
+            transport="http",
+        )
+    if isinstance(error, OpenAIError):
+        return ResponsesError(str(error), failure=Failure.AUTHENTICATION, transport="http")
+    # The key provider is the application's code.
+    return ConnectionLostError(
+        f"The request could not be prepared: {type(error).__name__}: {error}", transport="http"
+    )

@@ -1,0 +1,295 @@
+"""What a connection and its lanes remember, and what they forget."""
+
+import asyncio
+
+import pytest
+
+from pipecat_responses.sandbox import Answer, Fault
+
+from .wire import connected, post, text_of, user
+
+
+def roles(record):
+    return [item["role"] for item in record.history]
+
+
+async def not_found(wire, response_id, **fields):
+    event = await wire.refusal([user("more")], previous_response_id=response_id, **fields)
+    assert event["status"] == 400
+    assert event["error"] == {
+        "type": "invalid_request_error",
+        "code": "previous_response_not_found",
+        "param": "previous_response_id",
+        "message": f"Previous response with id '{response_id}' not found.",
+    }
+
+
+async def test_a_lane_continues_from_its_latest_response(sandbox):
+    async with connected(sandbox) as wire:
+        first = await wire.respond([user("one")])
+        second = await wire.respond([user("two")], previous_response_id=first["id"])
+        assert text_of(second) == 'You said: "two". I remember 3 items.'
+        assert second["previous_response_id"] == first["id"]
+        await not_found(wire, first["id"])
+    assert roles(sandbox.requests[1]) == ["user", "assistant", "user"]
+    assert [request.incremental for request in sandbox.requests] == [False, True, True]
+    assert sandbox.requests[1].input == [user("two")]
+    assert sandbox.requests[1].previous_response_id == first["id"]
+
+
+async def test_a_refused_request_evicts_the_parent_of_its_own_lane(sandbox):
+    async with connected(sandbox) as wire:
+        first = await wire.respond("one")
+        await wire.refusal("two", previous_response_id=first["id"], temperature=9)
+        await not_found(wire, first["id"])
+
+
+async def test_a_refused_fork_leaves_the_other_lane_alone(sandbox):
+    async with connected(sandbox) as wire:
+        first = await wire.respond("one", stream_id="a")
+        for lane in ("b", "c"):
+            await wire.refusal(
+                "x", stream_id=lane, previous_response_id=first["id"], temperature=9
+            )
+        await wire.respond("two", stream_id="a", previous_response_id=first["id"])
+
+
+async def test_forks_from_and_to_the_default_lane(sandbox):
+    async with connected(sandbox) as wire:
+        first = await wire.respond("one")
+        fork = await wire.respond("two", stream_id="a", previous_response_id=first["id"])
+        again = await wire.respond("three", stream_id="b", previous_response_id=first["id"])
+        back = await wire.respond("four", previous_response_id=again["id"])
+        await wire.respond("five", stream_id="a", previous_response_id=fork["id"])
+    assert text_of(back).endswith("I remember 5 items.")
+
+
+async def test_advancing_a_lane_drops_what_it_remembered(sandbox):
+    async with connected(sandbox) as wire:
+        first = await wire.respond("one", stream_id="a")
+        await wire.respond("other", stream_id="a")
+        await not_found(wire, first["id"], stream_id="b")
+        await not_found(wire, first["id"], stream_id="a")
+
+
+async def test_a_fork_that_has_begun_survives_its_origin(sandbox):
+    async with connected(sandbox) as wire:
+        first = await wire.respond("one", stream_id="a")
+        sandbox.config.tokens_per_second = 200
+        await wire.create("count to 20", stream_id="b", previous_response_id=first["id"])
+        while (await wire.event())["type"] != "response.in_progress":
+            pass
+        sandbox.config.tokens_per_second = None
+        await wire.create("two", stream_id="a", previous_response_id=first["id"])
+        done = [await wire.until_terminal("a"), await wire.until_terminal("b")]
+    assert [events[-1]["type"] for events in done] == ["response.completed"] * 2
+
+
+async def test_a_fork_that_waits_while_its_origin_advances_fails(sandbox):
+    async with connected(sandbox) as wire:
+        first = await wire.respond("one", stream_id="a")
+        sandbox.config.tokens_per_second = 100
+        await wire.create("count to 10", stream_id="b")
+        await wire.event()
+        sandbox.config.tokens_per_second = None
+        await wire.create("fork", stream_id="b", previous_response_id=first["id"])
+        await wire.respond("two", stream_id="a", previous_response_id=first["id"])
+        assert (await wire.until_terminal("b"))[-1]["type"] == "response.completed"
+        (error,) = await wire.until_terminal("b")
+    assert error["error"]["code"] == "previous_response_not_found"
+    assert error["stream_id"] == "b"
+
+
+async def test_a_lane_may_let_go_only_at_the_end(sandbox):
+    sandbox.config.lane_advances_at = "end"
+    async with connected(sandbox) as wire:
+        first = await wire.respond("one", stream_id="a")
+        sandbox.faults.add(Fault("silence", "created", stream_id="a"))
+        await wire.create("two", stream_id="a", previous_response_id=first["id"])
+        await wire.event()
+        await wire.respond("fork", stream_id="b", previous_response_id=first["id"])
+
+
+async def test_forks_can_be_made_to_fail(sandbox):
+    sandbox.config.forks = "fail"
+    async with connected(sandbox) as wire:
+        first = await wire.respond("one", stream_id="a")
+        await not_found(wire, first["id"], stream_id="b")
+        await wire.respond("two", stream_id="a", previous_response_id=first["id"])
+
+
+async def test_warm_up_makes_something_to_continue_from(sandbox):
+    async with connected(sandbox) as wire:
+        warm = await wire.respond([{"role": "developer", "content": "x"}], generate=False)
+        reply = await wire.respond("hello", previous_response_id=warm["id"])
+    assert text_of(reply).endswith("I remember 2 items.")
+
+
+async def test_generate_can_be_unknown(sandbox):
+    sandbox.config.generate_false = "rejected"
+    async with connected(sandbox) as wire:
+        event = await wire.refusal("x", generate=False)
+    assert (event["error"]["code"], event["error"]["param"]) == ("unknown_parameter", "generate")
+
+
+async def test_connections_share_nothing(sandbox):
+    async with connected(sandbox) as one, connected(sandbox) as two:
+        first = await one.respond("one")
+        await not_found(two, first["id"])
+        await one.respond("two", previous_response_id=first["id"])
+    assert [request.connection for request in sandbox.requests] == [0, 1, 0]
+    assert sandbox.connections_opened == 2
+
+
+async def test_stored_responses_outlive_lane_and_connection(sandbox):
+    async with connected(sandbox) as wire:
+        first = await wire.respond("one", store=True)
+        await wire.respond("two", store=True)
+        await wire.respond("three", previous_response_id=first["id"])
+    status, body = await post(sandbox, "four", previous_response_id=first["id"])
+    assert status == 200
+    assert text_of(body).endswith("I remember 3 items.")
+    status, body = await post(sandbox, "five", previous_response_id=body["id"])
+    assert body["error"]["code"] == "previous_response_not_found"
+
+
+async def test_references_to_stored_items(sandbox):
+    _, first = await post(sandbox, "one", store=True)
+    reference = {"type": "item_reference", "id": first["output"][0]["id"]}
+    status, _ = await post(sandbox, [user("one"), reference, user("two")])
+    assert status == 200
+    assert roles(sandbox.requests[1]) == ["user", "assistant", "user"]
+    status, body = await post(sandbox, [{"type": "item_reference", "id": "msg_none"}])
+    assert status == 404
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        Answer(("Half",), incomplete_reason="content_filter"),
+        Answer(("Half",), failed={"code": "server_error", "message": "x"}),
+        Fault("error", "text", after=1),
+        Fault("failed", "created"),
+    ],
+    ids=["incomplete", "failed", "error event", "failed by a fault"],
+)
+@pytest.mark.parametrize("policy", ["forgets", "keeps_previous", "remembers_new"])
+async def test_memory_after_failure(sandbox, policy, end):
+    sandbox.config.memory_after_failure = policy
+    async with connected(sandbox) as wire:
+        first = await wire.respond("one")
+        if isinstance(end, Answer):
+            sandbox.script(end)
+        else:
+            sandbox.faults.add(end)
+        await wire.ask("two", previous_response_id=first["id"])
+        second = sandbox.requests[-1].response_id
+        if policy == "forgets":
+            await not_found(wire, first["id"])
+            await not_found(wire, second)
+        elif policy == "keeps_previous":
+            await not_found(wire, second, stream_id="b")
+            await wire.respond("x", previous_response_id=first["id"])
+        else:
+            await not_found(wire, first["id"], stream_id="b")
+            await wire.respond("x", previous_response_id=second)
+
+
+async def test_cached_tokens_follow_the_prefix(sandbox):
+    def cached(response):
+        return response["usage"]["input_tokens_details"]["cached_tokens"]
+
+    words = "some words to count " * 20
+    async with connected(sandbox) as wire:
+        first = await wire.respond([user(words)], instructions="Be brief.")
+        assert cached(first) == 0
+        second = await wire.respond(
+            [user("more")], instructions="Be brief.", previous_response_id=first["id"]
+        )
+        assert cached(second) >= first["usage"]["input_tokens"]
+        items = [user(words), {"role": "assistant", "content": text_of(first)}, user("more")]
+        again = await wire.respond(items, instructions="Be brief.", stream_id="b")
+        assert cached(again) == again["usage"]["input_tokens"]
+        changed = await wire.respond(items, instructions="Be verbose.", stream_id="b")
+        assert cached(changed) == 0
+    async with connected(sandbox) as wire:
+        assert cached(await wire.respond(items, instructions="Be brief.")) == 0
+
+
+async def test_lanes_run_at_the_same_time_and_each_in_order(sandbox):
+    sandbox.config.tokens_per_second = 500
+    async with connected(sandbox) as wire:
+        for lane in ("a", "b", None):
+            fields = {"stream_id": lane} if lane else {}
+            await wire.create("count to 30", **fields)
+            await wire.create("count to 3", **fields)
+        seen, ended = [], {}
+        while sum(map(len, ended.values())) < 6:
+            event = await wire.event()
+            lane = event.get("stream_id")
+            if event["type"] == "response.completed":
+                ended.setdefault(lane, []).append(text_of(event["response"]))
+            seen.append(lane)
+    switches = sum(1 for one, two in zip(seen, seen[1:], strict=False) if one != two)
+    assert switches > 20
+    assert all(texts[1] == "1, 2, 3." for texts in ended.values())
+
+
+async def test_more_than_the_limit_in_flight_wait(sandbox):
+    sandbox.config.max_in_flight = 2
+    async with connected(sandbox) as wire:
+        sandbox.faults.add(*(Fault("silence", "created", stream_id=lane) for lane in "ab"))
+        await wire.create("x", stream_id="a")
+        await wire.create("x", stream_id="b")
+        await wire.create("x", stream_id="c")
+        for _ in range(4):
+            assert (await wire.event())["stream_id"] in "ab"
+        pong = await wire.socket.ping()
+        await asyncio.wait_for(pong, 5)
+        assert sandbox.requests[2].response_id is None
+        assert sandbox.requests[2].outcome is None
+
+
+async def test_too_many_lanes(sandbox):
+    sandbox.config.max_streams = 2
+    async with connected(sandbox) as wire:
+        await wire.respond("x", stream_id="a")
+        await wire.respond("x", stream_id="b")
+        event = await wire.refusal("x", stream_id="c")
+        assert event["error"]["code"] == "websocket_stream_limit_reached"
+        await wire.respond("x", stream_id="a")
+        await wire.respond("x")
+
+
+async def test_a_connection_that_is_too_old(sandbox):
+    sandbox.config.max_connection_age = 0.05
+    async with connected(sandbox) as wire:
+        event = await wire.event()
+        assert event["status"] == 400
+        assert event["error"]["code"] == "websocket_connection_limit_reached"
+        await asyncio.wait_for(wire.socket.wait_closed(), 5)
+
+
+async def test_a_server_that_refuses_lanes(sandbox):
+    sandbox.config.lanes = "rejected"
+    async with connected(sandbox) as wire:
+        await wire.create("x", stream_id="a")
+        event = await wire.event()
+        assert (event["error"]["code"], event["error"]["param"]) == (
+            "unknown_parameter",
+            "stream_id",
+        )
+        assert "stream_id" not in event
+        await wire.respond("x")
+
+
+async def test_a_server_that_does_not_see_lanes(sandbox):
+    sandbox.config.lanes = "ignored"
+    async with connected(sandbox) as wire:
+        await wire.create("one", stream_id="a")
+        first = (await wire.until_terminal(None))[-1]["response"]
+        await wire.create("two", stream_id="b", previous_response_id=first["id"])
+        second = (await wire.until_terminal(None))[-1]["response"]
+        await not_found(wire, first["id"])
+    assert text_of(second).endswith("I remember 3 items.")
+    assert sandbox.requests[0].stream_id == "a"
