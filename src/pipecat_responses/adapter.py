@@ -280,6 +280,8 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
         """A history for a new context: most are copies of one that is known."""
         best, length = None, 0
         for other in self._histories.values():
+            if length == len(messages):
+                break
             common = other.common(messages)
             if common > length:
                 best, length = other, common

@@ -141,9 +141,7 @@ class Conversation:
         await self.start(text)
         await self.heard.until(lambda: self.ends >= before + ends)
         await self.settle()
-        return "".join(
-            f.text for f in self.heard.frames[start:] if isinstance(f, LLMTextFrame)
-        )
+        return "".join(f.text for f in self.heard.frames[start:] if isinstance(f, LLMTextFrame))
 
     async def start(self, text: str) -> None:
         """Says something and does not wait for the answer."""

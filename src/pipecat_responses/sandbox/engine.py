@@ -388,9 +388,9 @@ class Engine:
                 raise Halt(fault, parked=False)
             case "error":
                 error = fault.error()
+                number = run.composer.event("error")["sequence_number"]
                 self._settle(run, run.composer.closing("failed"))
                 run.record.outcome = f"error:{error.label}"
-                number = run.composer.event("error")["sequence_number"]
                 await run.place.sink.send(
                     error.event("flat" if run.place.memory is None else "nested", number)
                 )

@@ -142,7 +142,7 @@ class Connection:
             timeout=_CLOSE_TIMEOUT, compress=False, max_msg_size=config.max_body
         )
         self._transport: asyncio.BaseTransport | None = None
-        self._stalled = asyncio.Event()
+        self._stalled = False
         self._closing: asyncio.Task[bool] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
@@ -153,7 +153,7 @@ class Connection:
     @property
     def idle(self) -> bool:
         """Whether nothing is queued or running."""
-        return not self._stalled.is_set() and all(lane.task is None for lane in self.lanes.values())
+        return not self._stalled and all(lane.task is None for lane in self.lanes.values())
 
     async def serve(self, request: web.Request, closing: Fault | None) -> web.WebSocketResponse:
         """Open the WebSocket and serve it until it ends.
@@ -181,13 +181,10 @@ class Connection:
     async def _receive(self) -> None:
         while True:
             message = await self._ws.receive()
-            if self._stalled.is_set():
-                # Parked until the connection is cut: not reading means no pongs either.
-                await asyncio.get_running_loop().create_future()
-            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                await self._message(message.data)
-            else:
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 return
+            if not self._stalled:
+                await self._message(message.data)
 
     async def _finish(self) -> None:
         """End what is still running, and let a proper close come to its end."""
@@ -211,7 +208,7 @@ class Connection:
 
     async def send_frame(self, data: bytes, kind: WSMsgType) -> None:
         """Send a frame, unless the connection has stalled or is at its end."""
-        if self._stalled.is_set() or self._closing is not None or self._ws.closed:
+        if self._stalled or self._closing is not None or self._ws.closed:
             return
         # The peer may be gone already; the receiving side notices that and ends the connection.
         with contextlib.suppress(ClientConnectionResetError):
@@ -236,7 +233,7 @@ class Connection:
 
     def stall(self) -> None:
         """Stop reading and sending, and leave the connection open."""
-        self._stalled.set()
+        self._stalled = True
         if isinstance(self._transport, asyncio.Transport):
             self._transport.pause_reading()
 

@@ -1,0 +1,216 @@
+"""What the fault tests share: impatient services, turns with a verdict, and the rules."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+from unittest import mock
+
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.frames.frames import (
+    ErrorFrame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+
+from pipecat_responses import OpenAIResponsesHttpLLMService, OpenAIResponsesLLMService
+from pipecat_responses.core.retry import Backoff
+from pipecat_responses.sandbox import Sandbox
+from tests.support.conversation import Conversation
+
+Transport = Literal["websocket", "http"]
+
+KEY = "sk-test-0123456789abcdef-secret"
+SWIFT = Backoff(first=0.01, cap=0.05)
+LIMITS = {"silence": 0.1, "start": 0.3, "stall": 0.3, "terminal": 0.15, "total": 8.0}
+
+
+def hurry(llm: Any, **limits: float) -> Any:
+    """Gives a service limits that tests can wait for."""
+    llm._policy = replace(llm._policy, backoff=SWIFT, **{**LIMITS, **limits})
+    if isinstance(llm, OpenAIResponsesLLMService):
+        options = llm._session._options
+        llm._session._options = replace(
+            options,
+            reconnect_backoff=SWIFT,
+            connection=replace(options.connection, open_timeout=0.4, close_timeout=0.3),
+        )
+    return llm
+
+
+@contextlib.contextmanager
+def short_probe(seconds: float = 0.1) -> Iterator[None]:
+    """Shortens the time a silent server has to answer a ping."""
+    with mock.patch("pipecat_responses.session.link.PROBE", seconds):
+        yield
+
+
+def new_service(address: Any, transport: Transport, **kwargs: Any) -> Any:
+    """A service in a hurry.
+
+    Args:
+        address: Anything with ``base_url`` and ``ws_url``.
+        transport: Which of the two services.
+        **kwargs: More for the service; ``limits`` changes the time limits.
+    """
+    limits = kwargs.pop("limits", {})
+    kwargs = {"api_key": KEY, "base_url": address.base_url, **kwargs}
+    if transport == "http":
+        return hurry(OpenAIResponsesHttpLLMService(**kwargs), **limits)
+    return hurry(OpenAIResponsesLLMService(ws_url=address.ws_url, **kwargs), **limits)
+
+
+def counted(top: int, start: int = 1) -> str:
+    """What the sandbox says when it is asked to count."""
+    return ", ".join(str(number) for number in range(start, top + 1)) + "."
+
+
+class Toolbox:
+    """Tools that count how often they run."""
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[str, dict[str, Any]]] = []
+
+    def register(self, llm: Any) -> None:
+        """Makes the tools known to a service."""
+        for name in ("note", "ring"):
+            llm.register_function(name, self._handler(name))
+
+    def _handler(self, name: str) -> Callable[[Any], Any]:
+        async def handle(params: Any) -> None:
+            self.runs.append((name, dict(params.arguments)))
+            await params.result_callback(f"{name} done")
+
+        return handle
+
+    @staticmethod
+    def schema() -> ToolsSchema:
+        """The tools as a context carries them."""
+        return ToolsSchema(
+            standard_tools=[
+                FunctionSchema(
+                    name="note",
+                    description="Writes something down.",
+                    properties={"words": {"type": "string"}},
+                    required=["words"],
+                ),
+                FunctionSchema(
+                    name="ring",
+                    description="Rings a bell.",
+                    properties={"words": {"type": "string"}},
+                    required=["words"],
+                ),
+            ]
+        )
+
+
+@dataclass
+class Heard:
+    """What came of one turn.
+
+    Attributes:
+        text: What was said.
+        errors: What was reported.
+        pieces: The text, frame by frame.
+    """
+
+    text: str
+    errors: list[ErrorFrame]
+    pieces: list[str] = field(default_factory=list)
+
+
+class Talk(Conversation):
+    """A conversation whose turns give a verdict."""
+
+    def __init__(self, llm: Any, *, tools: bool = False, **kwargs: Any) -> None:
+        self.toolbox = Toolbox()
+        if tools:
+            self.toolbox.register(llm)
+        context = LLMContext(tools=Toolbox.schema()) if tools else None
+        super().__init__(llm, kwargs.pop("context", context), **kwargs)
+
+    async def turn(
+        self, text: str, *, ends: int = 1, meanwhile: Callable[[], Any] | None = None
+    ) -> Heard:
+        """Says something, waits for the end frames, and tells what came.
+
+        Args:
+            text: What the user says.
+            ends: How many responses it takes.
+            meanwhile: Is awaited while the turn runs.
+        """
+        position, errors, before = len(self.heard.frames), len(self.errors), self.ends
+        await self.start(text)
+        if meanwhile is not None:
+            await meanwhile()
+        await self.heard.until(lambda: self.ends >= before + ends)
+        await self.settle()
+        pieces = [f.text for f in self.heard.frames[position:] if isinstance(f, LLMTextFrame)]
+        return Heard("".join(pieces), self.errors[errors:], pieces)
+
+    @property
+    def contexts(self) -> int:
+        """Context frames that the service has been given."""
+        return sum(
+            isinstance(frame, LLMContextFrame)
+            for frame in [*self.before.frames, *self.heard.upstream]
+        )
+
+    def check_frames(self) -> None:
+        """Every context frame has one start and one end frame, and nothing is spoken outside."""
+        inside = False
+        for frame in self.heard.frames:
+            if isinstance(frame, LLMFullResponseStartFrame):
+                assert not inside, "a response started inside another"
+                inside = True
+            elif isinstance(frame, LLMFullResponseEndFrame):
+                assert inside, "a response ended that had not started"
+                inside = False
+            elif isinstance(frame, LLMTextFrame):
+                assert inside, f"text outside a response: {frame.text!r}"
+        assert not inside, "a response did not end"
+        assert self.starts == self.ends == self.contexts
+
+    @property
+    def spoken(self) -> str:
+        """The newest assistant message of the context."""
+        for message in reversed(self.context.get_messages()):
+            if isinstance(message, dict) and message.get("role") == "assistant":
+                content = message.get("content")
+                if isinstance(content, str):
+                    return content
+        return ""
+
+
+@contextlib.asynccontextmanager
+async def talking(
+    sandbox: Sandbox, transport: Transport, *, tools: bool = False, **kwargs: Any
+) -> AsyncIterator[Talk]:
+    """A conversation with the sandbox, whose frames are checked at its end."""
+    talk = Talk(new_service(sandbox, transport, **kwargs), tools=tools)
+    async with talk:
+        yield talk
+    talk.check_frames()
+
+
+async def until(condition: Callable[[], bool], within: float = 5.0) -> None:
+    """Waits for something that tells nobody when it happens."""
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def our_tasks() -> list[str]:
+    """Names of the tasks of the package that run now."""
+    return sorted(
+        task.get_name()
+        for task in asyncio.all_tasks()
+        if task.get_name().startswith("pipecat-responses") and not task.done()
+    )

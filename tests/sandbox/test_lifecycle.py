@@ -1,0 +1,215 @@
+"""Starting, stopping, and the controls over HTTP."""
+
+import asyncio
+import gc
+
+import aiohttp
+import pytest
+import websockets
+
+from pipecat_responses.sandbox import Answer, Fault, Sandbox, SandboxConfig
+
+from .wire import connected, post, stream, text_of
+
+
+async def test_restart_on_the_same_port(sandbox):
+    port = sandbox.port
+    async with connected(sandbox) as wire:
+        await wire.respond("x")
+        await sandbox.stop()
+        with pytest.raises(websockets.ConnectionClosed):
+            await wire.event()
+        with pytest.raises(OSError, match=r"."):
+            async with connected(sandbox):
+                pass
+    await sandbox.start()
+    assert sandbox.port == port
+    async with connected(sandbox) as wire:
+        await wire.respond("y")
+    assert sandbox.connections_opened == 2
+
+
+async def test_nothing_is_left_running():
+    before = asyncio.all_tasks()
+    sandbox = Sandbox()
+    await sandbox.start()
+    sandbox.faults.add(
+        Fault("silence", "text", after=1, times=None, stream_id="a"),
+        Fault("stall", "created", stream_id="b", skip=1),
+    )
+    held = asyncio.create_task(stream(sandbox, "count to 5000", stream=True))
+    sandbox.config.tokens_per_second = 50
+    async with connected(sandbox) as one, connected(sandbox) as two, connected(sandbox) as three:
+        await one.create("x", stream_id="a")
+        await one.create("queued", stream_id="a")
+        await two.create("x", stream_id="b")
+        await three.create("x", stream_id="b")
+        await one.event()
+        await three.event()
+        assert sandbox.connections == 3
+        await asyncio.wait_for(sandbox.stop(), 2)
+        assert sandbox.connections == 0
+    with pytest.raises(aiohttp.ClientError):
+        await held
+    assert all(record.outcome is not None for record in sandbox.requests)
+    gc.collect()
+    for task in asyncio.all_tasks() - before:
+        await asyncio.wait([task], timeout=1)
+    assert asyncio.all_tasks() - before == set()
+
+
+async def test_start_and_stop_twice():
+    sandbox = Sandbox()
+    await sandbox.stop()
+    await sandbox.start()
+    await sandbox.start()
+    await sandbox.stop()
+    await sandbox.stop()
+
+
+async def test_a_port_that_is_taken(sandbox):
+    with pytest.raises(OSError, match=r"."):
+        await Sandbox(port=sandbox.port).start()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "example.org", "::"])
+def test_only_loopback(host):
+    with pytest.raises(ValueError, match="only listens on loopback"):
+        Sandbox(host=host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
+def test_loopback(host):
+    Sandbox(host=host)
+
+
+async def test_a_client_that_leaves(sandbox):
+    sandbox.config.tokens_per_second = 50
+    async with connected(sandbox) as wire:
+        await wire.create("count to 5000")
+        await wire.event()
+    while sandbox.connections:
+        await asyncio.sleep(0)
+    assert sandbox.requests[0].outcome == "dropped"
+
+
+async def test_handshakes_are_recorded(sandbox):
+    async with connected(sandbox, **{"OpenAI-Organization": "org-1"}) as wire:
+        await wire.respond("x")
+    (handshake,) = sandbox.handshakes
+    assert handshake.headers["openai-organization"] == "org-1"
+    assert handshake.headers["authorization"] == "Bearer ***1234"
+    assert handshake.key_ok
+    assert handshake.connection == 0
+    assert sandbox.requests[0].headers["authorization"] == "Bearer ***1234"
+    assert "sk-test" not in repr(sandbox.requests) + repr(sandbox.handshakes)
+
+
+async def test_records(sandbox):
+    async with connected(sandbox) as wire:
+        response = await wire.respond("x", stream_id="a", generate=True)
+    (record,) = sandbox.requests
+    assert record.transport == "websocket"
+    assert record.stream_id == "a"
+    assert record.response_id == response["id"]
+    assert record.outcome == "completed"
+    assert record.size > 60
+    assert record.body["input"] == "x"
+    assert "type" not in record.body
+    await stream(sandbox, "y")
+    assert sandbox.requests[1].transport == "http"
+    assert sandbox.requests[1].connection == -1
+
+
+class Http:
+    def __init__(self, sandbox):
+        self.base = sandbox.base_url.removesuffix("/v1")
+
+    async def __call__(self, method, path, body=None):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, self.base + path, json=body) as answer,
+        ):
+            return answer.status, await answer.json()
+
+
+async def test_control_state(sandbox):
+    control = Http(sandbox)
+    async with connected(sandbox) as wire:
+        await wire.respond("x", stream_id="a")
+        status, state = await control("GET", "/_sandbox")
+    assert status == 200
+    assert state["base_url"] == sandbox.base_url
+    assert state["connections"] == state["connections_opened"] == 1
+    assert state["config"]["lanes"] == "supported"
+    assert state["requests"][0]["stream_id"] == "a"
+    assert state["requests"][0]["outcome"] == "completed"
+
+
+async def test_control_faults(sandbox):
+    control = Http(sandbox)
+    status, faults = await control("POST", "/_sandbox/faults", {"kind": "error", "times": 2})
+    assert status == 200
+    assert faults[0]["moment"] == "request"
+    await control("POST", "/_sandbox/faults", [{"kind": "close"}, {"kind": "empty"}])
+    assert len(sandbox.faults) == 3
+    assert (await post(sandbox, "x"))[0] == 500
+    assert await control("DELETE", "/_sandbox/faults") == (200, [])
+    assert (await post(sandbox, "x"))[0] == 200
+    for bad in ({"kind": "nope"}, {"moment": "idle"}, {"kind": "close", "when": 1}, 3):
+        status, body = await control("POST", "/_sandbox/faults", bad)
+        assert status == 400
+        assert body["error"]["message"]
+    assert len(sandbox.faults) == 0
+
+
+async def test_control_config(sandbox):
+    control = Http(sandbox)
+    changes = {"lanes": "rejected", "tokens_per_second": 900, "models": ["m"], "forks": "fail"}
+    status, config = await control("PATCH", "/_sandbox/config", changes)
+    assert status == 200
+    assert sandbox.config.models == {"m"}
+    assert (config["lanes"], config["tokens_per_second"]) == ("rejected", 900)
+    for bad in (
+        {"lanes": "some"},
+        {"colour": "red"},
+        {"responder": "x"},
+        {"usage_details": 1},
+        {"max_streams": "many"},
+        {"models": "m"},
+        [],
+    ):
+        assert (await control("PATCH", "/_sandbox/config", bad))[0] == 400
+    assert sandbox.config.lanes == "rejected"
+
+
+async def test_control_script(sandbox):
+    control = Http(sandbox)
+    answers = ["Hi.", {"parts": ["Yo.", {"type": "call", "name": "f", "arguments": {"a": 1}}]}]
+    assert await control("POST", "/_sandbox/script", answers) == (200, {"scripted": 2})
+    assert text_of((await post(sandbox, "x"))[1]) == "Hi."
+    _, second = await post(sandbox, "x")
+    assert second["output"][1]["arguments"] == '{"a": 1}'
+    for bad in (4, {"parts": "x"}, {"speed": 1}, {"parts": [{"type": "song"}]}, {"parts": [1]}):
+        assert (await control("POST", "/_sandbox/script", bad))[0] == 400
+
+
+async def test_control_cut(sandbox):
+    control = Http(sandbox)
+    async with connected(sandbox) as one, connected(sandbox) as two:
+        assert await control("POST", "/_sandbox/cut") == (200, {"cut": 2})
+        for wire in (one, two):
+            with pytest.raises(websockets.ConnectionClosed):
+                await wire.event()
+
+
+async def test_api_keys_do_not_show():
+    async with Sandbox(SandboxConfig(api_keys={"sk-secret-9876"})) as sandbox:
+        _, state = await Http(sandbox)("GET", "/_sandbox")
+    assert state["config"]["api_keys"] == ["***9876"]
+
+
+async def test_answers_of_one_part_and_paces_of_their_own(sandbox):
+    sandbox.config.time_to_first_token = 60
+    sandbox.script(Answer("Quick.", time_to_first_token=0, tokens_per_second=1e6))
+    assert text_of((await post(sandbox, "x"))[1]) == "Quick."

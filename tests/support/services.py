@@ -1,0 +1,21 @@
+"""Services of ours that talk to a sandbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipecat_responses import OpenAIResponsesHttpLLMService, OpenAIResponsesLLMService
+from pipecat_responses.sandbox import Sandbox
+
+KEY = "sk-test-0123456789"
+
+
+def websocket_service(sandbox: Sandbox, **kwargs: Any) -> OpenAIResponsesLLMService:
+    return OpenAIResponsesLLMService(**{"api_key": KEY, "base_url": sandbox.base_url, **kwargs})
+
+
+def http_service(sandbox: Sandbox, **kwargs: Any) -> OpenAIResponsesHttpLLMService:
+    return OpenAIResponsesHttpLLMService(**{"api_key": KEY, "base_url": sandbox.base_url, **kwargs})
+
+
+SERVICES = {"websocket": websocket_service, "http": http_service}
