@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import os
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields
+from functools import cache
 from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -110,6 +114,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 value that makes no sense.
             TypeError: If an argument is not known.
         """
+        _check_known(type(self), kwargs)
         _check_choices(on_mid_response_loss, retry_timeout_secs, max_message_bytes)
         store = default_settings()
         if settings is not None:
@@ -447,6 +452,29 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         """Releases everything; nothing of the service is left running."""
         await super().cleanup()  # type: ignore[no-untyped-call]
         await self._client.close()
+
+
+@cache
+def _known_arguments(service: type) -> frozenset[str]:
+    return frozenset(
+        name
+        for each in service.__mro__
+        if "__init__" in vars(each) and each is not object
+        for name, parameter in inspect.signature(vars(each)["__init__"]).parameters.items()
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    )
+
+
+def _check_known(service: type, arguments: Mapping[str, Any]) -> None:
+    """Pipecat's base classes ignore what they do not know, so a misspelling would go unnoticed."""
+    known = _known_arguments(service)
+    for name in arguments:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            if name in {each.name for each in fields(OpenAIResponsesLLMSettings)}:
+                hint = f"; pass settings={service.__name__}.Settings({name}=...)"
+            raise TypeError(f"{service.__name__} has no argument {name!r}{hint}")
 
 
 def _check_choices(on_loss: str, retry_timeout: float | None, max_message_bytes: int) -> None:

@@ -29,12 +29,19 @@ Transport = Literal["websocket", "http"]
 
 KEY = "sk-test-0123456789abcdef-secret"
 SWIFT = Backoff(first=0.01, cap=0.05)
-LIMITS = {"silence": 0.1, "start": 0.3, "stall": 0.3, "terminal": 0.15, "total": 8.0}
+LIMITS = {
+    "silence": 0.1,
+    "start": 0.3,
+    "stall": 0.3,
+    "terminal": 0.15,
+    "total": 8.0,
+    "backoff": SWIFT,
+}
 
 
-def hurry(llm: Any, **limits: float) -> Any:
+def hurry(llm: Any, **limits: Any) -> Any:
     """Gives a service limits that tests can wait for."""
-    llm._policy = replace(llm._policy, backoff=SWIFT, **{**LIMITS, **limits})
+    llm._policy = replace(llm._policy, **{**LIMITS, **limits})
     if isinstance(llm, OpenAIResponsesLLMService):
         options = llm._session._options
         llm._session._options = replace(

@@ -181,7 +181,9 @@ class TestErrors:
             assert (await answer.json())["error"]["code"] == "rate_limit_exceeded"
 
     async def test_in_the_middle_of_a_stream(self, sandbox):
-        sandbox.faults.add(Fault("error", "text", after=2, times=2, params={"code": "server_error"}))
+        sandbox.faults.add(
+            Fault("error", "text", after=2, times=2, params={"code": "server_error"})
+        )
         flat = (await stream(sandbox, "x"))[-1]
         async with connected(sandbox) as wire:
             nested = (await wire.ask("x"))[-1]

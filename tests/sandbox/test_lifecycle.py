@@ -88,8 +88,10 @@ async def test_a_client_that_leaves(sandbox):
     async with connected(sandbox) as wire:
         await wire.create("count to 5000")
         await wire.event()
-    while sandbox.connections:
-        await asyncio.sleep(0)
+        wire.socket.transport.abort()
+    async with asyncio.timeout(5):
+        while sandbox.connections:
+            await post(sandbox, "anything else")
     assert sandbox.requests[0].outcome == "dropped"
 
 

@@ -1,6 +1,7 @@
 """What a connection and its lanes remember, and what they forget."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -48,9 +49,7 @@ async def test_a_refused_fork_leaves_the_other_lane_alone(sandbox):
     async with connected(sandbox) as wire:
         first = await wire.respond("one", stream_id="a")
         for lane in ("b", "c"):
-            await wire.refusal(
-                "x", stream_id=lane, previous_response_id=first["id"], temperature=9
-            )
+            await wire.refusal("x", stream_id=lane, previous_response_id=first["id"], temperature=9)
         await wire.respond("two", stream_id="a", previous_response_id=first["id"])
 
 
@@ -159,7 +158,7 @@ async def test_references_to_stored_items(sandbox):
     status, _ = await post(sandbox, [user("one"), reference, user("two")])
     assert status == 200
     assert roles(sandbox.requests[1]) == ["user", "assistant", "user"]
-    status, body = await post(sandbox, [{"type": "item_reference", "id": "msg_none"}])
+    status, _ = await post(sandbox, [{"type": "item_reference", "id": "msg_none"}])
     assert status == 404
 
 
@@ -230,7 +229,7 @@ async def test_lanes_run_at_the_same_time_and_each_in_order(sandbox):
             if event["type"] == "response.completed":
                 ended.setdefault(lane, []).append(text_of(event["response"]))
             seen.append(lane)
-    switches = sum(1 for one, two in zip(seen, seen[1:], strict=False) if one != two)
+    switches = sum(1 for one, two in pairwise(seen) if one != two)
     assert switches > 20
     assert all(texts[1] == "1, 2, 3." for texts in ended.values())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
@@ -38,31 +39,25 @@ def encode_in_pieces(value: Any) -> Iterator[bytes]:
         TypeError: If the value holds something JSON cannot.
     """
     large: list[str] = []
-    marked = _mark_large(value, large)
-    rest = encode(marked)
-    for index, text in enumerate(large):
-        before, mark, rest = rest.partition(_mark(index).encode())
-        if not mark:  # pragma: no cover - the mark was put there above
-            raise ValueError("a large string went missing while encoding")
+    # Fresh each time, so that no text can contain it.
+    mark = f"pipecat-responses:{uuid4().hex}"
+    rest = encode(_mark_large(value, mark, large))
+    for text in large:
+        before, _, rest = rest.partition(mark.encode())
         yield before
         for start in range(0, len(text), PIECE):
             yield encode(text[start : start + PIECE])[1:-1]
     yield rest
 
 
-def _mark(index: int) -> str:
-    # Private-use characters: no escape in JSON, and no text that anybody says.
-    return f"\ue000pipecat-responses:{index}\ue001"
-
-
-def _mark_large(value: Any, large: list[str]) -> Any:
+def _mark_large(value: Any, mark: str, large: list[str]) -> Any:
     if isinstance(value, str):
         if len(value) < LARGE_TEXT:
             return value
         large.append(value)
-        return _mark(len(large) - 1)
+        return mark
     if isinstance(value, dict):
-        return {key: _mark_large(entry, large) for key, entry in value.items()}
+        return {key: _mark_large(entry, mark, large) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_mark_large(entry, large) for entry in value]
+        return [_mark_large(entry, mark, large) for entry in value]
     return value

@@ -190,12 +190,17 @@ RULES: tuple[Rule, ...] = (
 """The table, read from the top; the first row that fits decides."""
 
 
-_SECRETS = re.compile(r"(\bsk-|\bBearer\s+)[\w*.\-]{4,}", re.IGNORECASE)
+# An OpenAI key, or a token as RFC 6750 writes it.
+_SECRETS = re.compile(r"(\bsk-|\bBearer\s+)[\w.\-~+/*=]{4,}", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
     """Takes anything that looks like a credential out of a text."""
     return _SECRETS.sub(r"\1***", text)
+
+
+def _redacted(text: str | None) -> str | None:
+    return None if text is None else redact(text)
 
 
 class ResponsesError(Exception):
@@ -231,12 +236,12 @@ class ResponsesError(Exception):
         """Creates an error; without a failure given, the table decides."""
         self.message = redact(message)
         super().__init__(self.message)
-        self.code = code
-        self.type = type
-        self.param = param
+        self.code = _redacted(code)
+        self.type = _redacted(type)
+        self.param = _redacted(param)
         self.status = status
-        self.request_id = request_id
-        self.response_id = response_id
+        self.request_id = _redacted(request_id)
+        self.response_id = _redacted(response_id)
         self.retry_after = retry_after
         self.transport = transport
         self.failure = failure if failure is not None else classify(self)
@@ -352,8 +357,9 @@ def _status(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-_TRY_AGAIN_IN = re.compile(r"try again in ([0-9.]+)\s*(ms|s|m)\b", re.IGNORECASE)
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_TRY_AGAIN_IN = re.compile(r"try again in ((?:[0-9.]+\s*(?:ms|s|m|h))+)\b", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9.]+)\s*(ms|s|m|h)", re.IGNORECASE)
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _retry_after(inner: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
@@ -365,7 +371,11 @@ def _retry_after(inner: Mapping[str, Any], headers: Mapping[str, str]) -> float 
     if seconds is not None:
         return seconds
     said = _TRY_AGAIN_IN.search(str(inner.get("message") or ""))
-    return _seconds(said.group(1), _UNITS[said.group(2).lower()]) if said else None
+    if said is None:
+        return None
+    # Such as "6m0s" or "1m12.5s".
+    parts = [_seconds(n, _UNITS[unit.lower()]) for n, unit in _DURATION.findall(said.group(1))]
+    return sum(part for part in parts if part is not None)
 
 
 def _seconds(value: Any, scale: float) -> float | None:

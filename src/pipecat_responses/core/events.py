@@ -172,7 +172,7 @@ def decode(data: bytes | bytearray | memoryview | str) -> Wire:
     """
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ResponsesError(
             f"The server sent something that is no event: {error}", failure=Failure.PROTOCOL
         ) from None
@@ -291,7 +291,7 @@ def text_of(output: tuple[Any, ...] | None) -> str:
 def _loads(data: bytes | str | msgspec.Raw) -> Mapping[str, Any]:
     try:
         value = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -66,7 +66,7 @@ class Item:
 
     def means_same(self, other: Item) -> bool:
         """Whether another item of the same kind means the same to the model."""
-        return self.wire == other.wire
+        return same_value(self.wire, other.wire)
 
     def __eq__(self, other: object) -> bool:
         """Items are equal when they mean the same."""
@@ -104,7 +104,7 @@ class Message(Item):
             return False
         if self.text is not None or other.text is not None:
             return self.text == other.text
-        return bool(self.wire.get("content") == other.wire.get("content"))
+        return same_value(self.wire.get("content"), other.wire.get("content"))
 
 
 class FunctionCall(Item):
@@ -150,8 +150,8 @@ class FunctionOutput(Item):
     def means_same(self, other: Item) -> bool:
         """Same call and same content."""
         assert isinstance(other, FunctionOutput)
-        return self.call_id == other.call_id and bool(
-            self.wire.get("output") == other.wire.get("output")
+        return self.call_id == other.call_id and same_value(
+            self.wire.get("output"), other.wire.get("output")
         )
 
 
@@ -173,7 +173,7 @@ class Reasoning(Item):
         """Same id; without ids, the same item as a whole."""
         assert isinstance(other, Reasoning)
         if self.id is None or other.id is None:
-            return self.wire == other.wire
+            return same_value(self.wire, other.wire)
         return bool(self.id == other.id)
 
 
@@ -222,6 +222,15 @@ def plain_text(content: Any) -> str | None:
     return "".join(texts)
 
 
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two decoded JSON values are the same (Python calls 1, 1.0 and true equal)."""
+    if one is other:
+        return True
+    if one != other:
+        return False
+    return isinstance(one, str) or _written(one) == _written(other)
+
+
 def same_json(one: Any, other: Any) -> bool:
     """Whether two JSON texts hold the same value (key order and white space do not matter)."""
     try:
@@ -231,5 +240,8 @@ def same_json(one: Any, other: Any) -> bool:
 
 
 def _canonical(text: Any) -> bytes:
-    # Through bytes, since Python's own equality calls 1, 1.0 and true the same.
-    return msgspec.json.encode(msgspec.json.decode(text), order="deterministic")
+    return _written(msgspec.json.decode(text))
+
+
+def _written(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="deterministic")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 
 from pipecat_responses.core.items import (
@@ -63,6 +64,14 @@ class Output:
             Where the group ends and which outputs it holds, or None if the context does not say
             what the response said.
         """
+        found = self._walk(items, start)
+        return found if isinstance(found, Match) else None
+
+    def may_follow(self, items: Sequence[Item], start: int) -> bool:
+        """Whether a context that ends too early may still come to say what the response said."""
+        return self._walk(items, start) is not _CONTRADICTED
+
+    def _walk(self, items: Sequence[Item], start: int) -> Match | _Verdict:
         text = self.text
         calls = dict(self.calls)
         reasoning = list(self.reasoning)
@@ -71,35 +80,43 @@ class Output:
         index = start
         while text or calls or reasoning or others:
             if index >= len(items):
-                return None
+                return _OPEN
             current = items[index]
             if isinstance(current, Message):
                 # Text after an output would have changed places with it.
                 if current.role != "assistant" or not current.text or pending:
-                    return None
+                    return _CONTRADICTED
                 if not text.startswith(current.text):
-                    return None
+                    return _CONTRADICTED
                 text = text[len(current.text) :]
             elif isinstance(current, FunctionCall):
                 call = calls.pop(str(current.call_id), None)
                 if call is None or call != current:
-                    return None
+                    return _CONTRADICTED
             elif isinstance(current, FunctionOutput):
                 call_id = str(current.call_id)
                 if call_id not in self.calls or call_id in calls:
-                    return None
+                    return _CONTRADICTED
                 pending.append(current)
             elif isinstance(current, Reasoning):
                 if current not in reasoning:
-                    return None
+                    return _CONTRADICTED
                 reasoning.remove(current)
             else:
                 if current not in others:
-                    return None
+                    return _CONTRADICTED
                 others.remove(current)
             index += 1
         return Match(end=index, pending=tuple(pending))
 
+
+class _Verdict(Enum):
+    OPEN = auto()
+    CONTRADICTED = auto()
+
+
+_OPEN = _Verdict.OPEN
+_CONTRADICTED = _Verdict.CONTRADICTED
 
 NOTHING = Output()
 """The output of a response that put out nothing (``generate: false``)."""
@@ -129,7 +146,7 @@ def read_output(wire: Iterable[Any]) -> Output | None:
                 return None
             texts.append(text)
         elif isinstance(built, FunctionCall):
-            if not isinstance(built.call_id, str):
+            if not isinstance(built.call_id, str) or built.call_id in calls:
                 return None
             calls[built.call_id] = built
         elif isinstance(built, Reasoning):

@@ -96,7 +96,8 @@ def covers(
         model: The model that is to answer.
 
     Returns:
-        The checkpoints that cover some of it, the most first, and those that cover nothing.
+        The checkpoints that cover some of it, the most first, and those that never will. (The
+        newest may do neither: its own output is not in the conversation yet.)
     """
     covering: list[Cover] = []
     worthless: list[Checkpoint] = []
@@ -105,12 +106,20 @@ def covers(
         if held is None:
             continue
         found = cover(held, items) if held.model == model else None
-        if found is None:
-            worthless.append(held)
-        else:
+        if found is not None:
             covering.append(Cover(held, lane, *found))
+        elif held.model != model or not _may_cover(held, items):
+            worthless.append(held)
     covering.sort(key=lambda each: each.length, reverse=True)
     return covering, worthless
+
+
+def _may_cover(checkpoint: Checkpoint, items: Sequence[Item]) -> bool:
+    """Whether the conversation may still come to what a checkpoint holds."""
+    seen = len(checkpoint.items)
+    if len(items) < seen:
+        return checkpoint.items[: len(items)] == items
+    return items[:seen] == checkpoint.items and checkpoint.output.may_follow(items, seen)
 
 
 def plan(
@@ -200,8 +209,15 @@ def plan_beside(
     if lanes.room < ROOM_FOR_TURNS and lanes.named is not False:
         return None
     kept, worthless = covers(lanes, conversation, model)
-    covering = [each for each in covers(lanes, items, model)[0] if lanes.forks] if items else []
-    keep = [each.checkpoint for each in (*kept[:2], *covering[:1])]
+    covering = covers(lanes, items, model)[0] if items and lanes.forks else []
+    newest = [
+        lane.checkpoint
+        for lane in lanes.lanes
+        if lane.checkpoint is not None
+        and all(lane.checkpoint is not each for each in worthless)
+        and all(lane.checkpoint is not each.checkpoint for each in kept)
+    ]
+    keep = [*newest, *(each.checkpoint for each in (*kept[:2], *covering[:1]))]
     lane = lanes.free_lane(keep, worthless)
     if lane is None or (lanes.named is False and lane.checkpoint is not None):
         return None

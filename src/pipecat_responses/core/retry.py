@@ -70,7 +70,7 @@ class Budget:
             case Recovery.REPORT | Recovery.PERMANENT:
                 return None
             case Recovery.ONCE_MORE:
-                if self._once:
+                if self._once or now >= self.deadline:
                     return None
                 self._once = True
                 return 0.0

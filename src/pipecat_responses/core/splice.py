@@ -52,18 +52,24 @@ class Splice:
             return text
         self._held += text
         held = self._held.lstrip()
-        for repeat in self._repeats:
-            if held.startswith(repeat):
-                return self._release(held[len(repeat) :])
-        if held and not any(repeat.startswith(held) for repeat in self._repeats):
-            return self._release(self._held)
-        return ""
+        if any(len(r) > len(held) and r.startswith(held) for r in self._repeats):
+            return ""
+        return self._release()
 
     def finish(self) -> str:
-        """The continuation is over: what is held back was no repetition in full."""
-        return "" if self._done else self._release(self._held)
+        """The continuation is over.
 
-    def _release(self, text: str) -> str:
+        Returns:
+            What was held back and has turned out to be no repetition.
+        """
+        return "" if self._done else self._release()
+
+    def _release(self) -> str:
+        text, held = self._held, self._held.lstrip()
         self._done = True
         self._held = ""
+        # The longest comes first.
+        for repeat in self._repeats:
+            if held.startswith(repeat):
+                return held[len(repeat) :]
         return text

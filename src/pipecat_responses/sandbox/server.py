@@ -168,7 +168,7 @@ class Sandbox:
             ]
         )
         app.on_response_prepare.append(_add_request_id)
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0)
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await runner.setup()
         site = web.TCPSite(runner, self._host, self._port, reuse_address=True)
         try:
@@ -181,10 +181,11 @@ class Sandbox:
 
     async def stop(self) -> None:
         """Drop all connections at once and stop to listen. Stored responses are kept."""
-        runner, self._runner = self._runner, None
+        runner = self._runner
         if runner is None:
             return
         self.cut()
+        self._runner = None
         await runner.cleanup()
 
     def _notice_idle_faults(self) -> None:

@@ -22,6 +22,7 @@ from pipecat_responses.core.events import (
     Refused,
     Status,
     Terminal,
+    TextDelta,
 )
 from pipecat_responses.core.lanes import Checkpoint, Lane, LaneSet
 from pipecat_responses.core.output import NOTHING, read_output
@@ -84,6 +85,7 @@ class Running:
     created: bool = False
     listening: bool = True
     cancelled: bool = False
+    spoke: bool = False
     done_items: list[Any] = field(default_factory=list)
 
     async def next(self, within: float | None = None) -> list[Event]:
@@ -244,6 +246,8 @@ class Link:
             running.lane.began()
             if running.report.fork:
                 self._owner.fork_ended(None)
+        elif isinstance(event, TextDelta):
+            running.spoke = True
         elif isinstance(event, ItemDone):
             running.done_items.append(event.item)
         elif isinstance(event, Terminal):
@@ -356,11 +360,12 @@ class Link:
         response_id = event.response_id or running.response_id
         if response_id is None or not running.keeps:
             return None
-        output: Sequence[Any] | None = event.output
-        if output is None:
+        # Some servers list nothing at the end of what they have streamed.
+        output: Sequence[Any] = event.output or ()
+        if len(output) < len(running.done_items):
             output = running.done_items
         put_out = read_output(output) if running.request.generate else NOTHING
-        if put_out is None:
+        if put_out is None or (running.spoke and not put_out.text):
             return None
         fields, items = running.request.fields, running.request.items
         return Checkpoint(response_id, fields.model, items, put_out)

@@ -1,0 +1,60 @@
+# Works on a machine that has Python 3.11 or newer (with venv and pip), make and git.
+# Another Python:  make test PYTHON=python3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+CHECKED := src tests $(wildcard benchmarks) $(wildcard examples)
+
+.PHONY: help setup chat test bench lint fuzz clean
+
+help:
+	@echo "make setup   build $(VENV) (the other targets do it by themselves)"
+	@echo "make chat    talk to the bot; options by ARGS=\"--transport http\""
+	@echo "make test    run the tests"
+	@echo "make lint    check style and types"
+	@echo "make bench   run the benchmarks; QUICK=1 for a short run, PEERS=... to compare"
+	@echo "make fuzz    run the property tests with many more examples"
+	@echo "make clean   remove $(VENV) and caches"
+
+setup: $(STAMP)
+
+# A `make` that fails half-way must not leave a stamp, so it is written last.
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "$(PYTHON) was not found: install Python 3.11 or newer, or name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is too old: Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
+	@echo "Building $(VENV) (once; it takes a minute or two) ..." >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) -e '.[dev]' -c constraints.txt </dev/null >&2
+	@touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	@$(PIP) -e '.[dev,bench]' -c constraints.txt </dev/null >&2
+	@touch $@
+
+# `exec` leaves no shell between make and the chat, so Ctrl-C reaches the chat alone.
+chat: $(STAMP)
+	@exec $(BIN)/pipecat-responses chat $(ARGS)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check $(CHECKED)
+	@$(BIN)/ruff format --check $(CHECKED)
+	@$(BIN)/mypy
+
+bench: $(BENCH_STAMP)
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+
+fuzz: $(STAMP)
+	@FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest -k fuzz --timeout=0 $(ARGS)
+
+clean:
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,1 @@
+"""Measures these services beside Pipecat's own, in one run on one machine."""

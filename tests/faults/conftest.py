@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Iterator
+from unittest import mock
+
+import httpx2._transports.default as httpx_transport
+import pytest
+from loguru import logger
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_ssl_context() -> Iterator[None]:
+    """Nothing here is encrypted, and reading the certificates anew costs each service 40 ms."""
+    made = functools.cache(httpx_transport.create_ssl_context)
+    with mock.patch.object(httpx_transport, "create_ssl_context", lambda *_, **__: made()):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[io.StringIO]:
+    """Everything that is logged, down to traces, instead of on the terminal."""
+    kept = io.StringIO()
+    logger.remove()
+    sink = logger.add(kept, level="TRACE", backtrace=False, diagnose=False, catch=True)
+    yield kept
+    logger.remove(sink)

@@ -1,0 +1,91 @@
+"""``response.steer``: input while a response is running."""
+
+from pipecat_responses.sandbox import Answer, Call
+
+from .wire import WEBSOCKET_EVENT, connected, function_tool, text_of, user
+
+MODEL = {"model": "gpt-6-sol"}
+
+
+async def begin(wire, text="count to 5000", **fields):
+    """Ask for something, and wait until it is running."""
+    await wire.create(text, **{**MODEL, **fields})
+    while (event := await wire.event())["type"] != "response.in_progress":
+        pass
+    return event["response"]["id"]
+
+
+async def steer(wire, response_id, text="wait", **fields):
+    message = {"type": "response.steer", "previous_response_id": response_id, "input": text}
+    await wire.send({**message, **fields})
+
+
+async def kind(wire, *kinds):
+    while (event := await wire.event())["type"] not in kinds:
+        pass
+    if event.get("error", {}).get("code") != "invalid_input":  # that repeats the invalid input
+        WEBSOCKET_EVENT.validate_python(event)
+    return event
+
+
+async def test_a_successor_continues_with_the_input(sandbox):
+    sandbox.config.tokens_per_second = 200
+    async with connected(sandbox) as wire:
+        first = await begin(wire, stream_id="a")
+        await steer(wire, first, [{**user("hello?"), "type": "message"}])
+        accepted = await kind(wire, "response.steer.accepted")
+        assert accepted["steer"]["previous_response_id"] == first
+        assert accepted["stream_id"] == "a"
+        ended = await kind(wire, "response.incomplete")
+        assert ended["response"]["incomplete_details"] == {"reason": "steered"}
+        created = await kind(wire, "response.created")
+        assert created["response"]["previous_response_id"] == first
+        done = await kind(wire, "response.completed")
+        assert done["stream_id"] == "a"
+        assert text_of(done["response"]).startswith('You said: "hello?".')
+    history = sandbox.requests[1].history
+    assert [item["role"] for item in history] == ["user", "assistant", "user"]
+
+
+async def test_a_response_with_calls_completes_and_the_input_waits(sandbox):
+    tools = [function_tool("f")]
+    sandbox.script(Answer(("One moment, please.", Call("f", {}, "call_1")), tokens_per_second=100))
+    async with connected(sandbox) as wire:
+        first = await begin(wire, tools=tools)
+        await steer(wire, first, "and be quick")
+        await kind(wire, "response.steer.accepted")
+        await kind(wire, "response.completed")
+        pending = await kind(wire, "response.steer.pending")
+        (stub,) = pending["required_input"]
+        assert stub == {"type": "function_call_output", "call_id": "call_1", "name": "f"}
+        await wire.respond([{**stub, "output": "4"}], previous_response_id=first, **MODEL)
+    history = sandbox.requests[1].history
+    assert [item.get("content") for item in history if item.get("role") == "user"] == [
+        "count to 5000",
+        "and be quick",
+    ]
+
+
+async def test_failures(sandbox):
+    sandbox.config.tokens_per_second = 200
+    async with connected(sandbox) as wire:
+        old = await begin(wire, model="gpt-4.1", stream_id="a")
+        new = await begin(wire, stream_id="b")
+        for target, text, fields, code in [
+            (old, "x", {}, "steering_not_supported"),
+            ("resp_none", "x", {}, "response_not_active"),
+            (new, "", {}, "invalid_input"),
+            (new, [{"role": "assistant", "content": "x"}], {}, "invalid_input"),
+            (new, "x", {"stream_id": "b"}, "invalid_input"),
+        ]:
+            await steer(wire, target, text, **fields)
+            failed = await kind(wire, "response.steer.failed")
+            assert failed["error"]["code"] == code
+
+
+async def test_a_server_that_does_not_know_it(sandbox):
+    sandbox.config.steering = False
+    async with connected(sandbox) as wire:
+        await steer(wire, "resp_x")
+        event = await wire.event()
+    assert event["error"]["code"] == "invalid_value"
