@@ -64,9 +64,7 @@ def _pipecat_ws(base_url: str) -> Any:
 
 def _pipecat_http(base_url: str) -> Any:
     service = theirs.OpenAIResponsesHttpLLMService
-    return service(
-        **_address(base_url), settings=service.Settings(system_instruction=INSTRUCTIONS)
-    )
+    return service(**_address(base_url), settings=service.Settings(system_instruction=INSTRUCTIONS))
 
 
 def _our_ws(base_url: str) -> Any:
@@ -80,9 +78,7 @@ def _our_ws(base_url: str) -> Any:
 
 def _our_http(base_url: str) -> Any:
     service = ours.OpenAIResponsesHttpLLMService
-    return service(
-        **_address(base_url), settings=service.Settings(system_instruction=INSTRUCTIONS)
-    )
+    return service(**_address(base_url), settings=service.Settings(system_instruction=INSTRUCTIONS))
 
 
 PIPECAT_WS = Contestant("Pipecat WebSocket", "pipecat-ws", "websocket", False, _pipecat_ws)

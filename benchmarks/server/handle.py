@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             limit=LINE_LIMIT,
+            env={**os.environ, "LOGURU_AUTOINIT": "0"},
         )
         ready = await self._answer()
         self.base_url, self.ws_url = ready["base_url"], ready["ws_url"]

@@ -34,7 +34,10 @@ class SlowLink:
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
         up = asyncio.create_task(self._carry(reader, back, self.up))
         down = asyncio.create_task(self._carry(there, writer, None))
-        await asyncio.wait([up, down])
+        self._tasks |= {up, down}
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([up, down])
+        self._tasks -= {up, down}
 
     async def _carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rate: float | None

@@ -215,3 +215,16 @@ async def test_answers_of_one_part_and_paces_of_their_own(sandbox):
     sandbox.config.time_to_first_token = 60
     sandbox.script(Answer("Quick.", time_to_first_token=0, tokens_per_second=1e6))
     assert text_of((await post(sandbox, "x"))[1]) == "Quick."
+
+
+async def test_a_responder_that_raises_does_not_leave_the_client_waiting(sandbox, caplog):
+    def fail(given):
+        raise RuntimeError("a bug in a test")
+
+    sandbox.config.responder = fail
+    async with connected(sandbox) as wire:
+        await wire.create("x")
+        with pytest.raises(websockets.ConnectionClosed):
+            await wire.event()
+        assert wire.socket.close_code == 1011
+    caplog.clear()

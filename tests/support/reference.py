@@ -46,6 +46,7 @@ class Asked:
         number: Which request of the connection it is.
         id: The response's id, once it has begun.
         history: All items the model sees, once it has begun.
+        displaced: What its lane remembered before it began.
     """
 
     stream_id: str | None
@@ -57,6 +58,7 @@ class Asked:
     number: int
     id: str | None = None
     history: list[Wire] | None = None
+    displaced: Memory | None = None
 
     @property
     def begun(self) -> bool:
@@ -162,7 +164,7 @@ class ServerConnection:
             history = found[0].history
         asked.history = [*history, *asked.input]
         asked.id = self.server.new_id()
-        self._before = self.memory.pop(asked.lane, None)
+        asked.displaced = self.memory.pop(asked.lane, None)
 
     def complete(self, asked: Asked, output: Sequence[Wire]) -> None:
         """``response.completed``: the lane remembers the response and nothing else."""
@@ -178,8 +180,8 @@ class ServerConnection:
         self.waiting.remove(asked)
         if self.server.after_failure == "remembers_new":
             self.memory[asked.lane] = Memory(asked.id, [*asked.history, *output])
-        elif self.server.after_failure == "keeps_previous" and self._before is not None:
-            self.memory[asked.lane] = self._before
+        elif self.server.after_failure == "keeps_previous" and asked.displaced is not None:
+            self.memory[asked.lane] = asked.displaced
 
     def refuse(self, asked: Asked) -> None:
         """An ``error`` instead of a response evicts the parent, if it is the same lane's."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from pipecat_responses.core.errors import Recovery, ResponsesError
+from pipecat_responses.core.errors import Failure, Recovery, ResponsesError
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,9 @@ class Budget:
                 if self._failed >= self.attempts:
                     return None
                 delay = self.backoff.delay(self._failed, self.chance)
+                if self._failed == 1 and error.failure is Failure.CONNECTION:
+                    # The server may be fine, and a connection opens in no time.
+                    delay = 0.0
                 if error.retry_after is not None:
                     delay = max(error.retry_after, 0.0)
                 return delay if now + delay < self.deadline else None

@@ -7,6 +7,7 @@ follows the documentation and the official SDK's types.
 from pipecat_responses.sandbox.answers import (
     Answer,
     Call,
+    Compaction,
     ModelInput,
     Part,
     Reasoning,
@@ -22,6 +23,7 @@ __all__ = [
     "KNOWN_MODELS",
     "Answer",
     "Call",
+    "Compaction",
     "Fault",
     "Faults",
     "ModelInput",

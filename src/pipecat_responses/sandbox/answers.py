@@ -76,7 +76,18 @@ class Reasoning:
             object.__setattr__(self, "summary", (self.summary,))
 
 
-Part = Text | Refusal | Call | Reasoning
+@dataclass(frozen=True)
+class Compaction:
+    """A compaction item: all items so far, in opaque form.
+
+    Attributes:
+        items: What it stands for.
+    """
+
+    items: Sequence[Mapping[str, Any]] = ()
+
+
+Part = Text | Refusal | Call | Reasoning | Compaction
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pipecat_responses.sandbox import opaque
 from pipecat_responses.sandbox.answers import (
     Answer,
     Call,
+    Compaction,
     ModelInput,
     Part,
     Reasoning,
@@ -128,6 +129,8 @@ class Composer:
                     yield from self._reasoning(part, index)
                 case Call():
                     yield from self._call(part, index)
+                case Compaction():
+                    yield from self._compaction(part, index)
                 case _:
                     yield from self._message(part, index)
             if self.truncated:
@@ -294,6 +297,14 @@ class Composer:
         yield Step(self.event(f"response.{name}.done", **place, **{field: whole[field]}))
         yield Step(self._done(whole, index))
 
+    def _compaction(self, part: Compaction, index: int) -> Iterator[Step]:
+        item = compaction_item(part.items)
+        yield Step(self._added({**item, "encrypted_content": ""}, index))
+        yield Step(
+            self.event("response.compaction.compacting", item_id=item["id"], output_index=index)
+        )
+        yield Step(self._done(item, index))
+
     def _reasoning(self, part: Reasoning, index: int) -> Iterator[Step]:
         item: Item = {"id": new_id("rs"), "type": "reasoning", "summary": []}
         if "reasoning.encrypted_content" in (self._given.settings.get("include") or ()):
@@ -322,6 +333,15 @@ class Composer:
         yield Step(
             self.event(f"{kind}_part.done", **place, part={"type": "summary_text", "text": text})
         )
+
+
+def compaction_item(items: Sequence[Mapping[str, Any]]) -> Item:
+    """The item that stands for others."""
+    return {
+        "id": new_id("cmp"),
+        "type": "compaction",
+        "encrypted_content": opaque.pack({"items": list(items)}),
+    }
 
 
 def effective_effort(given: ModelInput) -> str | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import msgspec
 
-from pipecat_responses.sandbox.answers import Answer, Call, ModelInput, as_answer
+from pipecat_responses.sandbox.answers import Answer, Call, Compaction, ModelInput, as_answer
 from pipecat_responses.sandbox.composer import Composer, Event, InputUsage, effective_effort
 from pipecat_responses.sandbox.config import SandboxConfig
 from pipecat_responses.sandbox.errors import ApiError
@@ -237,16 +238,7 @@ class Engine:
         config, body = self.config, record.body
         websocket = place.memory is not None
         (check_websocket_request if websocket else check_http_request)(body, config)
-        stored = body.get("store") is not False
-        history = self._history(body.get("previous_response_id"), place)
-        items = resolve_stored(
-            [item for steer in steers for item in steer.items] + as_items(body["input"]),
-            stored=stored,
-            verify=config.verify_encrypted_content,
-            find_item=self.store.items.get,
-        )
-        check_order(history, items)
-        transcript = history.extend(items)
+        transcript = self._transcript(body, place, [i for steer in steers for i in steer.items])
         given = ModelInput(
             model=body["model"],
             instructions=body.get("instructions"),
@@ -268,6 +260,8 @@ class Engine:
             obfuscation=config.obfuscation,
         )
         answer = self._answer(given) if record.generate else Answer()
+        if record.generate and before + transcript.tokens > _compact_threshold(body):
+            answer = replace(answer, parts=(Compaction(transcript.items()), *answer.parts))
         record.response_id = composer.response_id
         record.transcript = transcript
         previous = None
@@ -281,11 +275,38 @@ class Engine:
         )
         return Run(record, place, given, composer, answer, pacer, previous, root)
 
-    def _history(self, parent: str | None, place: Place) -> Transcript:
-        memory = place.memory or LaneMemory()
-        return memory.resolve(
-            parent, place.lane, self.store, forks=self.config.forks == "supported"
+    def _transcript(
+        self, body: dict[str, Any], place: Place | None, first: list[Item]
+    ) -> Transcript:
+        """What the model sees: the parent's items, steering input, and the request's own items.
+
+        Raises:
+            ApiError: When the parent is not to be found, or the items do not fit together.
+        """
+        memory = (place.memory if place is not None else None) or LaneMemory()
+        history = memory.resolve(
+            body.get("previous_response_id"),
+            place.lane if place is not None else None,
+            self.store,
+            forks=self.config.forks == "supported",
         )
+        items = resolve_stored(
+            first + as_items(body["input"]),
+            stored=body.get("store") is not False,
+            verify=self.config.verify_encrypted_content,
+            find_item=self.store.items.get,
+        )
+        check_order(history, items)
+        return history.extend(items)
+
+    def history_of(self, body: dict[str, Any]) -> Transcript:
+        """The items that an HTTP request stands for, without answering it.
+
+        Raises:
+            ApiError: When the request is not valid.
+        """
+        check_http_request(body, self.config)
+        return self._transcript(body, None, [])
 
     def _answer(self, given: ModelInput) -> Answer:
         if self.script:
@@ -436,7 +457,7 @@ class Engine:
         response = terminal["response"]
         status = response["status"]
         run.record.outcome = "cancelled" if run.stop_reason == "cancelled" else status
-        new = Remembered(run.response_id, run.given.transcript.extend(run.composer.output))
+        new = Remembered(run.response_id, _continued(run.given.transcript, run.composer.output))
         run.place.cache.note(run.prompt_root, new.transcript)
         if status != "failed" and response["store"]:
             self.store.keep(new, response)
@@ -489,6 +510,22 @@ def _stray_delta(composer: Composer) -> Event:
         delta="too early",
         logprobs=[],
     )
+
+
+def _continued(transcript: Transcript, output: list[Item]) -> Transcript:
+    """What a response leaves to continue from; a compaction stands for all that was before it."""
+    for index in reversed(range(len(output))):
+        if output[index]["type"] == "compaction":
+            return Transcript().extend(output[index:])
+    return transcript.extend(output)
+
+
+def _compact_threshold(body: dict[str, Any]) -> float:
+    """Tokens beyond which a request wants the server to compact; infinite without that wish."""
+    for entry in body.get("context_management") or ():
+        if entry.get("type") == "compaction":
+            return float(entry.get("compact_threshold") or math.inf)
+    return math.inf
 
 
 def _prompt_root(given: ModelInput) -> tuple[int, int]:

@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 from aiohttp import ClientConnectionResetError, web
 
-from pipecat_responses.sandbox.composer import Event
+from pipecat_responses.sandbox.composer import Event, compaction_item, new_id
 from pipecat_responses.sandbox.engine import Engine, Halt, HtmlAnswer, Place
 from pipecat_responses.sandbox.errors import ApiError, invalid_type
 from pipecat_responses.sandbox.faults import Transport
 from pipecat_responses.sandbox.memory import PrefixCache
 from pipecat_responses.sandbox.records import RecordedRequest, redact
+from pipecat_responses.sandbox.text import count_tokens
 from pipecat_responses.sandbox.websocket import reset_transport
 
 _encode = msgspec.json.Encoder().encode
@@ -164,6 +165,28 @@ class HttpApi:
         if not isinstance(body, dict):
             raise invalid_type("body", "an object", body)
         return body, len(raw)
+
+    async def compact(self, request: web.Request) -> web.StreamResponse:
+        """``POST /v1/responses/compact``: one item that stands for all that was sent."""
+        body, _ = await self._body(request)
+        history = self._engine.history_of(body)
+        item = compaction_item(history.items())
+        output_tokens = count_tokens(item["encrypted_content"])
+        return json_response(
+            {
+                "id": new_id("resp"),
+                "object": "response.compaction",
+                "created_at": int(time.time()),
+                "output": [item],
+                "usage": {
+                    "input_tokens": history.tokens,
+                    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+                    "output_tokens": output_tokens,
+                    "output_tokens_details": {"reasoning_tokens": 0},
+                    "total_tokens": history.tokens + output_tokens,
+                },
+            }
+        )
 
     async def retrieve(self, request: web.Request) -> web.StreamResponse:
         """``GET /v1/responses/{id}``: a stored response."""

@@ -76,13 +76,16 @@ def _resume(given: ModelInput) -> Answer | None:
 def _report_outputs(given: ModelInput) -> Answer | None:
     outputs: list[Item] = []
     names: dict[str, str] = {}
+    at_the_end = True
     for item in given.newest_first():
         kind = item.get("type", "message")
-        if kind in ("function_call_output", "custom_tool_call_output"):
-            outputs.append(item)
-        elif outputs and kind in ("function_call", "custom_tool_call"):
+        if kind in ("function_call", "custom_tool_call"):
             names[item["call_id"]] = item["name"]
-        else:
+        elif kind not in ("function_call_output", "custom_tool_call_output"):
+            at_the_end = False
+        elif at_the_end:
+            outputs.append(item)
+        if not at_the_end and all(output["call_id"] in names for output in outputs):
             break
     if not outputs:
         return None

@@ -37,7 +37,6 @@ class Sandbox:
             client = AsyncOpenAI(base_url=sandbox.base_url, api_key="any")
 
     Attributes:
-        config: What can be set; may be changed while the server runs.
         faults: What shall go wrong.
         requests: All requests for responses so far, refused ones included.
         messages: WebSocket messages that were no such requests, as sent; ``{"invalid": text}``
@@ -69,7 +68,7 @@ class Sandbox:
                 f"The sandbox only listens on loopback, not on {host!r}: it accepts any API key "
                 "and has no encryption. Use 127.0.0.1, ::1 or localhost."
             )
-        self.config = config or SandboxConfig()
+        self._config = config or SandboxConfig()
         self.faults = Faults()
         self.requests: list[RecordedRequest] = []
         self.messages: list[dict[str, Any]] = []
@@ -78,7 +77,7 @@ class Sandbox:
         self._host = host
         self._port = port
         self._store = Store()
-        self._engine = Engine(self.config, self.faults, self._store)
+        self._engine = Engine(self._config, self.faults, self._store)
         self._http = HttpApi(self._engine, self.requests)
         self._open: set[Connection] = set()
         self._runner: web.AppRunner | None = None
@@ -97,6 +96,11 @@ class Sandbox:
     ) -> None:
         """Stop the server."""
         await self.stop()
+
+    @property
+    def config(self) -> SandboxConfig:
+        """What can be set; its fields may be changed while the server runs."""
+        return self._config
 
     @property
     def port(self) -> int:
@@ -161,6 +165,7 @@ class Sandbox:
             [
                 web.get("/v1/responses", self._websocket, allow_head=False),
                 web.post("/v1/responses", self._http.create),
+                web.post("/v1/responses/compact", self._http.compact),
                 web.get("/v1/responses/{response_id}", self._http.retrieve),
                 web.delete("/v1/responses/{response_id}", self._http.delete),
                 web.get("/v1/models", self._models),

@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import msgspec
@@ -151,8 +151,7 @@ class Connection:
         return self._engine.config
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is queued or running."""
+    def _idle(self) -> bool:
         return not self._stalled and all(lane.task is None for lane in self.lanes.values())
 
     async def serve(self, request: web.Request, closing: Fault | None) -> web.WebSocketResponse:
@@ -188,17 +187,19 @@ class Connection:
 
     async def _finish(self) -> None:
         """End what is still running, and let a proper close come to its end."""
-        if self._closing is not None:
-            await asyncio.wait([self._closing])
-        tasks = [lane.task for lane in self.lanes.values() if lane.task is not None]
+        tasks: list[asyncio.Task[Any]] = [
+            lane.task for lane in self.lanes.values() if lane.task is not None
+        ]
         tasks.extend(self._background)
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
         for lane in self.lanes.values():
             for record in lane.queue:
                 record.outcome = "dropped"
+        if self._closing is not None:
+            tasks.append(self._closing)
+        if tasks:
+            await asyncio.wait(tasks)
 
     # Sending
 
@@ -244,7 +245,7 @@ class Connection:
         await self._send_error(connection_limit_reached(self._config.max_connection_age))
         self.close()
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -361,9 +362,14 @@ class Connection:
                 except asyncio.CancelledError:
                     record.outcome = record.outcome or "dropped"
                     raise
+                except Exception:
+                    # A responder that raises, say: loud here, and no client waits for ever.
+                    self.close(1011, "The sandbox failed; see its log.")
+                    raise
         finally:
             lane.task = None
-        await self.idle_faults()
+        if len(self._engine.faults):
+            self.notice_idle_faults()
 
     async def _respond(self, lane: Lane, record: RecordedRequest) -> None:
         """Answer a request, and continue on the server's own account if it was steered."""
@@ -398,16 +404,15 @@ class Connection:
     def _place(self, lane: str | None) -> Place:
         return Place(LaneSink(self, lane), self._cache, lane, self.memory)
 
-    async def idle_faults(self) -> None:
-        """Let the faults happen that wait for an idle connection, if it is idle."""
-        if not self.idle:
+    def notice_idle_faults(self) -> None:
+        """Look for faults that wait for an idle connection."""
+        self._spawn(self._idle_faults())
+
+    async def _idle_faults(self) -> None:
+        if not self._idle:
             return
         for fault in self._engine.faults.take("idle", "websocket"):
             await self._happen(fault)
-
-    def notice_idle_faults(self) -> None:
-        """Look for faults that wait for an idle connection."""
-        self._spawn(self.idle_faults())
 
     async def _happen(self, fault: Fault) -> None:
         if fault.kind == "error":

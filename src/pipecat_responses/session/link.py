@@ -46,7 +46,10 @@ class Owner(Protocol):
     def changed(self, link: Link) -> None:
         """Something about a link has changed that may call for action."""
 
-    def fork_ended(self, error: ResponsesError | None) -> None:
+    def memory_lost(self) -> None:
+        """The server has forgotten what a request continued from."""
+
+    def fork_ended(self, *, taken: bool) -> None:
         """A fork was taken or refused."""
 
     def abandoned_ended(self, turn: int, terminal: Terminal) -> None:
@@ -115,6 +118,9 @@ class Link:
         lanes: Its lanes.
         retiring: Whether nothing new may start here.
         opened: When it was opened, in the session's clock.
+        lost: Why the connection has ended, once it has.
+        heard: Whether the server has said anything.
+        waited_for: Whether somebody was listening when it ended.
     """
 
     def __init__(self, owner: Owner, lanes: LaneSet, opened: float) -> None:
@@ -126,6 +132,7 @@ class Link:
         self.opened = opened
         self.lost: ResponsesError | None = None
         self.heard = False
+        self.waited_for = False
         self._running: dict[Lane, Running] = {}
         self._last_ids: dict[Lane, str | None] = {}
         self._cancels = 0
@@ -245,7 +252,7 @@ class Link:
         elif isinstance(event, Began):
             running.lane.began()
             if running.report.fork:
-                self._owner.fork_ended(None)
+                self._owner.fork_ended(taken=True)
         elif isinstance(event, TextDelta):
             running.spoke = True
         elif isinstance(event, ItemDone):
@@ -269,7 +276,12 @@ class Link:
 
     def on_lost(self, error: ResponsesError) -> None:
         """The connection has ended: so has everything on it."""
+        if not self.heard and error.failure is Failure.CONNECTION:
+            error = ConnectionLostError(
+                f"The server accepted the connection and ended it without a word: {error.message}"
+            )
         self.lost = error
+        self.waited_for = any(running.listening for running in self._running.values())
         for running in list(self._running.values()):
             running.inbox.fail(error)
         self._running.clear()
@@ -383,8 +395,9 @@ class Link:
         lane.end()
         if error.failure is Failure.MEMORY_LOST:
             self._forget(running.parent)
+            self._owner.memory_lost()
             if running.report.fork:
-                self._owner.fork_ended(error)
+                self._owner.fork_ended(taken=False)
         elif error.failure is Failure.NO_LANES and lane.name is not None:
             self._learn_no_lanes()
         elif error.failure is Failure.LANES_USED_UP:

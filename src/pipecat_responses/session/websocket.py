@@ -42,8 +42,13 @@ from pipecat_responses.transport.websocket import Connection, ConnectionOptions
 NEARLY_FULL = 12
 """Responses in flight on a connection from which a fresh one is kept ready."""
 
+SPARE = 2
+"""Connections to a server without lanes: one to use, one to go on with after an interruption."""
+
 FORKS_GIVEN_UP_AFTER = 3
 """Forks in a row that may fail before the session keeps to one lane."""
+
+NEVER = float("inf")
 
 AT_ONCE = 1.0
 """Seconds within which a connection that closes without a word counts as closed at once."""
@@ -162,8 +167,7 @@ class WebSocketSession:
         self._forks = True
         self._forks_failed = 0
         self._failed_attempts = 0
-        self._closed_at_once = 0
-        self._next_attempt: float | None = None
+        self._attempt_at = NEVER
         self._closed = True
 
     # -- life ---------------------------------------------------------------------------------
@@ -173,8 +177,8 @@ class WebSocketSession:
         if not self._closed:
             return
         self._closed = False
-        self._failed_attempts = self._closed_at_once = 0
-        self._next_attempt = self._clock()
+        self._failed_attempts = 0
+        self._attempt_at = self._clock()
         self._wake.set()
         self._upkeep = asyncio.create_task(self._keep_up(), name="pipecat-responses upkeep")
 
@@ -367,11 +371,16 @@ class WebSocketSession:
             # It is full, or it could not be asked for: a fresh one takes over.
             if not link.lanes.room:
                 link.retiring = True
+        attempt = self._open()
         self._waiting_turns += 1
         try:
-            await asyncio.shield(self._open())
+            # Not awaited itself: it is everybody's, and neither is to cancel the other.
+            await asyncio.wait({attempt})
         finally:
             self._waiting_turns -= 1
+        if attempt.cancelled():
+            raise ConnectionLostError("The session was closed", failure=Failure.CLOSED)
+        attempt.result()
 
     def _open(self) -> asyncio.Task[Link]:
         """The attempt to open a connection that is under way, or a new one."""
@@ -402,8 +411,7 @@ class WebSocketSession:
             self._attempt_failed(link.connection.lost)
             raise link.connection.lost
         self.stats.connections_opened += 1
-        self._failed_attempts = 0
-        self._next_attempt = None
+        self._attempt_at = self._clock()
         was_connected = self.connected
         self._links.append(link)
         if not was_connected:
@@ -417,17 +425,18 @@ class WebSocketSession:
         self._schedule(error)
         self._wake.set()
 
-    def _schedule(self, error: ResponsesError | None) -> None:
+    def _schedule(self, error: ResponsesError) -> None:
         """When to try again while nobody waits; a turn tries at once."""
-        permanent = error is not None and error.recovery is Recovery.PERMANENT
         tried = self._failed_attempts
-        if permanent or not self._options.reconnect or tried >= self._options.reconnect_attempts:
-            self._next_attempt = None
+        if (
+            error.recovery is Recovery.PERMANENT
+            or not self._options.reconnect
+            or tried >= self._options.reconnect_attempts
+        ):
+            self._attempt_at = NEVER
             return
         pause = self._options.reconnect_backoff.delay(tried, self._chance) if tried else 0.0
-        if error is not None and error.retry_after is not None:
-            pause = max(pause, error.retry_after)
-        self._next_attempt = self._clock() + pause
+        self._attempt_at = self._clock() + max(pause, error.retry_after or 0.0)
 
     # -- what links say (session.link.Owner) ----------------------------------------------------
 
@@ -446,19 +455,22 @@ class WebSocketSession:
             return
         if self._blank is not FullReason.FIRST:
             self._blank = FullReason.RECONNECTED
-        if not link.heard and self._clock() - link.opened < AT_ONCE:
-            self._closed_at_once += 1
-            self._failed_attempts += 1
-        else:
-            self._closed_at_once = 0
+        # A server that accepts and closes at once must not be called back for ever.
+        closed_at_once = not link.heard and self._clock() - link.opened < AT_ONCE
+        self._failed_attempts = self._failed_attempts + 1 if closed_at_once else 0
         if not self.connected:
             self._notices.append(Disconnected(error))
             self._schedule(error)
+            if error.recovery is Recovery.PERMANENT:
+                self._notices.append(ConnectFailed(error, waited_for=link.waited_for))
 
-    def fork_ended(self, error: ResponsesError | None) -> None:
+    def memory_lost(self) -> None:
+        """The server has forgotten what a request continued from."""
+        self._blank = FullReason.MEMORY_LOST
+
+    def fork_ended(self, *, taken: bool) -> None:
         """Keeps the score of forks."""
-        self._blank = FullReason.MEMORY_LOST if error is not None else self._blank
-        self._forks_failed = self._forks_failed + 1 if error is not None else 0
+        self._forks_failed = 0 if taken else self._forks_failed + 1
         if self._forks_failed >= FORKS_GIVEN_UP_AFTER and self._forks:
             self._forks = False
             for link in self._links:
@@ -479,53 +491,54 @@ class WebSocketSession:
 
     async def _keep_up(self) -> None:
         while True:
-            await self._sleep_until_needed()
             self._wake.clear()
             self._close_silent()
             self._open_what_is_needed()
             while self._notices:
-                await self._listener(self._notices.popleft())
+                await self._tell(self._notices.popleft())
+            try:
+                async with asyncio.timeout(self._pause()):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
 
-    async def _sleep_until_needed(self) -> None:
-        times = [link.opened + self._options.max_age for link in self._usable()]
-        if self._next_attempt is not None and not self.connected:
-            times.append(self._next_attempt)
-        pause = max(0.0, min(times) - self._clock()) if times else None
-        if pause == 0.0 and any(
-            not link.silent and link.opened + self._options.max_age <= self._clock()
-            for link in self._usable()
-        ):
-            # Too old, but in use: its next change wakes us.
-            pause = None if self._next_attempt is None or self.connected else pause
+    async def _tell(self, notice: Notice) -> None:
         try:
-            async with asyncio.timeout(pause):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+            await self._listener(notice)
+        except Exception as error:  # noqa: BLE001 - upkeep outlives whatever its listener does
+            logger.error("A listener failed on {}: {!r}", type(notice).__name__, error)
+
+    def _pause(self) -> float | None:
+        """Seconds until something is due by the clock, or None if nothing is."""
+        if self._opening is not None and not self._opening.done():
+            return None
+        now = self._clock()
+        usable = self._usable()
+        due = self._attempt_at
+        if usable and not self._wants_spare(usable):
+            # One that is in use is replaced when it falls silent, and that wakes us.
+            oldest = min((link.opened for link in usable if link.silent), default=NEVER)
+            due = max(due, oldest + self._options.max_age)
+        return None if due == NEVER else max(0.0, due - now)
 
     def _open_what_is_needed(self) -> None:
         now = self._clock()
         usable = self._usable()
-        if not usable:
-            if self._next_attempt is not None and now >= self._next_attempt:
-                self._open()
-            return
-        old = [
-            link for link in usable if now - link.opened >= self._options.max_age and link.silent
-        ]
-        fresh = [link for link in usable if now - link.opened < self._options.max_age]
+        limit = now - self._options.max_age
+        fresh = [link for link in usable if link.opened > limit]
+        old = [link for link in usable if link.opened <= limit and link.silent]
         if old and fresh:
             for link in old:
                 link.retiring = True
             if self._blank is not FullReason.FIRST:
                 self._blank = FullReason.RECONNECTED
             self._close_silent()
-        elif old or self._wants_spare(usable):
+        elif (old or not usable or self._wants_spare(usable)) and now >= self._attempt_at:
             self._open()
 
     def _wants_spare(self, usable: Sequence[Link]) -> bool:
         if self.traits.lanes is False:
-            return sum(link.silent for link in usable) < 1 or len(usable) < 2
+            return len(usable) < SPARE
         return all(link.lanes.in_flight >= NEARLY_FULL for link in usable)
 
     def _close_silent(self) -> None:

@@ -1,0 +1,1 @@
+"""Others that do the same, in environments of their own."""

@@ -1,0 +1,31 @@
+"""The scenarios, in the order in which they run and are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from benchmarks.model import Findings
+from benchmarks.scenarios import (
+    blocking,
+    cpu,
+    deltas,
+    footprint,
+    interruptions,
+    sessions,
+    slowlink,
+    traffic,
+)
+from benchmarks.server import Server
+
+Scenario = Callable[[Server, bool], Awaitable[Findings]]
+
+SCENARIOS: dict[str, Scenario] = {
+    "cpu": cpu.run,
+    "deltas": deltas.run,
+    "interruptions": interruptions.run,
+    "traffic": traffic.run,
+    "link": slowlink.run,
+    "sessions": sessions.run,
+    "blocking": blocking.run,
+    "footprint": footprint.run,
+}

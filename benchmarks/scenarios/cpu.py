@@ -1,0 +1,167 @@
+"""CPU time of a turn, by the length of the conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from pipecat.processors.aggregators.llm_context import LLMContext
+
+from benchmarks import material
+from benchmarks.contestants import (
+    ALL,
+    HTTPS,
+    OUR_HTTP,
+    OUR_WS,
+    PIPECAT_HTTP,
+    PIPECAT_WS,
+    WEBSOCKETS,
+    Contestant,
+    NoService,
+)
+from benchmarks.measure import Cpu, median, ratio, rounded, tidy
+from benchmarks.model import Findings, Plot
+from benchmarks.server import Server
+from benchmarks.stage import Stage
+
+REPLY = "Your payment has arrived, and it will be booked on Friday."
+SETTLE = 0.01
+"""Seconds after the end frame that still count: whoever works later works for this turn too."""
+
+Stages = dict[Contestant, Stage]
+Key = tuple[Contestant, str]
+
+
+async def run(server: Server, quick: bool) -> Findings:
+    """CPU time of a turn."""
+    findings = Findings("cpu", "CPU time of a turn")
+    sizes = (10, 1000, 4000) if quick else (10, 100, 1000, 4000)
+    turns = 5 if quick else 15
+    await server.reset()
+    await server.reply(REPLY)
+
+    costs = {
+        size: await _measure(server, turns, lambda n=size: material.context(n)) for size in sizes
+    }
+    alone = await _pipeline_alone(turns)
+    _report(findings, sizes, costs, alone)
+    variants: list[tuple[str, Callable[[], LLMContext]]] = [
+        (
+            "1 000 items, half of them calls and outputs, 20 tools",
+            lambda: material.context_with_tools(1000),
+        ),
+        ("100 items, 10 of them images of 100 kB", lambda: material.context_with_images(100)),
+    ]
+    table = findings.table(
+        "cpu-variants",
+        "CPU time of a turn in other conversations, ms",
+        ["conversation", *(_label(key) for key in _keys())],
+    )
+    for name, make in variants:
+        found = await _measure(server, max(3, turns // 2), make)
+        table.add(name, *(rounded(found[key] * 1e3) for key in _keys()))
+    return findings
+
+
+def _keys() -> list[Key]:
+    return [
+        *((contestant, "incremental") for contestant in WEBSOCKETS),
+        *((contestant, "full") for contestant in WEBSOCKETS),
+        *((contestant, "full") for contestant in HTTPS),
+    ]
+
+
+def _label(key: Key) -> str:
+    contestant, mode = key
+    return contestant.name if contestant.transport == "http" else f"{contestant.name}, {mode}"
+
+
+async def _measure(server: Server, turns: int, make: Callable[[], LLMContext]) -> dict[Key, float]:
+    """Medians of the CPU seconds of a turn; the contestants take turns."""
+    costs: dict[Key, list[float]] = {key: [] for key in _keys()}
+    async with AsyncExitStack() as stack:
+        stages: Stages = {}
+        for contestant in ALL:
+            stage = Stage(contestant.service(server.base_url), make())
+            stages[contestant] = await (await stack.enter_async_context(stage)).ready()
+            await _turn(stage, -1)
+        for mode, contestants in (("incremental", ALL), ("full", WEBSOCKETS)):
+            for number in range(turns):
+                for contestant in _rotated(contestants, number):
+                    stage = stages[contestant]
+                    if mode == "full":
+                        # An early message has changed, so everything must be sent.
+                        first: Any = stage.context.get_messages()[0]
+                        first["content"] = material.text(1000, 10_000 + number)
+                    key = (contestant, "full" if contestant.transport == "http" else mode)
+                    costs[key].append(await _turn(stage, number))
+                    if number % 5 == 4:
+                        await server.requests()
+        for stage in stages.values():
+            stage.check()
+    await server.requests()
+    return {key: median(found) for key, found in costs.items()}
+
+
+async def _turn(stage: Stage, number: int) -> float:
+    stage.context.add_message({"role": "user", "content": material.text(1000, 20_000 + number)})
+    tidy()
+    with Cpu() as cpu:
+        said = await stage.turn()
+        await asyncio.sleep(SETTLE)
+    stage.context.add_message({"role": "assistant", "content": said})
+    return cpu.seconds
+
+
+async def _pipeline_alone(turns: int) -> float:
+    words = [f" {word}" for word in REPLY.split()]
+    async with Stage(NoService(words), material.context(10)) as stage:
+        return median([await _turn(stage, number) for number in range(turns)])
+
+
+def _rotated(contestants: Sequence[Contestant], number: int) -> list[Contestant]:
+    start = number % len(contestants)
+    return [*contestants[start:], *contestants[:start]]
+
+
+def _report(
+    findings: Findings,
+    sizes: Sequence[int],
+    costs: dict[int, dict[Key, float]],
+    alone: float,
+) -> None:
+    last = sizes[-1]
+    table = findings.table(
+        "cpu",
+        "CPU time of a turn, ms",
+        ["who", *(f"{size:,} items".replace(",", " ") for size in sizes), "last ÷ first"],
+        note=f"The pipeline alone, with as many frames and no service: {alone * 1e3:.2f} ms.",
+    )
+    plot = Plot("cpu", "CPU time of a turn", "items in the conversation", "ms of CPU")
+    findings.plots.append(plot)
+    for key in _keys():
+        times = {size: costs[size][key] * 1e3 for size in sizes}
+        growth = ratio(times[last], times[sizes[0]])
+        table.add(_label(key), *(rounded(time) for time in times.values()), rounded(growth))
+        plot.line(_label(key), {float(size): time for size, time in times.items()})
+
+    at_last = costs[last]
+    findings.at_most(
+        "WebSocket, incremental: 4 000 items over 10",
+        ratio(at_last[OUR_WS, "incremental"], costs[sizes[0]][OUR_WS, "incremental"]),
+        2,
+        "×",
+    )
+    for what, theirs, ours, bound in (
+        ("WebSocket, incremental", (PIPECAT_WS, "incremental"), (OUR_WS, "incremental"), 25),
+        ("WebSocket, full resend", (PIPECAT_WS, "full"), (OUR_WS, "full"), 6),
+        ("HTTP", (PIPECAT_HTTP, "full"), (OUR_HTTP, "full"), 60),
+    ):
+        findings.at_least(
+            f"{what}, 4 000 items: Pipecat's over ours",
+            ratio(at_last[theirs], at_last[ours]),
+            bound,
+            "×",
+        )

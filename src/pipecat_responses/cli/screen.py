@@ -1,0 +1,97 @@
+"""What the chat shows: plain lines in a pipe, a little less plain in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+_NO_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def printable(text: str) -> str:
+    """A text without control characters: a model's words must not steer the terminal."""
+    return text.translate(_NO_CONTROLS)
+
+
+class Screen:
+    """The chat's output.
+
+    Attributes:
+        prompts: Whether the user types into a terminal, so that a prompt is shown and what is typed
+            need not be repeated.
+    """
+
+    def __init__(self, out: Console, err: Console, *, prompts: bool) -> None:
+        """Creates it.
+
+        Args:
+            out: Where the conversation goes.
+            err: Where failures go.
+            prompts: Whether the user types into a terminal.
+        """
+        self._out = out
+        self._err = err
+        self.prompts = prompts
+        self._open = False
+
+    def prompt(self) -> None:
+        """Invites the user to type."""
+        if self.prompts:
+            self._write("you> ", style="bold green")
+
+    def user(self, text: str) -> None:
+        """Shows what the user said, where it is not to be seen anyway."""
+        if not self.prompts:
+            self._write(f"you> {printable(text)}\n")
+
+    def end_prompt(self) -> None:
+        """Ends the line of a prompt that was not answered."""
+        if self.prompts:
+            self._write("\n")
+
+    def bot(self, text: str) -> None:
+        """Shows the next words of the bot."""
+        if not self._open:
+            self._open = True
+            self._write("bot> ", style="bold cyan")
+        self._write(printable(text))
+
+    def tool(self, name: str, arguments: Mapping[str, Any], result: Any) -> None:
+        """Shows what a tool did."""
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        self.note(f"{name}({given}) = {result}")
+
+    def note(self, text: str) -> None:
+        """Shows a remark that is not part of the conversation."""
+        self.close_line()
+        one_line = " ".join(printable(text).split())
+        self._write(f"     {one_line}\n", style="dim")
+
+    def cut(self) -> None:
+        """Marks that the bot was interrupted."""
+        if self._open:
+            self._write(" --", style="bold red")
+        self.note("interrupted")
+
+    def failure(self, sentence: str) -> None:
+        """Says what went wrong, in a sentence, on stderr."""
+        self.close_line()
+        one_line = " ".join(printable(sentence).split())
+        self._err.print(Text(one_line, style="red"), soft_wrap=True)
+
+    def help(self, text: str) -> None:
+        """Shows lines as they are."""
+        self.close_line()
+        self._write(f"{text}\n")
+
+    def close_line(self) -> None:
+        """Ends the bot's line, if it is open."""
+        if self._open:
+            self._open = False
+            self._write("\n")
+
+    def _write(self, text: str, style: str = "") -> None:
+        self._out.print(Text(text, style=style, end=""), end="", soft_wrap=True)

@@ -1,0 +1,775 @@
+"""What the model has seen equals the context, at every turn, whatever happens in between.
+
+The client's own planning, lanes and routing (``core.planning``, ``core.lanes``, ``session.link``)
+are driven by the bytes of a server's events, and their requests go as bytes to a second model of
+the server's memory (``tests.support.reference``), step by random step. The last test does the same
+through a real pipeline and the sandbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from pipecat.frames.frames import Frame, LLMContextFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection
+
+from pipecat_responses import OpenAIResponsesLLMService
+from pipecat_responses.core.errors import ConnectionLostError, Recovery, ResponsesError
+from pipecat_responses.core.events import Event, decode, read
+from pipecat_responses.core.items import Item, item
+from pipecat_responses.core.lanes import LaneSet
+from pipecat_responses.core.planning import FullReason, Plan, plan, plan_beside
+from pipecat_responses.core.requests import Fields, Payload, Request
+from pipecat_responses.sandbox import Fault, Sandbox
+from pipecat_responses.session.address import Traits
+from pipecat_responses.session.link import Link, Running
+from pipecat_responses.session.stats import SessionStats
+from pipecat_responses.session.websocket import settled
+from tests.support.conversation import Conversation
+from tests.support.reference import (
+    AfterFailure,
+    Asked,
+    LaneMode,
+    NotRememberedError,
+    Server,
+    ServerConnection,
+    meaning,
+    wires_of,
+)
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
+FUZZ = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+
+MODELS = ("gpt-4.1", "gpt-4.1-mini")
+
+
+@dataclass(eq=False)
+class Letter:
+    """A payload on its way, as ``transport.websocket.Ticket`` is."""
+
+    payload: Payload
+    expected: list[Any]
+    started: bool = False
+
+
+class Wireless:
+    """A connection in memory: what is posted waits until the world lets it leave."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.outbox: list[Letter] = []
+        self.lost: ResponsesError | None = None
+
+    def post(self, payload: Payload, *, background: bool = False) -> Letter:
+        assert self.lost is None, "a message was posted on a connection that is gone"
+        letter = Letter(payload, self.world.expected)
+        self.outbox.append(letter)
+        return letter
+
+    def take_back(self, letter: Letter) -> bool:
+        if letter.started:
+            return False
+        self.outbox.remove(letter)
+        return True
+
+    async def alive(self, within: float) -> bool:
+        return self.lost is None
+
+    def abort(self, error: ResponsesError) -> None:
+        self.lost = error
+
+
+@dataclass(eq=False)
+class Peer:
+    """A link of the client and the server's end of it."""
+
+    link: Link
+    wire: Wireless
+    server: ServerConnection
+    asked: dict[int, list[Any]] = field(default_factory=dict)
+    ended: list[tuple[str | None, bytes]] = field(default_factory=list)
+
+
+class World:
+    """A client, a server and a context, and all that may happen to them.
+
+    It is the client's owner, too: it does what ``session.websocket`` does with links, without
+    tasks and without time. Choices come in as numbers, so that a list of them is a history.
+    """
+
+    def __init__(
+        self,
+        lanes: LaneMode = "supported",
+        after_failure: AfterFailure = "forgets",
+        *,
+        forks: bool = True,
+    ) -> None:
+        self.server = Server(lanes, after_failure)
+        self.stats = SessionStats()
+        self.traits = Traits()
+        self.forks = forks
+        self.loop = asyncio.new_event_loop()
+        self.peers: list[Peer] = []
+        self.context: list[dict[str, Any]] = []
+        self.model = MODELS[0]
+        self.current: Running | None = None
+        self.heard = ""
+        self.expected: list[Any] = []
+        self.conversation: Sequence[Item] = ()
+        self.known: dict[int, tuple[str, Item]] = {}
+        self.number = 0
+        self.turns = 0
+        self.tries = 0
+
+    def close(self) -> None:
+        self.loop.close()
+
+    # -- the link's owner -------------------------------------------------------------------------
+
+    def changed(self, link: Link) -> None:
+        """Nothing to do: the world looks for itself."""
+
+    def fork_ended(self, error: ResponsesError | None) -> None:
+        """Nothing to do: whether forks are used is the world's choice."""
+
+    def abandoned_ended(self, turn: int, terminal: Event) -> None:
+        """Nothing to do."""
+
+    # -- the client -------------------------------------------------------------------------------
+
+    def items(self) -> list[Item]:
+        """The context's items: the same objects for what has not changed, as the adapter does."""
+        result = []
+        for wire in self.context:
+            text = json.dumps(wire)
+            known = self.known.get(id(wire))
+            if known is None or known[0] != text:
+                known = self.known[id(wire)] = (text, item(json.loads(text)))
+            result.append(known[1])
+        return result
+
+    def turn(self) -> None:
+        """A context frame: an answer that runs is interrupted, and a request goes out."""
+        self.interrupt()
+        self.turns += 1
+        self.tries = 0
+        self.request()
+
+    def request(self) -> None:
+        if not self.context:
+            return
+        items = self.items()
+        self.expected = meaning(self.context)
+        self.conversation = items
+        planned = self.plan(items)
+        if planned is None:
+            for peer in self.usable():
+                if not peer.link.lanes.room:
+                    peer.link.retiring = True
+            self.connect()
+            planned = self.plan(items)
+        assert planned is not None, "a fresh connection has room"
+        peer, todo = planned
+        self.check(peer, todo)
+        request = Request(Fields({"model": self.model}), items)
+        self.heard = ""
+        self.current = peer.link.send(todo, request, turn=self.turns)
+
+    def plan(self, items: list[Item]) -> tuple[Peer, Plan] | None:
+        peers = self.usable()
+        todo = plan([peer.link.lanes for peer in peers], items, self.model)
+        if todo is None:
+            return None
+        return next(peer for peer in peers if peer.link.lanes is todo.lanes), todo
+
+    def check(self, peer: Peer, todo: Plan) -> None:
+        assert todo.send, "a request without input"
+        assert todo.lane.idle
+        assert peer.link.lanes.room, "a request that the server would queue"
+        if todo.checkpoint is None:
+            assert isinstance(todo.full_reason, FullReason)
+            return
+        assert todo.full_reason is None
+        holders = [lane for lane in todo.lanes.lanes if lane.checkpoint is todo.checkpoint]
+        assert len(holders) == 1
+        if todo.lanes.forks and todo.lanes.named is not False:
+            assert todo.fork
+            assert holders[0] is not todo.lane, "the parent's lane must not move on"
+        else:
+            assert not todo.fork
+            assert holders[0] is todo.lane, "a lane that continues itself"
+
+    def connect(self) -> None:
+        server = ServerConnection(self.server)
+        link = Link(self, LaneSet(named=self.traits.lanes, forks=self.forks), 0.0)
+        wire = Wireless(self)
+        link.connection = wire  # type: ignore[assignment]
+        self.peers.append(Peer(link, wire, server))
+
+    def usable(self) -> list[Peer]:
+        self.peers = [p for p in self.peers if not (p.link.retiring and p.link.silent)]
+        return [peer for peer in self.peers if peer.link.usable]
+
+    def interrupt(self) -> None:
+        """The user begins to speak: what was heard stays, and nobody listens any more."""
+        running, self.current = self.current, None
+        if running is None:
+            return
+        running.abandon()
+        running.abandon()
+        if self.heard:
+            self.context.append({"role": "assistant", "content": self.heard})
+        self.heard = ""
+
+    def listen(self) -> None:
+        """Reads what has come for the turn, and tries again after a failure, as a turn does."""
+        while self.current is not None:
+            try:
+                self.loop.run_until_complete(self.current.next(0))
+            except ResponsesError as error:
+                self.current.abandon()
+                self.current = None
+                self.tries += 1
+                if self.tries > 5 or error.recovery in (Recovery.REPORT, Recovery.PERMANENT):
+                    if self.heard:
+                        self.context.append({"role": "assistant", "content": self.heard})
+                    return
+                self.heard = ""
+                self.request()
+            else:
+                return
+
+    # -- the server -------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """What has been posted leaves, and arrives."""
+        for peer in self.peers:
+            while peer.wire.outbox:
+                letter = peer.wire.outbox.pop(0)
+                letter.started = True
+                asked = peer.server.receive(letter.payload.join())
+                if asked is not None:
+                    peer.asked[asked.number] = letter.expected
+
+    def tell(self, peer: Peer, asked: Asked | None, message: dict[str, Any]) -> bytes:
+        """Sends an event, through the same two functions as the transport."""
+        named = asked is not None and self.server.lanes == "supported" and asked.stream_id
+        if named:
+            message = {**message, "stream_id": asked.stream_id}  # type: ignore[union-attr]
+        data = json.dumps(message).encode()
+        self.deliver(peer, data)
+        return data
+
+    def deliver(self, peer: Peer, data: bytes) -> None:
+        wire = decode(data)
+        event = read(wire, data)
+        if event is not None:
+            stream_id = wire.stream_id if isinstance(wire.stream_id, str) else None
+            peer.link.on_event(stream_id, event)
+
+    def open_requests(self) -> list[tuple[Peer, Asked]]:
+        return [(peer, asked) for peer in self.peers for asked in peer.server.waiting]
+
+    def pick(self, number: int, begun: bool) -> tuple[Peer, Asked] | None:
+        found = [
+            (peer, asked)
+            for peer, asked in self.open_requests()
+            if (asked.begun if begun else peer.server.may_begin(asked))
+        ]
+        return found[number % len(found)] if found else None
+
+    def begin(self, peer: Peer, asked: Asked) -> bool:
+        """The server begins a response; here the property itself is checked."""
+        server = peer.server
+        if self.server.lanes == "rejected" and asked.stream_id is not None:
+            server.refuse(asked)
+            self.tell(
+                peer,
+                None,
+                error(400, "unknown_parameter", "Unknown parameter: 'stream_id'.", "stream_id"),
+            )
+            self.listen()
+            return False
+        if asked.previous is not None and self.server.lanes == "supported":
+            with suppress(NotRememberedError):
+                lane = server.lane_of(asked.previous)
+                assert self.forks is (lane != asked.lane)
+        try:
+            server.begin(asked)
+        except NotRememberedError:
+            assert asked.previous in server.dropped, "the client named what was long gone"
+            self.tell(peer, asked, error(400, "previous_response_not_found", "Not found.", None))
+            self.listen()
+            return False
+        assert meaning(asked.history or ()) == peer.asked[asked.number]
+        response = {"id": asked.id, "status": "in_progress"}
+        self.tell(peer, asked, {"type": "response.created", "response": response})
+        self.listen()
+        self.tell(peer, asked, {"type": "response.in_progress", "response": response})
+        self.listen()
+        return True
+
+    def output(self, kind: int) -> list[dict[str, Any]]:
+        """An output, of one of the shapes that there are."""
+        self.number += 1
+        n = self.number
+        text = ("Yes.", f"Answer {n}: größer — 你好.", f"It is {n}, " * 5)[n % 3]
+        call = [
+            {
+                "type": "function_call",
+                "id": f"fc_{n}_{i}",
+                "call_id": f"call_{n}_{i}",
+                "name": f"tool{i}",
+                "arguments": json.dumps({"b": i, "a": [1, True]}),
+                "status": "completed",
+            }
+            for i in range(3)
+        ]
+        thought = {"type": "reasoning", "id": f"rs_{n}", "summary": [], "encrypted_content": "e"}
+        said = output_message(n, text)
+        shapes: list[list[dict[str, Any]]] = [
+            [said],
+            [said, output_message(n, " And more.")],
+            [thought, said],
+            call[:1],
+            call[:2],
+            call,
+            [thought, *call[:2]],
+            [said, *call[:2]],
+            [thought, said, thought | {"id": f"rs_{n}b"}, call[0]],
+            [refusal_message(n, "I cannot.")],
+            [],
+        ]
+        return shapes[kind % len(shapes)]
+
+    def finish(self, peer: Peer, asked: Asked, kind: int, how: str) -> None:
+        """The server ends a response."""
+        output = self.output(kind) if asked.generate else []
+        mine = self.current is not None and self.current.response_id == asked.id
+        heard = False
+        for each in output:
+            if each["type"] == "message":
+                part = each["content"][0]
+                heard = True
+                delta = part.get("text", part.get("refusal"))
+                self.tell(peer, asked, {"type": "response.output_text.delta", "delta": delta})
+            done = {"type": "response.output_item.done", "item": each}
+            self.tell(peer, asked, done)
+        response: dict[str, Any] = {"id": asked.id, "status": how, "output": output}
+        if how == "failed":
+            response["error"] = {"code": "server_error", "message": "Oops."}
+        elif kind % 5 == 4:
+            response["output"] = None
+        if how == "completed":
+            peer.server.complete(asked, output)
+        else:
+            peer.server.fall_short(asked, output)
+        data = self.tell(peer, asked, {"type": f"response.{how}", "response": response})
+        peer.ended.append((asked.stream_id, data))
+        if not mine:
+            return
+        if how == "failed":
+            self.heard = "".join(text_of(each) for each in output) if heard else ""
+            self.current = None
+            if self.heard:
+                self.context.append({"role": "assistant", "content": self.heard})
+            self.heard = ""
+            return
+        self.current = None
+        self.heard = ""
+        self.hear_out(output, kind, completed=how == "completed")
+
+    def hear_out(self, output: list[dict[str, Any]], kind: int, *, completed: bool) -> None:
+        """What Pipecat writes into the context after an answer."""
+        text = "".join(text_of(each) for each in output)
+        said = [{"role": "assistant", "content": text}] if text else []
+        calls = [each for each in output if each["type"] == "function_call"] if completed else []
+        led_to = bool(calls or text)
+        for each in output:
+            if each["type"] == "reasoning" and led_to:
+                kept = ("type", "id", "summary", "encrypted_content")
+                self.context.append({name: each[name] for name in kept})
+        before = kind % 4 != 3
+        self.context += said if before else []
+        for each in calls:
+            arguments = json.loads(each["arguments"])
+            # As an aggregator writes them: another order of keys, other white space.
+            written = json.dumps(dict(reversed(arguments.items())), indent=1)
+            self.context.append(
+                {
+                    "type": "function_call",
+                    "call_id": each["call_id"],
+                    "name": each["name"],
+                    "arguments": written,
+                }
+            )
+            self.context.append(
+                {
+                    "type": "function_call_output",
+                    "call_id": each["call_id"],
+                    "output": "IN_PROGRESS",
+                }
+            )
+        self.context += [] if before else said
+
+    # -- what may happen ----------------------------------------------------------------------------
+
+    def say(self, a: int, b: int) -> None:
+        """The user speaks, whatever runs."""
+        self.interrupt()
+        self.number += 1
+        text = "yes" if a % 7 == 0 else f"question {self.number}"
+        content: Any = text
+        if a % 5 == 0:
+            content = [{"type": "input_text", "text": text}]
+        self.context.append({"role": "user", "content": content})
+        self.turn()
+        if b % 4:
+            self.leave()
+
+    def leaves(self, a: int, b: int) -> None:
+        """What waits to be written is written."""
+        self.leave()
+
+    def begins(self, a: int, b: int) -> None:
+        """The server begins one of the responses it was asked for."""
+        self.leave()
+        found = self.pick(a, begun=False)
+        if found is not None:
+            self.begin(*found)
+
+    def speaks(self, a: int, b: int) -> None:
+        """A piece of the answer arrives (it is repeated in full if the response goes on)."""
+        running = self.current
+        found = [
+            (peer, asked)
+            for peer, asked in self.open_requests()
+            if asked.begun and running is not None and asked.id == running.response_id
+        ]
+        if found and found[0][1].generate and not self.heard:
+            self.heard = "It is"
+            delta = {"type": "response.output_text.delta", "delta": self.heard}
+            self.tell(*found[0], delta)
+            self.listen()
+
+    def completes(self, a: int, b: int) -> None:
+        """One of the running responses completes, listened to or not."""
+        found = self.pick(a, begun=True)
+        if found is not None:
+            self.finish(*found, b, "completed")
+
+    def answers(self, a: int, b: int) -> None:
+        """The turn's own response begins, speaks and completes."""
+        self.leave()
+        for _ in range(6):
+            running = self.current
+            if running is None:
+                return
+            peer = next(p for p in self.peers if p.link is running.link)
+            mine = [x for x in peer.server.waiting if x.stream_id == running.lane.name]
+            if not mine:
+                return
+            asked = mine[-1]
+            if asked.begun:
+                self.finish(peer, asked, a, "completed")
+                return
+            if not peer.server.may_begin(asked):
+                return
+            self.begin(peer, asked)
+            self.leave()
+
+    def falls_short(self, a: int, b: int) -> None:
+        """One of the running responses fails or is incomplete."""
+        found = self.pick(a, begun=True)
+        if found is not None:
+            self.finish(*found, b, ("failed", "incomplete")[b % 2])
+
+    def refuses(self, a: int, b: int) -> None:
+        """A request is refused before it begins."""
+        self.leave()
+        found = self.pick(a, begun=False)
+        if found is None:
+            return
+        peer, asked = found
+        if self.server.lanes != "supported" and self.traits.lanes is None:
+            return
+        peer.server.refuse(asked)
+        status, code = ((429, "rate_limit_exceeded"), (500, "server_error"), (400, "invalid"))[
+            b % 3
+        ]
+        self.tell(peer, asked, error(status, code, "No.", None))
+        self.listen()
+        self.leave()
+
+    def interrupts(self, a: int, b: int) -> None:
+        """The user begins to speak and says nothing yet; an anchor may be laid."""
+        self.interrupt()
+        if b % 3 == 0:
+            self.anchor(a, b)
+
+    def burst(self, a: int, b: int) -> None:
+        """The user interrupts again and again, faster than the server answers."""
+        for n in range(2 + a % 5):
+            self.say(a + n, b)
+            if b % 2:
+                self.begins(a + n, b)
+
+    def cut(self, a: int, b: int) -> None:
+        """Less was heard of the last answer than was said."""
+        for wire in reversed(self.context):
+            if wire.get("role") == "assistant" and isinstance(wire["content"], str):
+                wire["content"] = wire["content"][: 1 + a % len(wire["content"])]
+                return
+
+    def result(self, a: int, b: int) -> None:
+        """A tool gives its result, which takes the place of IN_PROGRESS; the last one runs."""
+        open_calls = [w for w in self.context if w.get("output") == "IN_PROGRESS"]
+        if open_calls:
+            self.number += 1
+            open_calls[a % len(open_calls)]["output"] = f'{{"result": {self.number}}}'
+            if len(open_calls) == 1 or b % 5 == 0:
+                self.turn()
+                self.leave()
+
+    def summarise(self, a: int, b: int) -> None:
+        """The beginning of the context becomes a summary."""
+        self.number += 1
+        summary = {"role": "developer", "content": f"Summary {self.number}"}
+        self.context[: a % (len(self.context) + 1)] = [summary]
+
+    def trim(self, a: int, b: int) -> None:
+        """The beginning, or the end, of the context goes."""
+        count = a % (len(self.context) + 1)
+        if b % 2:
+            del self.context[:count]
+        else:
+            del self.context[count:]
+
+    def edit(self, a: int, b: int) -> None:
+        """A message anywhere is changed in place, or put elsewhere."""
+        if not self.context:
+            return
+        self.number += 1
+        wire = self.context[a % len(self.context)]
+        if b % 3 == 0:
+            self.context.append(self.context.pop(a % len(self.context)))
+        elif "content" in wire:
+            wire["content"] = f"edited {self.number}"
+        elif "output" in wire:
+            wire["output"] = f"edited {self.number}"
+        elif "arguments" in wire:
+            wire["arguments"] = json.dumps({"edited": self.number})
+
+    def rebuild(self, a: int, b: int) -> None:
+        """The context is rebuilt by someone: equal values, other objects."""
+        self.context = copy.deepcopy(self.context)
+        for wire in self.context:
+            if b % 2 and isinstance(wire.get("content"), str):
+                kind = "output_text" if wire["role"] == "assistant" else "input_text"
+                wire["content"] = [
+                    {"type": kind, "text": wire["content"][: a % 5]},
+                    {"type": kind, "text": wire["content"][a % 5 :]},
+                ]
+        self.known.clear()
+
+    def change_model(self, a: int, b: int) -> None:
+        """Another model answers from here on."""
+        self.model = MODELS[a % len(MODELS)]
+
+    def forgets(self, a: int, b: int) -> None:
+        """The server drops its memory."""
+        for peer in self.peers:
+            peer.server.forget()
+
+    def breaks(self, a: int, b: int) -> None:
+        """A connection breaks off."""
+        if self.peers:
+            peer = self.peers.pop(a % len(self.peers))
+            lost = ConnectionLostError("The connection broke off")
+            peer.wire.lost = lost
+            peer.link.on_lost(lost)
+            self.listen()
+
+    def strays(self, a: int, b: int) -> None:
+        """A terminal event comes a second time."""
+        told = [(peer, data) for peer in self.peers for _, data in peer.ended]
+        if told:
+            self.deliver(*told[-1 - a % len(told)])
+            self.listen()
+
+    def anchor(self, a: int, b: int) -> None:
+        """What is known of the conversation is given to the server, beside the turns."""
+        items = list(settled(self.items()))
+        if not items or self.traits.lanes is not True or not self.forks:
+            return
+        for peer in self.usable():
+            todo = plan_beside(peer.link.lanes, items, self.model, self.conversation)
+            if todo is not None and todo.send:
+                self.expected = meaning(self.context[: len(items)])
+                request = Request(Fields({"model": self.model}), items, generate=False)
+                peer.link.send(todo, request, turn=self.turns, background=True)
+                return
+
+    def beside(self, a: int, b: int) -> None:
+        """A request that is no part of the conversation; the next turn loses nothing by it."""
+        if self.traits.lanes is not True:
+            return
+        self.number += 1
+        wires = [{"role": "user", "content": f"beside {self.number}"}]
+        for peer in self.usable():
+            todo = plan_beside(peer.link.lanes, (), self.model, self.conversation)
+            if todo is not None:
+                self.expected = meaning(wires)
+                items = [item(each) for each in wires]
+                full = Plan(todo.lanes, todo.lane, None, items, FullReason.FIRST, fork=False)
+                request = Request(Fields({"model": self.model}), items)
+                peer.link.send(full, request, turn=self.turns, keeps=False, background=True)
+                return
+
+
+STEPS: dict[str, Callable[[World, int, int], None]] = {
+    name: getattr(World, name)
+    for name in (
+        "say",
+        "answers",
+        "leaves",
+        "begins",
+        "speaks",
+        "completes",
+        "falls_short",
+        "refuses",
+        "interrupts",
+        "burst",
+        "cut",
+        "result",
+        "summarise",
+        "trim",
+        "edit",
+        "rebuild",
+        "change_model",
+        "forgets",
+        "breaks",
+        "strays",
+        "anchor",
+        "beside",
+    )
+}
+
+
+def error(status: int, code: str, message: str, param: str | None) -> dict[str, Any]:
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {
+        "type": "error",
+        "status": status,
+        "error": {"type": kind, "code": code, "message": message, "param": param},
+    }
+
+
+def output_message(number: int, text: str) -> dict[str, Any]:
+    return {
+        "type": "message",
+        "id": f"msg_{number}",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": text, "annotations": []}],
+    }
+
+
+def refusal_message(number: int, text: str) -> dict[str, Any]:
+    message = output_message(number, text)
+    return message | {"content": [{"type": "refusal", "refusal": text}]}
+
+
+def text_of(wire: Mapping[str, Any]) -> str:
+    if wire["type"] != "message":
+        return ""
+    return "".join(part.get("text", part.get("refusal")) for part in wire["content"])
+
+
+def worlds() -> st.SearchStrategy[World]:
+    return st.builds(
+        World,
+        st.sampled_from(["supported", "supported", "supported", "ignored", "rejected"]),
+        st.sampled_from(["forgets", "keeps_previous", "remembers_new"]),
+        forks=st.sampled_from([True, True, True, False]),
+    )
+
+
+NUMBERS = st.integers(0, 60)
+
+
+class Session(RuleBasedStateMachine):
+    """Every step of the world, in any order."""
+
+    world: World | None = None
+
+    @initialize(world=worlds())
+    def start(self, world: World) -> None:
+        self.world = world
+
+    def teardown(self) -> None:
+        if self.world is not None:
+            self.world.close()
+
+
+def _as_rule(step: Callable[[World, int, int], None]) -> Any:
+    def taken(self: Session, a: int, b: int) -> None:
+        assert self.world is not None
+        step(self.world, a, b)
+
+    taken.__name__ = step.__name__
+    return rule(a=NUMBERS, b=NUMBERS)(taken)
+
+
+for _name, _step in STEPS.items():
+    setattr(Session, _name, _as_rule(_step))
+
+TestSession = Session.TestCase
+TestSession.settings = FUZZ
+
+
+USUAL = {"say": 30, "answers": 40, "leaves": 5, "begins": 12, "speaks": 8, "completes": 12}
+"""How often a step is taken in a long session, where it is not once."""
+
+
+@settings(FUZZ, max_examples=max(3, EXAMPLES // 15))
+@given(
+    chance=st.randoms(use_true_random=True),
+    lanes=st.sampled_from(["supported", "supported", "ignored", "rejected"]),
+    after_failure=st.sampled_from(["forgets", "keeps_previous", "remembers_new"]),
+)
+def test_a_session_of_500_turns(
+    chance: random.Random, lanes: LaneMode, after_failure: AfterFailure
+) -> None:
+    world = World(lanes, after_failure)
+    seed = chance.getrandbits(32)
+    chance = random.Random(seed)
+    names = list(STEPS)
+    weights = [USUAL.get(name, 2 if name != "trim" else 1) for name in names]
+    try:
+        while world.turns < 500:
+            name = chance.choices(names, weights)[0]
+            STEPS[name](world, chance.randrange(61), chance.randrange(61))
+    except BaseException as failure:
+        failure.add_note(f"seed {seed}, turn {world.turns}, {lanes}, {after_failure}")
+        raise
+    finally:
+        world.close()
