@@ -94,11 +94,12 @@ async def _run(console, options):  # type: ignore[no-untyped-def]
     if "livekit" in options.peers:
         todo["livekit"] = livekit.run
     for name, scenario in todo.items():
-        with console.status(name):
-            start = time.monotonic()
-            async with Server() as server:
-                findings = await scenario(server, options.quick)
-            findings.seconds = time.monotonic() - start
+        # No spinner: it would run in this process and be measured.
+        console.print(f"Measuring {name} …")
+        start = time.monotonic()
+        async with Server() as server:
+            findings = await scenario(server, options.quick)
+        findings.seconds = time.monotonic() - start
         results.findings.append(findings)
         report.show(console, findings)
     return results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 from typing import Any
 
@@ -10,11 +11,12 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.processors.aggregators.llm_context import LLMContext
 
-_WORDS = (
+_SPEECH = (
     "the account shows a payment of forty two euros that was made on Tuesday and it has not been "
     "booked yet because our bank needs two working days so please look again on Friday morning "
     "if you like I can send you a message as soon as it has arrived or call you back instead"
-).split()
+)
+_WORDS = _SPEECH.split()
 
 
 def text(size: int, seed: int = 0) -> str:
@@ -30,7 +32,7 @@ def text(size: int, seed: int = 0) -> str:
 
 def image(size: int, seed: int = 0) -> str:
     """A data URL of so many bytes of image (noise; nobody looks)."""
-    raw = random.Random(seed).randbytes(size)
+    raw = b"\xff\xd8\xff\xe0" + random.Random(seed).randbytes(size)
     return f"data:image/jpeg;base64,{base64.b64encode(raw).decode()}"
 
 
@@ -61,7 +63,10 @@ def context_with_tools(items: int, *, tools: int = 20) -> LLMContext:
         call = {
             "id": f"call_{n}",
             "type": "function",
-            "function": {"name": f"tool_{n % tools}", "arguments": '{"query": "%s"}' % text(80, n)},
+            "function": {
+                "name": f"tool_{n % tools}",
+                "arguments": json.dumps({"query": text(80, n)}),
+            },
         }
         messages += [
             {"role": "user", "content": text(1000, n)},

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 Cell = str | float | int | None
 
+TIMES = "\N{MULTIPLICATION SIGN}"
+NOTHING = "\N{EN DASH}"
+
 
 @dataclass
 class Table:

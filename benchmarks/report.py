@@ -10,13 +10,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks.model import Cell, Check, Findings, Plot, Results, Series, Table
+from benchmarks.model import NOTHING, Cell, Check, Findings, Plot, Results, Series, Table
 
 
 def shown(cell: Cell) -> str:
     """A cell as people read it."""
     if cell is None:
-        return "–"
+        return NOTHING
     if isinstance(cell, bool | str):
         return str(cell)
     if isinstance(cell, int) or (cell.is_integer() and abs(cell) >= 100):

@@ -52,7 +52,8 @@ class Tap(FrameProcessor):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(name=name)
+        # In direct mode a processor has no queue and no task: a tap costs next to nothing.
+        super().__init__(name=name, enable_direct_mode=True)
         self.asked_at = self.first_text_at = 0.0
         self.texts = self.ends = self.interruptions = 0
         self.words = ""
@@ -137,7 +138,9 @@ class Stage:
             Pipeline(inner),
             params=PipelineParams(enable_metrics=False, enable_usage_metrics=False),
             cancel_on_idle_timeout=False,
+            idle_timeout_secs=None,
             enable_rtvi=False,
+            enable_turn_tracking=False,
         )
         self._runner = WorkerRunner(handle_sigint=False)
         self._running: asyncio.Task[None] | None = None
@@ -166,7 +169,7 @@ class Stage:
     async def ready(self) -> Self:
         """Waits until the service is connected."""
         async with asyncio.timeout(PATIENCE):
-            while not self.connected:
+            while not self.connected:  # noqa: ASYNC110 - not every service has an event for it
                 await asyncio.sleep(0.005)
         return self
 

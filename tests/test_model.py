@@ -105,7 +105,7 @@ class Peer:
     wire: Wireless
     server: ServerConnection
     asked: dict[int, list[Any]] = field(default_factory=dict)
-    ended: list[tuple[str | None, bytes]] = field(default_factory=list)
+    ended: dict[str | None, bytes] = field(default_factory=dict)
 
 
 class World:
@@ -147,7 +147,10 @@ class World:
     def changed(self, link: Link) -> None:
         """Nothing to do: the world looks for itself."""
 
-    def fork_ended(self, error: ResponsesError | None) -> None:
+    def memory_lost(self) -> None:
+        """Nothing to do: that gives a reason its name."""
+
+    def fork_ended(self, *, taken: bool) -> None:
         """Nothing to do: whether forks are used is the world's choice."""
 
     def abandoned_ended(self, turn: int, terminal: Event) -> None:
@@ -383,7 +386,7 @@ class World:
         else:
             peer.server.fall_short(asked, output)
         data = self.tell(peer, asked, {"type": f"response.{how}", "response": response})
-        peer.ended.append((asked.stream_id, data))
+        peer.ended[asked.lane] = data
         if not mine:
             return
         if how == "failed":
@@ -430,7 +433,7 @@ class World:
             )
         self.context += [] if before else said
 
-    # -- what may happen ----------------------------------------------------------------------------
+    # -- what may happen --------------------------------------------------------------------------
 
     def say(self, a: int, b: int) -> None:
         """The user speaks, whatever runs."""
@@ -609,10 +612,10 @@ class World:
             self.listen()
 
     def strays(self, a: int, b: int) -> None:
-        """A terminal event comes a second time."""
-        told = [(peer, data) for peer in self.peers for _, data in peer.ended]
+        """The last terminal event of a lane comes a second time."""
+        told = [(peer, data) for peer in self.peers for data in peer.ended.values()]
         if told:
-            self.deliver(*told[-1 - a % len(told)])
+            self.deliver(*told[a % len(told)])
             self.listen()
 
     def anchor(self, a: int, b: int) -> None:

@@ -1,4 +1,5 @@
 from __future__ import annotations
+
 from benchmarks.model import Findings
 from benchmarks.server import Server
 

@@ -22,11 +22,11 @@ from benchmarks.contestants import (
     NoService,
 )
 from benchmarks.measure import Cpu, median, ratio, rounded, tidy
-from benchmarks.model import Findings, Plot
+from benchmarks.model import TIMES, Findings, Plot
 from benchmarks.server import Server
 from benchmarks.stage import Stage
 
-REPLY = "Your payment has arrived, and it will be booked on Friday."
+REPLY = "All right then."
 SETTLE = 0.01
 """Seconds after the end frame that still count: whoever works later works for this turn too."""
 
@@ -152,7 +152,7 @@ def _report(
         "WebSocket, incremental: 4 000 items over 10",
         ratio(at_last[OUR_WS, "incremental"], costs[sizes[0]][OUR_WS, "incremental"]),
         2,
-        "×",
+        TIMES,
     )
     for what, theirs, ours, bound in (
         ("WebSocket, incremental", (PIPECAT_WS, "incremental"), (OUR_WS, "incremental"), 25),
@@ -163,5 +163,5 @@ def _report(
             f"{what}, 4 000 items: Pipecat's over ours",
             ratio(at_last[theirs], at_last[ours]),
             bound,
-            "×",
+            TIMES,
         )

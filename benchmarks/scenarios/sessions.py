@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from benchmarks import material
 from benchmarks.contestants import ALL, OUR_WS, PIPECAT_WS, WEBSOCKETS, Contestant
 from benchmarks.measure import Cpu, median, percentile, ratio, rounded, tidy
-from benchmarks.model import Findings, Plot
+from benchmarks.model import TIMES, Findings, Plot
 from benchmarks.server import Server
 from benchmarks.stage import Stage
 
@@ -73,7 +73,7 @@ async def _lateness(findings: Findings, server: Server, quick: bool) -> None:
         f"p99 with {counts[-1]} sessions: our WebSocket over Pipecat's (a tenth for noise)",
         ratio(points[OUR_WS][counts[-1]], points[PIPECAT_WS][counts[-1]]),
         NOISE,
-        "×",
+        TIMES,
     )
 
 
@@ -108,7 +108,7 @@ async def _rising(findings: Findings, server: Server, quick: bool) -> None:
         "Tokens/s that are kept up with: our WebSocket over Pipecat's",
         ratio(kept[OUR_WS], kept[PIPECAT_WS]),
         1,
-        "×",
+        TIMES,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import material
 from benchmarks.contestants import ALL, OUR_WS, PIPECAT_WS, Contestant
 from benchmarks.measure import median, ratio, rounded
-from benchmarks.model import Findings
+from benchmarks.model import TIMES, Findings
 from benchmarks.server import Server
 from benchmarks.stage import Stage
 
@@ -60,7 +60,7 @@ async def run(server: Server, quick: bool) -> Findings:
         "First text after cut speech: our WebSocket over Pipecat's",
         ratio(median(times[OUR_WS, KINDS[2]]), median(times[PIPECAT_WS, KINDS[2]])),
         1,
-        "×",
+        TIMES,
     )
     return findings
 

@@ -142,6 +142,13 @@ class _Stream:
         self._said: list[str] = []
         self._id = f"resp_{self._number:032d}"
         self._item = f"msg_{self._number:032d}"
+        # A delta is the same text around its token and its number each time.
+        self._head = (
+            '{"type":"response.output_text.delta","content_index":0,"obfuscation":"aB3x",'
+            f'"item_id":"{self._item}","logprobs":[],"output_index":0,"delta":"'
+        )
+        self._middle = '","sequence_number":'
+        self._tail = self._lane + "}"
         self._loop = asyncio.get_running_loop()
         self._send(*self._opening())
         # Streams that begin together do not all beat together.
@@ -165,11 +172,7 @@ class _Stream:
         while self._left and self._due <= now:
             stamp = f" {time.monotonic_ns()}"
             self._said.append(stamp)
-            event = (
-                '{"type":"response.output_text.delta","content_index":0,"delta":"%s","item_id":"%s"'
-                ',"logprobs":[],"output_index":0,"sequence_number":%d,"obfuscation":"aB3x"%s}'
-                % (stamp, self._item, self._sequence, self._lane)
-            )
+            event = f"{self._head}{stamp}{self._middle}{self._sequence}{self._tail}"
             out.append(self._peer.write(event.encode(), b"response.output_text.delta"))
             self._sequence += 1
             self._left -= 1

@@ -2,17 +2,26 @@
 
 Two LLM services with the names and signatures of Pipecat's own: changing one import line is all it
 takes.
+
+What is exported is imported on first use, so that the command line, which lives in this package,
+answers ``--help`` without importing Pipecat.
 """
 
-from pipecat_responses.core.errors import Failure, MidResponseLossError, ResponsesError
-from pipecat_responses.frames import AbandonedUsageMetricsData
-from pipecat_responses.llm import (
-    OpenAIResponsesHttpLLMService,
-    OpenAIResponsesLLMService,
-    OpenAIResponsesLLMSettings,
-    OpenAIResponsesReasoningConfig,
-)
-from pipecat_responses.session.stats import SessionStats, TurnReport
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipecat_responses.core.errors import Failure, MidResponseLossError, ResponsesError
+    from pipecat_responses.frames import AbandonedUsageMetricsData
+    from pipecat_responses.llm import (
+        OpenAIResponsesHttpLLMService,
+        OpenAIResponsesLLMService,
+        OpenAIResponsesLLMSettings,
+        OpenAIResponsesReasoningConfig,
+    )
+    from pipecat_responses.session.stats import SessionStats, TurnReport
 
 __all__ = [
     "AbandonedUsageMetricsData",
@@ -28,3 +37,28 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "AbandonedUsageMetricsData": "frames",
+    "Failure": "core.errors",
+    "MidResponseLossError": "core.errors",
+    "OpenAIResponsesHttpLLMService": "llm",
+    "OpenAIResponsesLLMService": "llm",
+    "OpenAIResponsesLLMSettings": "llm",
+    "OpenAIResponsesReasoningConfig": "llm",
+    "ResponsesError": "core.errors",
+    "SessionStats": "session.stats",
+    "TurnReport": "session.stats",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from unittest import mock
 
 import httpx2._transports.default as httpx_transport
+import pipecat.turns.user_turn_strategies as turn_strategies
 import pytest
 from loguru import logger
+from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,6 +17,17 @@ def _one_ssl_context() -> Iterator[None]:
     """Nothing here is encrypted, and reading the certificates anew costs each service 40 ms."""
     made = functools.cache(httpx_transport.create_ssl_context)
     with mock.patch.object(httpx_transport, "create_ssl_context", lambda *_, **__: made()):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_turn_analyzer() -> Iterator[None]:
+    """Nobody speaks here, and loading the model that listens costs each pipeline 90 ms."""
+    with mock.patch.object(
+        turn_strategies,
+        "default_user_turn_stop_strategies",
+        lambda: [ExternalUserTurnStopStrategy()],
+    ):
         yield
 
 

@@ -52,6 +52,7 @@ class Row:
         ends: What comes of it, by moment.
         params: What the sandbox's fault takes.
         transports: Where it can happen.
+        http: What comes of it over HTTP, where that differs.
         lasting: Whether it happens again at every attempt of the turn.
         category: Pipecat's category of the report, where there is one.
         permanent: Whether the service is unusable afterwards, until somebody sets it right.
@@ -64,6 +65,7 @@ class Row:
     ends: Mapping[Moment, End]
     params: Mapping[str, Any] = field(default_factory=dict)
     transports: tuple[Transport, ...] = BOTH
+    http: Mapping[Moment, End] | None = None
     lasting: bool = False
     category: ErrorCategory | None = None
     permanent: bool = False
@@ -130,7 +132,7 @@ def _ends_of_connections() -> Iterator[Row]:
     yield Row(
         "the connection is closed cleanly, at every attempt",
         "close",
-        reported(),
+        {**reported(), M.TERMINAL: E.ANSWERED},
         lasting=True,
         category=C.CONNECTIVITY,
     )
@@ -147,7 +149,7 @@ def _ends_of_connections() -> Iterator[Row]:
     yield Row(
         "the connection is reset, at every attempt",
         "reset",
-        reported(),
+        {**reported(), M.TERMINAL: E.ANSWERED},
         lasting=True,
         category=C.CONNECTIVITY,
     )
@@ -261,6 +263,10 @@ def _handshakes() -> Iterator[Row]:
     )
 
 
+TELLING = ("invalid_api_key", "model_not_found", "insufficient_quota", "context_length_exceeded")
+"""Codes that say all without status and type, which the flat shape inside a stream has not."""
+
+
 def _errors() -> Iterator[Row]:
     permanent = (
         ("credentials (401)", 401, "invalid_request_error", "invalid_api_key", C.AUTHENTICATION),
@@ -281,6 +287,7 @@ def _errors() -> Iterator[Row]:
             "error",
             reported(),
             error(status, type=kind, code=code, message="No.", param="field"),
+            http=None if code in TELLING else reported(M.REQUEST),
             category=category,
             permanent=True,
             facts=said(status, type=kind, code=code, param="field"),
@@ -300,6 +307,7 @@ def _errors() -> Iterator[Row]:
             "error",
             reported(),
             error(status, message="This cannot be read.", **facts),
+            http=None if facts.get("code") in TELLING else reported(M.REQUEST),
             category=C.APPLICATION,
             facts=said(status, **facts),
         )
@@ -542,7 +550,8 @@ def cells(rows: Iterable[Row] = ROWS) -> list[Cell]:
     found = []
     for row in rows:
         for transport in row.transports:
-            for moment, end in row.ends.items():
+            ends = row.http if transport == "http" and row.http is not None else row.ends
+            for moment, end in ends.items():
                 if transport == "http" and moment is M.IDLE and row.kind not in SERVER_ACTS:
                     continue
                 found.append(Cell(row, moment, transport, end))

@@ -101,7 +101,6 @@ async def chat(options: ChatOptions, screen: Screen, lines: Source, *, live: boo
             url = sandbox.base_url if sandbox is not None else None
             target = find_target(options.transport, options.url, url)
             bot = Bot(target.service(options.model, options.system or SYSTEM), screen)
-            _introduce(screen, target, sandbox, options, live=live)
             return await Chat(bot, screen, lines, target, options.model, sandbox).run(live=live)
     except UnusableError as error:
         screen.failure(str(error))
@@ -120,17 +119,6 @@ async def _sandbox(options: ChatOptions, *, live: bool) -> AsyncIterator[Sandbox
         config.tokens_per_second = 40
     async with Sandbox(config) as sandbox:
         yield sandbox
-
-
-def _introduce(
-    screen: Screen, target: Target, sandbox: Sandbox | None, options: ChatOptions, *, live: bool
-) -> None:
-    if sandbox is not None:
-        screen.note("OPENAI_API_KEY is not set: talking to a sandbox on this machine.")
-    else:
-        screen.note(f"Talking to {options.model} at {target.where}.")
-    if live:
-        screen.note("/help shows what you can do.")
 
 
 class Chat:
@@ -179,6 +167,7 @@ class Chat:
         with _on_interrupt(self._interrupt):
             try:
                 await self._connect()
+                self._introduce(live=live)
                 while (line := await self._next_line()) is not None:
                     while line is not None and not self._leaving.is_set():
                         line = await self._take(line, live=live)
@@ -195,6 +184,14 @@ class Chat:
             raise UnusableError(self._sentence(errors[-1].exception or errors[-1].error))
         if problem is not None:
             raise UnusableError(unreachable(self._target.where, problem))
+
+    def _introduce(self, *, live: bool) -> None:
+        if self._sandbox is not None:
+            self._screen.note("OPENAI_API_KEY is not set: talking to a sandbox on this machine.")
+        else:
+            self._screen.note(f"Talking to {self._model} at {self._target.where}.")
+        if live:
+            self._screen.note("/help shows what you can do.")
 
     # -- input ------------------------------------------------------------------------------------
 
@@ -252,11 +249,12 @@ class Chat:
             line = self._taken()
             if line is None:
                 self._leaving.set()
-            elif line.strip() == "/cut":
-                self._cut_now()
-                continue
-            elif not line.strip():
-                continue
+            else:
+                self._screen.typed()
+                if line.strip() == "/cut":
+                    self._cut_now()
+                if line.strip() in ("", "/cut"):
+                    continue
             # A word from the user interrupts, as a voice does.
             await self._bot.interrupt()
             return line
@@ -340,7 +338,8 @@ def describe(turn: Turn) -> str:
     if report.full_reason is not None and report.full_reason is not FullReason.HTTP:
         how = f"full ({report.full_reason})"
     items = "1 item" if report.items == 1 else f"{report.items} items"
-    facts = [report.transport, how, f"{items}, {report.size} bytes"]
+    facts = ["interrupted"] if turn.interrupted else []
+    facts += [report.transport, how, f"{items}, {report.size} bytes"]
     if turn.first_text is not None:
         facts.append(f"first text after {turn.first_text * 1000:.0f} ms")
     if turn.requests > 1:

@@ -35,7 +35,7 @@ def sentence(error: BaseException | str, *, where: str, model: str, has_key: boo
         case Failure.MODEL:
             return f"{where} does not know the model {model!r}: choose another one with --model."
         case Failure.ENDPOINT:
-            return f"{where} is not a Responses API ({said}): check the address given with --url."
+            return f"There is no Responses API at {where}: check the address given with --url."
         case Failure.CONNECTION | Failure.TIMEOUT:
             return unreachable(where, said)
         case _:
@@ -43,11 +43,15 @@ def sentence(error: BaseException | str, *, where: str, model: str, has_key: boo
 
 
 def unreachable(where: str, reason: str) -> str:
-    """Says that a server does not answer."""
-    return (
-        f"{where} cannot be reached ({reason.rstrip('.')}): check the address, and that the server "
-        "is running."
-    )
+    """Says that a server does not answer.
+
+    Args:
+        where: Its address.
+        reason: What is known, perhaps with advice of its own.
+    """
+    why = reason.partition(": check")[0].rstrip(".")
+    known = "" if where in why else f" ({why})"
+    return f"{where} cannot be reached{known}: check the address, and that the server is running."
 
 
 def _stop(text: str) -> str:

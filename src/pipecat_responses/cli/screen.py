@@ -70,11 +70,15 @@ class Screen:
         one_line = " ".join(printable(text).split())
         self._write(f"     {one_line}\n", style="dim")
 
+    def typed(self) -> None:
+        """The user has typed a line while the bot talked, which ended the bot's line."""
+        self._open = False
+
     def cut(self) -> None:
-        """Marks that the bot was interrupted."""
+        """Marks the word at which the bot was interrupted."""
         if self._open:
             self._write(" --", style="bold red")
-        self.note("interrupted")
+        self.close_line()
 
     def failure(self, sentence: str) -> None:
         """Says what went wrong, in a sentence, on stderr."""

@@ -101,6 +101,10 @@ class Exchange(Protocol):
 
     report: TurnReport
 
+    @property
+    def sent(self) -> bool:
+        """Whether the request has left; a large one may take its time."""
+
     async def next(self, within: float | None = None) -> list[Event]:
         """Waits for events, as :meth:`Inbox.next` does."""
 

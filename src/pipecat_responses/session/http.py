@@ -8,7 +8,7 @@ from typing import Any
 
 from openai import AsyncOpenAI
 
-from pipecat_responses.core.errors import ConnectionLostError, ResponsesError
+from pipecat_responses.core.errors import ResponsesError
 from pipecat_responses.core.events import Event, Refused, Terminal
 from pipecat_responses.core.planning import FullReason
 from pipecat_responses.core.requests import Payload, Request, http_payload
@@ -27,6 +27,11 @@ class HttpResponse:
         self._inbox = Inbox(join=session.join_deltas)
         self._ended = False
         self._task = session.spawn(self._run(payload))
+
+    @property
+    def sent(self) -> bool:
+        """HTTP does not tell; the turn's own limits apply from the start."""
+        return True
 
     async def next(self, within: float | None = None) -> list[Event]:
         """Waits for events."""
@@ -49,12 +54,8 @@ class HttpResponse:
                 self._receive,
                 max_event_bytes=self._session.max_event_bytes,
             )
-            error: ResponsesError = ConnectionLostError(
-                "The answer ended without its terminal event", transport="http"
-            )
-        except ResponsesError as raised:
-            error = raised
-        self._inbox.fail(error)
+        except ResponsesError as error:
+            self._inbox.fail(error)
 
     def _receive(self, event: Event) -> None:
         if self._ended:

@@ -91,6 +91,11 @@ class Running:
     spoke: bool = False
     done_items: list[Any] = field(default_factory=list)
 
+    @property
+    def sent(self) -> bool:
+        """Whether the request has left."""
+        return self.ticket is None or self.ticket.written
+
     async def next(self, within: float | None = None) -> list[Event]:
         """Waits for events."""
         return await self.inbox.next(within)

@@ -287,6 +287,10 @@ class Turn:
 
     async def _quiet(self, exchange: Exchange, attempt: _Attempt, now: float) -> list[Output]:
         policy = self._policy
+        if not attempt.begun and not exchange.sent:
+            # A large request on a slow line: the server has nothing to answer yet.
+            attempt.sent = now
+            return []
         deadline = self._output_deadline(attempt)
         if deadline is not None and now >= deadline:
             raise ResponsesError(
@@ -443,6 +447,13 @@ class Turn:
         Raises:
             ResponsesError: If there is nothing more to try.
         """
+        attempt = self._attempt
+        if error.response_id is None:
+            error.response_id = attempt.response_id
+        if attempt.all_done and self._said_words() and error.failure in _NO_ANSWER:
+            # Only the terminal event is missing, and it says nothing that is to be heard.
+            logger.warning("The response broke off after everything had been put out: {}", error)
+            return self._end(Done(Status.COMPLETED, response_id=attempt.response_id))
         if self._called:
             # Asking again could call again, and what has been called is going to run.
             logger.warning("The response broke off after its calls were complete: {}", error)
@@ -486,10 +497,13 @@ class Turn:
             param=error.param,
             status=error.status,
             request_id=error.request_id,
-            response_id=error.response_id or self._attempt.response_id,
+            response_id=error.response_id,
             retry_after=error.retry_after,
             transport=error.transport,
         )
+
+
+_NO_ANSWER = (Failure.CONNECTION, Failure.TIMEOUT)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -86,15 +88,17 @@ class Ticket:
         payload: The bytes.
         background: Whether it gives way to payloads that are not.
         started: Whether writing has begun. Before that it can still be taken back.
+        written: Whether all of it has been handed to the operating system.
     """
 
-    __slots__ = ("background", "payload", "started")
+    __slots__ = ("background", "payload", "started", "written")
 
     def __init__(self, payload: Payload, *, background: bool) -> None:
         """Creates a ticket for a payload."""
         self.payload = payload
         self.background = background
         self.started = False
+        self.written = False
 
 
 class Connection:
@@ -158,6 +162,7 @@ class Connection:
             EOFError,
         ) as error:
             raise handshake_error(error, url, options.open_timeout) from None
+        _keep_little_unsent(websocket)
         return cls(websocket, receiver, options)
 
     @property
@@ -272,6 +277,7 @@ class Connection:
                         await self._websocket.send(payload.join(), text=True)
                     else:
                         await self._websocket.send(_fragments(payload), text=True)
+                    ticket.written = True
                 self._outbox_filled.clear()
         except ConnectionClosed as closed:
             self._end(_closed_error(closed))
@@ -281,6 +287,25 @@ class Connection:
             self._lost = error
             self._outbox.clear()
             self._receiver.on_lost(error)
+
+
+def _keep_little_unsent(websocket: ClientConnection) -> None:
+    """Keeps what waits in the operating system short, so that pings overtake large messages.
+
+    Otherwise megabytes of an image would wait there, and on a slow line a keep-alive ping behind
+    them would count as unanswered.
+    """
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is None and sys.platform == "linux":
+        option = _LINUX_TCP_NOTSENT_LOWAT
+    connected = websocket.transport.get_extra_info("socket")
+    if option is not None and connected is not None:
+        with contextlib.suppress(OSError):
+            connected.setsockopt(socket.IPPROTO_TCP, option, FRAGMENTED_FROM)
+
+
+_LINUX_TCP_NOTSENT_LOWAT = 25
+"""From linux/tcp.h; Python names it from 3.12 on."""
 
 
 def _fragments(payload: Payload) -> Iterator[bytes]:

@@ -1,0 +1,526 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from pipecat_responses.cli import app
+from pipecat_responses.cli.arithmetic import calculate_text
+from pipecat_responses.cli.chat import ChatOptions, chat
+from pipecat_responses.cli.failures import UnusableError
+from pipecat_responses.cli.lines import Lines
+from pipecat_responses.cli.screen import Screen, printable
+from pipecat_responses.cli.target import find_target
+from pipecat_responses.sandbox import Fault, Sandbox, SandboxConfig
+
+COMMAND = [sys.executable, "-m", "pipecat_responses.cli"]
+TRANSPORTS = ("websocket", "http")
+STORY_END = "nobody ever asked how it had got there."
+
+
+class Script:
+    """Lines that come when a condition holds, as a person types them."""
+
+    def __init__(self, *steps: str | Callable[[], bool]) -> None:
+        self._steps = list(steps)
+
+    async def next(self) -> str | None:
+        while self._steps:
+            step = self._steps.pop(0)
+            if isinstance(step, str):
+                return step
+            async with asyncio.timeout(20):
+                while not step():
+                    await asyncio.sleep(0.005)
+        return None
+
+
+class Output:
+    """What a chat shows."""
+
+    def __init__(self, *, live: bool) -> None:
+        self._out, self._err = io.StringIO(), io.StringIO()
+        self.screen = Screen(
+            Console(file=self._out, width=80), Console(file=self._err, width=80), prompts=live
+        )
+
+    @property
+    def out(self) -> str:
+        return self._out.getvalue()
+
+    @property
+    def err(self) -> list[str]:
+        return self._err.getvalue().splitlines()
+
+    def shows(self, text: str) -> Callable[[], bool]:
+        return lambda: text in self.out
+
+
+async def talk(
+    *steps: str | Callable[[], bool],
+    output: Output | None = None,
+    live: bool = False,
+    **options: str,
+) -> tuple[int, Output]:
+    shown = output or Output(live=live)
+    async with asyncio.timeout(40):
+        status = await chat(
+            ChatOptions(**options),  # type: ignore[arg-type]
+            shown.screen,
+            Script(*steps),
+            live=live,
+        )
+    return status, shown
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@contextlib.asynccontextmanager
+async def slow_sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(SandboxConfig(tokens_per_second=50)) as sandbox:
+        yield sandbox
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# -- conversations --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_each_line_is_a_turn(transport: str) -> None:
+    status, output = await talk("hello", "", "bye", transport=transport)
+    assert status == 0
+    assert output.err == []
+    assert "sandbox" in output.out.splitlines()[0]
+    assert 'you> hello\nbot> You said: "hello". I remember 1 item.\n' in output.out
+    assert 'you> bye\nbot> You said: "bye". I remember 3 items.\n' in output.out
+
+
+async def test_the_second_turn_is_incremental() -> None:
+    _, output = await talk("hello", "bye")
+    first, second = [line for line in output.out.splitlines() if "websocket" in line]
+    report = r"websocket \| {} \| 1 item, \d+ bytes \| first text after \d+ ms"
+    assert re.fullmatch(report.format(r"full \(first\)"), first.strip())
+    assert re.fullmatch(report.format("incremental"), second.strip())
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_tools_are_shown_and_their_results_spoken(transport: str) -> None:
+    status, output = await talk("what time is it?", "2 * (3 + 4)", transport=transport)
+    assert status == 0
+    assert "current_time() = " in output.out
+    assert "bot> current_time says" in output.out
+    assert re.search(r"calculate\(expression='.*'\) = \d+", output.out)
+    assert "last of 2 requests" in output.out
+
+
+async def test_a_person_sees_a_prompt_and_not_the_own_words_again() -> None:
+    output = Output(live=True)
+    await talk("hello", output.shows("remember"), output=output, live=True)
+    assert "you> bot>" in output.out
+    assert "you> hello" not in output.out
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_cut_lets_the_next_answer_break_off_and_the_bot_finish_it(transport: str) -> None:
+    status, output = await talk("/cut", "tell me a story", transport=transport)
+    assert status == 0
+    assert output.err == []
+    assert "will be cut in the middle of the next answer" in output.out
+    assert "broke off and was resumed" in output.out
+    answer = output.out.partition("bot> ")[2].partition("\n")[0]
+    assert answer.startswith("Once upon a time, a lighthouse keeper named Ada")
+    assert answer.endswith(STORY_END)
+    assert answer.count("lighthouse keeper") == 1
+
+
+async def test_cut_while_the_bot_talks_cuts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = Output(live=True)
+    status, _ = await talk(
+        "count to 60",
+        output.shows("1, 2, 3"),
+        "/cut",
+        output.shows("resumed"),
+        output=output,
+        live=True,
+    )
+    assert status == 0
+    assert "The connection has been cut." in output.out
+    numbers = [int(number) for number in re.findall(r"(\d+)[,.](?= |\n)", output.out)]
+    assert numbers[:60] == list(range(1, 61))
+
+
+async def test_cut_needs_the_sandbox(sandbox: Sandbox) -> None:
+    status, output = await talk("/cut", "hello", url=sandbox.base_url)
+    assert status == 0
+    assert "works with the sandbox only" in output.out
+    assert "I remember 1 item." in output.out
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_ctrl_c_interrupts_and_the_context_keeps_what_was_heard(transport: str) -> None:
+    output = Output(live=True)
+
+    def ctrl_c() -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    async with slow_sandbox() as sandbox:
+        status, _ = await talk(
+            "count to 100",
+            output.shows("1, 2, 3"),
+            ctrl_c,
+            output.shows("interrupted"),
+            "and now?",
+            output.shows("remember"),
+            output=output,
+            live=True,
+            url=sandbox.base_url,
+            transport=transport,
+        )
+        said = [item for item in sandbox.requests[-1].history if item.get("role") == "assistant"]
+    assert status == 0
+    assert " --\n" in output.out
+    assert "100." not in output.out
+    assert len(said) == 1
+    assert "1, 2, 3" in str(said[0]["content"])
+    assert "100" not in str(said[0]["content"])
+
+
+async def test_ctrl_c_leaves_when_the_bot_is_silent() -> None:
+    output = Output(live=True)
+
+    def ctrl_c() -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    status, _ = await talk(
+        "hello", output.shows("ms"), ctrl_c, lambda: False, output=output, live=True
+    )
+    assert status == 0
+
+
+async def test_words_typed_while_the_bot_talks_interrupt_it() -> None:
+    output = Output(live=True)
+    async with slow_sandbox() as sandbox:
+        status, _ = await talk(
+            "count to 100",
+            output.shows("1, 2, 3"),
+            "stop",
+            output.shows("remember"),
+            output=output,
+            live=True,
+            url=sandbox.base_url,
+        )
+    assert status == 0
+    assert "interrupted |" in output.out
+    assert 'bot> You said: "stop".' in output.out
+
+
+async def test_ctrl_d_leaves_while_the_bot_talks() -> None:
+    output = Output(live=True)
+    async with slow_sandbox() as sandbox:
+        status, _ = await talk(
+            "count to 100",
+            output.shows("1, 2, 3"),
+            output=output,
+            live=True,
+            url=sandbox.base_url,
+        )
+    assert status == 0
+
+
+async def test_commands() -> None:
+    status, output = await talk("/help", "/nonsense", "/quit", "never said")
+    assert status == 0
+    assert "leave when it is silent" in output.out
+    assert "There is no command /nonsense" in output.out
+    assert "never said" not in output.out
+
+
+# -- failures -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_wrong_key(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-0123456789")
+    async with Sandbox(SandboxConfig(api_keys={"sk-right-0123456789"})) as sandbox:
+        status, output = await talk("hello", transport=transport, url=sandbox.base_url)
+    assert status == 1
+    (sentence,) = output.err
+    assert sentence.endswith("refuses the API key: set OPENAI_API_KEY to one that is valid.")
+    assert "sk-wrong" not in output.out + sentence
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_no_key_where_one_is_needed(transport: str) -> None:
+    async with Sandbox(SandboxConfig(api_keys={"sk-right-0123456789"})) as sandbox:
+        status, output = await talk("hello", transport=transport, url=sandbox.ws_url)
+    assert status == 1
+    (sentence,) = output.err
+    assert sentence.endswith("asks for an API key: set OPENAI_API_KEY.")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_an_unknown_model(transport: str, sandbox: Sandbox) -> None:
+    status, output = await talk("hello", transport=transport, url=sandbox.base_url, model="gpt-no")
+    assert status == 1
+    (sentence,) = output.err
+    assert sentence.endswith("does not know the model 'gpt-no': choose another one with --model.")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_closed_port(transport: str) -> None:
+    status, output = await talk(
+        "hello", transport=transport, url=f"http://127.0.0.1:{free_port()}/v1"
+    )
+    assert status == 1
+    (sentence,) = output.err
+    assert "cannot be reached" in sentence
+    assert sentence.endswith("check the address, and that the server is running.")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_path_that_is_no_responses_api(transport: str, sandbox: Sandbox) -> None:
+    url = sandbox.base_url.replace("/v1", "/v7")
+    status, output = await talk("hello", transport=transport, url=url)
+    assert status == 1
+    (sentence,) = output.err
+    assert sentence.startswith("There is no Responses API at")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("url", ["ftp://example.com", "example.com", "http://", "http://[x", ""])
+async def test_an_address_that_is_none(transport: str, url: str) -> None:
+    status, output = await talk("hello", transport=transport, url=url)
+    assert status == 1
+    (sentence,) = output.err
+    assert "is no address of a server: give --url one that begins with wss://" in sentence
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_clear_text_to_another_machine(transport: str) -> None:
+    status, output = await talk("hello", transport=transport, url="http://example.com/v1")
+    assert status == 1
+    (sentence,) = output.err
+    assert "in clear text: use" in sentence
+
+
+async def test_a_turn_that_fails_later_does_not_end_the_chat(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("error", skip=1, params={"status": 413, "code": "too_much"}))
+    status, output = await talk("one", "two", "three", url=sandbox.base_url)
+    assert status == 1
+    assert len(output.err) == 1
+    assert 'You said: "three".' in output.out
+
+
+@pytest.mark.parametrize(
+    ("transport", "url", "address"),
+    [
+        ("websocket", "https://host/v1", "wss://host/v1/responses"),
+        ("websocket", "https://host/v1/", "wss://host/v1/responses"),
+        ("websocket", "wss://host/v1/responses", "wss://host/v1/responses"),
+        ("websocket", "http://[::1]:80/v1?a=b", "ws://[::1]:80/v1/responses?a=b"),
+        ("http", "wss://host/v1/responses", "https://host/v1"),
+        ("http", "http://localhost:1234/v1", "http://localhost:1234/v1"),
+    ],
+)
+def test_any_scheme_fits_any_transport(transport: str, url: str, address: str) -> None:
+    assert find_target(transport, url, None).url == address  # type: ignore[arg-type]
+
+
+def test_openai_is_the_default_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-something")
+    target = find_target("websocket", None, None)
+    assert target.url is None
+    assert target.where == "https://api.openai.com/v1"
+    with pytest.raises(UnusableError):
+        find_target("websocket", "nowhere", None)
+
+
+# -- the commands as processes --------------------------------------------------------------------
+
+
+def own_lines(stderr: str) -> list[str]:
+    """What the command wrote to stderr, without the line in which Pipecat announces itself."""
+    return [line for line in stderr.splitlines() if "ᓚᘏᗢ" not in line]
+
+
+def run(*arguments: str, lines: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        input="".join(f"{line}\n" for line in lines),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def test_piped_chat() -> None:
+    done = run("chat", lines=["hello", "what time is it?"])
+    assert done.returncode == 0
+    assert done.stdout.count("bot> ") == 2
+    assert "\x1b" not in done.stdout
+    assert own_lines(done.stderr) == []
+
+
+def test_a_failure_is_one_sentence_and_no_traceback() -> None:
+    done = run("chat", "--url", f"ws://127.0.0.1:{free_port()}/v1/responses", lines=["hello"])
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (sentence,) = own_lines(done.stderr)
+    assert sentence.endswith("check the address, and that the server is running.")
+
+
+async def test_serve() -> None:
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "serve", "--port", str(port), "--tokens-per-second", "0", stdout=-1, stderr=-1
+    )
+    assert process.stdout is not None
+    shown = ""
+    async with asyncio.timeout(40):
+        while "Ctrl-C" not in shown:
+            shown += (await process.stdout.readline()).decode()
+    url = f"http://127.0.0.1:{port}"
+    assert f"{url}/v1\n" in shown
+    assert f"ws://127.0.0.1:{port}/v1/responses" in shown
+    state = await asyncio.to_thread(lambda: urllib.request.urlopen(f"{url}/_sandbox").read())
+    assert b"base_url" in state
+    status, output = await talk("hello", url=f"{url}/v1")
+    assert status == 0
+    assert "I remember 1 item." in output.out
+    taken = await asyncio.to_thread(run, "serve", "--port", str(port))
+    assert taken.returncode == 1
+    (sentence,) = own_lines(taken.stderr)
+    assert sentence.endswith("choose another one with --port.")
+    process.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0
+    assert out.decode().strip() == "Stopped."
+    assert own_lines(err.decode()) == []
+
+
+def test_help_and_version() -> None:
+    runner = CliRunner()
+    shown = runner.invoke(app, ["--help"])
+    assert shown.exit_code == 0
+    assert "chat" in shown.output
+    assert "serve" in shown.output
+    for command in ("chat", "serve"):
+        assert runner.invoke(app, [command, "--help"]).exit_code == 0
+    shown = runner.invoke(app, ["--version"])
+    assert shown.exit_code == 0
+    assert re.fullmatch(r"pipecat-responses \d+\.\d+\.\d+\S*\n", shown.output)
+
+
+def test_the_command_line_alone_does_not_import_pipecat() -> None:
+    package = Path(__file__).parents[1] / "src" / "pipecat_responses"
+    code = f"""
+import sys, types
+stand_in = types.ModuleType("pipecat_responses")
+stand_in.__path__ = [{str(package)!r}]
+sys.modules["pipecat_responses"] = stand_in
+import pipecat_responses.cli
+heavy = {{"pipecat", "openai", "aiohttp", "numpy"}} & set(sys.modules)
+sys.exit(str(heavy) if heavy else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# -- pieces ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("2*(3+4)", "14"),
+        ("1/4", "0.25"),
+        ("0.1 + 0.2", "0.3"),
+        ("2 ^ 10", "1024"),
+        ("6 × 7", "42"),  # noqa: RUF001
+        ("-3 // 2", "-2"),
+        ("7 % 4", "3"),
+        ("2 ** -1", "0.5"),
+        ("+1", "1"),
+    ],
+)
+def test_arithmetic(expression: str, result: str) -> None:
+    assert calculate_text(expression) == result
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "",
+        "1 +",
+        "1 / 0",
+        "0 ** -1",
+        "9**9**9",
+        "(-8) ** 0.5",
+        "2 ** 0.5 ** -99999",
+        "__import__('os').getcwd()",
+        "abs(1)",
+        "x",
+        "True + 1",
+        "1j * 1j",
+        "'a' * 9",
+        "[1] * 9",
+        "1 if 1 else 2",
+        "1e308 * 10",
+        "(" * 150 + "1" + ")" * 49,
+        "1+" * 200 + "1",
+    ],
+)
+def test_what_is_no_arithmetic_is_refused_with_a_sentence(expression: str) -> None:
+    with pytest.raises(ValueError, match=r"^[A-Z][^\n]*\.$"):
+        calculate_text(expression)
+
+
+def test_a_model_cannot_steer_the_terminal() -> None:
+    assert printable("a\x1b[31mb\x07\r\x9bc\td\n") == "a[31mbc\td\n"
+
+
+def test_markup_in_an_answer_is_text() -> None:
+    output = Output(live=False)
+    output.screen.bot("[bold]not bold[/bold] :smile: [/]")
+    output.screen.close_line()
+    assert output.out == "bot> [bold]not bold[/bold] :smile: [/]\n"
+
+
+async def test_lines_of_any_shape() -> None:
+    reader, writer = os.pipe()
+    lines = Lines(reader)
+    os.write(writer, "one\r\n\ntw\u00f6".encode()[:-1])
+    assert await lines.next() == "one"
+    assert await lines.next() == ""
+    os.write(writer, "\u00f6".encode()[-1:] + b" and more")
+    os.close(writer)
+    assert await lines.next() == "tw\u00f6 and more"
+    assert await lines.next() is None
+    assert await lines.next() is None
+    os.close(reader)
