@@ -11,7 +11,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -43,7 +42,7 @@ class Script:
             if isinstance(step, str):
                 return step
             async with asyncio.timeout(20):
-                while not step():
+                while not step():  # noqa: ASYNC110 - there is no event for what a screen shows
                     await asyncio.sleep(0.005)
         return None
 
@@ -363,11 +362,6 @@ def test_openai_is_the_default_with_a_key(monkeypatch: pytest.MonkeyPatch) -> No
 # -- the commands as processes --------------------------------------------------------------------
 
 
-def own_lines(stderr: str) -> list[str]:
-    """What the command wrote to stderr, without the line in which Pipecat announces itself."""
-    return [line for line in stderr.splitlines() if "ᓚᘏᗢ" not in line]
-
-
 def run(*arguments: str, lines: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
@@ -384,14 +378,14 @@ def test_piped_chat() -> None:
     assert done.returncode == 0
     assert done.stdout.count("bot> ") == 2
     assert "\x1b" not in done.stdout
-    assert own_lines(done.stderr) == []
+    assert done.stderr == ""
 
 
 def test_a_failure_is_one_sentence_and_no_traceback() -> None:
     done = run("chat", "--url", f"ws://127.0.0.1:{free_port()}/v1/responses", lines=["hello"])
     assert done.returncode == 1
     assert done.stdout == ""
-    (sentence,) = own_lines(done.stderr)
+    (sentence,) = done.stderr.splitlines()
     assert sentence.endswith("check the address, and that the server is running.")
 
 
@@ -415,13 +409,13 @@ async def test_serve() -> None:
     assert "I remember 1 item." in output.out
     taken = await asyncio.to_thread(run, "serve", "--port", str(port))
     assert taken.returncode == 1
-    (sentence,) = own_lines(taken.stderr)
+    (sentence,) = taken.stderr.splitlines()
     assert sentence.endswith("choose another one with --port.")
     process.send_signal(signal.SIGINT)
     out, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 0
     assert out.decode().strip() == "Stopped."
-    assert own_lines(err.decode()) == []
+    assert err == b""
 
 
 def test_help_and_version() -> None:
@@ -437,15 +431,11 @@ def test_help_and_version() -> None:
     assert re.fullmatch(r"pipecat-responses \d+\.\d+\.\d+\S*\n", shown.output)
 
 
-def test_the_command_line_alone_does_not_import_pipecat() -> None:
-    package = Path(__file__).parents[1] / "src" / "pipecat_responses"
-    code = f"""
-import sys, types
-stand_in = types.ModuleType("pipecat_responses")
-stand_in.__path__ = [{str(package)!r}]
-sys.modules["pipecat_responses"] = stand_in
+def test_help_does_not_wait_for_pipecat() -> None:
+    code = """
+import sys
 import pipecat_responses.cli
-heavy = {{"pipecat", "openai", "aiohttp", "numpy"}} & set(sys.modules)
+heavy = {"pipecat", "openai", "aiohttp", "numpy"} & set(sys.modules)
 sys.exit(str(heavy) if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -32,10 +32,16 @@ def _no_turn_analyzer() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def log() -> Iterator[io.StringIO]:
-    """Everything that is logged, down to traces, instead of on the terminal."""
-    kept = io.StringIO()
+def _silence() -> Iterator[None]:
+    """Thousands of faults would fill the terminal."""
     logger.remove()
-    sink = logger.add(kept, level="TRACE", backtrace=False, diagnose=False, catch=True)
-    yield kept
-    logger.remove(sink)
+    yield
+    logger.remove()
+
+
+@pytest.fixture
+def log(_silence: None) -> io.StringIO:
+    """Everything that is logged, down to traces."""
+    kept = io.StringIO()
+    logger.add(kept, level="TRACE", backtrace=True, diagnose=True)
+    return kept

@@ -68,6 +68,7 @@ async def test_cut(proxy):
     proxy.cut()
     with pytest.raises(ConnectionResetError):
         await reader.read()
+    writer.close()
 
 
 async def test_stall_and_resume(proxy):
@@ -100,6 +101,7 @@ async def test_cut_after(proxy):
     writer.write(b"abcdef")
     with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
         await reader.readexactly(4)
+    writer.close()
     assert proxy.bytes_down == 3
 
 

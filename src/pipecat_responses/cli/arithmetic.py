@@ -42,9 +42,10 @@ def calculate_text(expression: str) -> str:
         raise ValueError(f"An expression may have {MAX_LENGTH} characters.")
     try:
         tree = ast.parse(expression.translate(_SIGNS).strip(), mode="eval")
-        result = _value(tree.body)
-    except (SyntaxError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError("That is no expression of numbers.") from None
+    try:
+        result = _value(tree.body)
     except ZeroDivisionError:
         raise ValueError("A division by zero has no result.") from None
     except OverflowError:
@@ -78,6 +79,10 @@ def _power(base: Number, exponent: Number) -> Number:
         if base.bit_length() * exponent > MAX_BITS:
             raise OverflowError
         return _bounded(base**exponent)
+    if base == 0 and exponent < 0:
+        raise ZeroDivisionError
+    if base < 0 and not float(exponent).is_integer():
+        raise ValueError("A negative number has no such power.")
     return _bounded(math.pow(base, exponent))
 
 

@@ -23,6 +23,7 @@ class FullReason(StrEnum):
     RECONNECTED = "reconnected"
     NO_LANES = "no lanes"
     NO_FORKS = "no forks"
+    NOTHING_REMEMBERED = "nothing remembered yet"
     NOTHING_NEW = "nothing new to send"
     HTTP = "http"
 

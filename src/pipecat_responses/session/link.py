@@ -416,8 +416,9 @@ class Link:
 
     def _quarantine(self, running: Running) -> None:
         """Keeps a lane out of use: something may still arrive there that nobody expects."""
-        running.listening = False
-        running.lane.abandon()
+        if running.listening:
+            running.listening = False
+            running.lane.abandon()
         if self.lanes.named is False:
             self.retiring = True
         self._owner.changed(self)

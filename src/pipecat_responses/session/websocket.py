@@ -220,7 +220,7 @@ class WebSocketSession:
         link, todo = planned
         running = link.send(todo, request, turn=self.stats.turns, join=self._options.join_deltas)
         self.stats.sent(running.report)
-        self._blank = FullReason.CONTEXT_CHANGED
+        self._blank = FullReason.NOTHING_REMEMBERED
         if link.lanes.room <= link.lanes.limit - NEARLY_FULL:
             self._wake.set()
         return running
@@ -412,6 +412,8 @@ class WebSocketSession:
             raise link.connection.lost
         self.stats.connections_opened += 1
         self._attempt_at = self._clock()
+        if self._blank is not FullReason.FIRST:
+            self._blank = FullReason.RECONNECTED
         was_connected = self.connected
         self._links.append(link)
         if not was_connected:
@@ -453,8 +455,6 @@ class WebSocketSession:
         self._close_link(link)
         if link.retiring or self._closed:
             return
-        if self._blank is not FullReason.FIRST:
-            self._blank = FullReason.RECONNECTED
         # A server that accepts and closes at once must not be called back for ever.
         closed_at_once = not link.heard and self._clock() - link.opened < AT_ONCE
         self._failed_attempts = self._failed_attempts + 1 if closed_at_once else 0
@@ -530,8 +530,6 @@ class WebSocketSession:
         if old and fresh:
             for link in old:
                 link.retiring = True
-            if self._blank is not FullReason.FIRST:
-                self._blank = FullReason.RECONNECTED
             self._close_silent()
         elif (old or not usable or self._wants_spare(usable)) and now >= self._attempt_at:
             self._open()

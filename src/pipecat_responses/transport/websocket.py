@@ -253,6 +253,13 @@ class Connection:
                 self._deliver(data)
         except ConnectionClosed as closed:
             self._end(_closed_error(closed))
+        except Exception as error:  # noqa: BLE001 - nothing a server sends may end the service
+            self.abort(
+                ResponsesError(
+                    f"An event could not be handled: {type(error).__name__}: {error}",
+                    failure=Failure.PROTOCOL,
+                )
+            )
 
     def _deliver(self, data: bytes) -> None:
         try:

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import importlib
+import py_compile
+import re
+import shutil
+import subprocess
+import tomllib
+from importlib.metadata import entry_points, metadata, version
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import pipecat_responses
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = [
+    line
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+]
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[\[<>=;! ]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert version("pipecat-responses") == pipecat_responses.__version__ == PROJECT["version"]
+    assert f"## [{PROJECT['version']}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_command_is_installed() -> None:
+    (script,) = entry_points(group="console_scripts", name="pipecat-responses")
+    assert script.value == "pipecat_responses.cli:main"
+    assert callable(script.load())
+
+
+def test_the_types_are_shipped() -> None:
+    assert files("pipecat_responses").joinpath("py.typed").is_file()
+    assert "Typing :: Typed" in PROJECT["classifiers"]
+
+
+def test_the_metadata() -> None:
+    told = metadata("pipecat-responses")
+    assert told["Requires-Python"] == ">=3.11"
+    assert told["License-Expression"] == "BSD-2-Clause"
+    assert (ROOT / "LICENSE").read_text().startswith("BSD 2-Clause License")
+
+
+@pytest.mark.parametrize("name", pipecat_responses.__all__)
+def test_what_is_exported_is_there(name: str) -> None:
+    assert getattr(pipecat_responses, name) is not None
+
+
+def test_every_import_is_declared() -> None:
+    declared = {name_of(each) for each in PROJECT["dependencies"]}
+    distributions = {"pipecat": "pipecat-ai"}
+    found = set()
+    for source in (ROOT / "src").rglob("*.py"):
+        found |= set(re.findall(r"^\s*(?:from|import) (\w+)", source.read_text(), re.MULTILINE))
+    ours = {"pipecat_responses", "the"}
+    for name in sorted(found - ours):
+        spec = importlib.util.find_spec(name)
+        if spec is None or "site-packages" not in str(spec.origin):
+            continue
+        assert distributions.get(name, name) in declared, name
+
+
+def test_constraints_are_names_and_versions_only() -> None:
+    for pin in PINS:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin), pin
+    names = [name_of(pin) for pin in PINS]
+    assert len(names) == len(set(names))
+
+
+def test_every_dependency_has_a_constraint() -> None:
+    pinned = {name_of(pin) for pin in PINS}
+    extras = PROJECT["optional-dependencies"]
+    wanted = [*PROJECT["dependencies"], *extras["dev"], *extras["bench"]]
+    assert {name_of(each) for each in wanted} <= pinned
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_examples_compile(example: Path, tmp_path: Path) -> None:
+    py_compile.compile(str(example), cfile=str(tmp_path / "compiled"), doraise=True)
+
+
+def test_the_example_in_the_readme_is_the_example() -> None:
+    example = (ROOT / "examples" / "voice_bot.py").read_text()
+    assert f"```python\n{example}```" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("target", ["setup", "chat", "test", "bench", "lint", "fuzz"])
+def test_make_knows_its_targets(target: str) -> None:
+    done = subprocess.run(
+        ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_says_what_is_wrong_with_an_old_python(tmp_path: Path) -> None:
+    old = tmp_path / "old-python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    for python, words in ((str(old), "is too old"), ("no-such-python", "was not found")):
+        done = subprocess.run(
+            ["make", "setup", f"PYTHON={python}", f"VENV={tmp_path}/venv"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode != 0
+        assert words in done.stderr.splitlines()[0]
