@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The tests that take their number of examples from the environment.
+FUZZED = $(shell grep -rl FUZZ_EXAMPLES tests --include='test_*.py')
 CHECKED := src tests $(wildcard benchmarks) $(wildcard examples)
 
 .PHONY: help setup chat test bench lint fuzz clean
@@ -54,7 +56,7 @@ bench: $(BENCH_STAMP)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 fuzz: $(STAMP)
-	@FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest -k fuzz --timeout=0 $(ARGS)
+	@FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest $(FUZZED) --timeout=0 $(ARGS)
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -22,8 +22,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from pipecat.adapters.schemas.function_schema import FunctionSchema
-from pipecat.adapters.schemas.tools_schema import ToolsSchema
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import Frame, LLMContextFrame, LLMUpdateSettingsFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
@@ -696,7 +696,7 @@ class World:
                 return
 
     def covered(self, peer: Peer) -> int:
-        """How much of the context the connection covers, unless it has changed since it was sent."""
+        """How much of the context is covered, unless it has changed since it was sent."""
         items = self.items()
         if items[: len(self.conversation)] != self.conversation:
             return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -26,7 +27,11 @@ from benchmarks.model import TIMES, Findings, Plot
 from benchmarks.server import Server
 from benchmarks.stage import Stage
 
-REPLY = "All right then."
+TOKENS = 3
+RATE = 1000.0
+BLOCK = 5
+"""Turns in a row of one contestant, so that one's data does not push another's out of the caches
+each time."""
 SETTLE = 0.01
 """Seconds after the end frame that still count: whoever works later works for this turn too."""
 
@@ -38,14 +43,12 @@ async def run(server: Server, quick: bool) -> Findings:
     """CPU time of a turn."""
     findings = Findings("cpu", "CPU time of a turn")
     sizes = (10, 1000, 4000) if quick else (10, 100, 1000, 4000)
-    turns = 5 if quick else 15
-    await server.reset()
-    await server.reply(REPLY)
-
-    costs = {
-        size: await _measure(server, turns, lambda n=size: material.context(n)) for size in sizes
-    }
-    alone = await _pipeline_alone(turns)
+    blocks = 1 if quick else 4
+    await server.beat(TOKENS, RATE)
+    costs = {}
+    for size in sizes:
+        costs[size] = await _measure(server, blocks, partial(material.context, size))
+    alone = await _pipeline_alone(blocks * BLOCK)
     _report(findings, sizes, costs, alone)
     variants: list[tuple[str, Callable[[], LLMContext]]] = [
         (
@@ -60,7 +63,7 @@ async def run(server: Server, quick: bool) -> Findings:
         ["conversation", *(_label(key) for key in _keys())],
     )
     for name, make in variants:
-        found = await _measure(server, max(3, turns // 2), make)
+        found = await _measure(server, blocks, make)
         table.add(name, *(rounded(found[key] * 1e3) for key in _keys()))
     return findings
 
@@ -78,36 +81,44 @@ def _label(key: Key) -> str:
     return contestant.name if contestant.transport == "http" else f"{contestant.name}, {mode}"
 
 
-async def _measure(server: Server, turns: int, make: Callable[[], LLMContext]) -> dict[Key, float]:
+async def _measure(server: Server, blocks: int, make: Callable[[], LLMContext]) -> dict[Key, float]:
     """Medians of the CPU seconds of a turn; the contestants take turns."""
     costs: dict[Key, list[float]] = {key: [] for key in _keys()}
     async with AsyncExitStack() as stack:
         stages: Stages = {}
         for contestant in ALL:
-            stage = Stage(contestant.service(server.base_url), make())
+            stage = Stage(contestant.service(f"http://{server.metronome}/v1"), make())
             stages[contestant] = await (await stack.enter_async_context(stage)).ready()
             await _turn(stage, -1)
+        tidy()
         for mode, contestants in (("incremental", ALL), ("full", WEBSOCKETS)):
-            for number in range(turns):
-                for contestant in _rotated(contestants, number):
-                    stage = stages[contestant]
-                    if mode == "full":
-                        # An early message has changed, so everything must be sent.
-                        first: Any = stage.context.get_messages()[0]
-                        first["content"] = material.text(1000, 10_000 + number)
+            for block in range(blocks):
+                for contestant in _rotated(contestants, block):
                     key = (contestant, "full" if contestant.transport == "http" else mode)
-                    costs[key].append(await _turn(stage, number))
-                    if number % 5 == 4:
-                        await server.requests()
+                    costs[key] += await _block(server, stages[contestant], block, key[1])
         for stage in stages.values():
             stage.check()
-    await server.requests()
     return {key: median(found) for key, found in costs.items()}
+
+
+async def _block(server: Server, stage: Stage, block: int, mode: str) -> list[float]:
+    costs = []
+    await _turn(stage, -1)
+    _, before = await server.counts()
+    for number in range(block * BLOCK, (block + 1) * BLOCK):
+        if mode == "full":
+            # An early message has changed, so everything must be sent.
+            first: Any = stage.context.get_messages()[0]
+            first["content"] = material.text(1000, 10_000 + number)
+        costs.append(await _turn(stage, number))
+    _, after = await server.counts()
+    if after - before != (BLOCK if mode == "incremental" else 0):
+        raise RuntimeError(f"{stage.service}: {after - before} of {BLOCK} turns were incremental")
+    return costs
 
 
 async def _turn(stage: Stage, number: int) -> float:
     stage.context.add_message({"role": "user", "content": material.text(1000, 20_000 + number)})
-    tidy()
     with Cpu() as cpu:
         said = await stage.turn()
         await asyncio.sleep(SETTLE)
@@ -116,8 +127,7 @@ async def _turn(stage: Stage, number: int) -> float:
 
 
 async def _pipeline_alone(turns: int) -> float:
-    words = [f" {word}" for word in REPLY.split()]
-    async with Stage(NoService(words), material.context(10)) as stage:
+    async with Stage(NoService([" word"] * TOKENS), material.context(10)) as stage:
         return median([await _turn(stage, number) for number in range(turns)])
 
 

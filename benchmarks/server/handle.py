@@ -102,6 +102,11 @@ class Server:
         """Sets how many tokens the lean server answers with, and how many a second."""
         await self._ask("beat", {"tokens": tokens, "rate": rate})
 
+    async def counts(self) -> tuple[int, int]:
+        """Requests the lean server has seen, and how many of them were incremental."""
+        seen, incremental = await self._ask("counts", None)
+        return seen, incremental
+
     async def shape(self, delay: float, up: float) -> None:
         """Sets the slow link: seconds one way, and bytes a second towards the server."""
         await self._ask("shape", {"delay": delay, "up": up})

@@ -78,6 +78,9 @@ class Commands:
         self._metronome.tokens = beat["tokens"]
         self._metronome.rate = beat["rate"]
 
+    def counts(self, _: None) -> tuple[int, int]:
+        return self._metronome.streams, self._metronome.incremental
+
     def shape(self, shape: dict[str, float]) -> None:
         self._link.delay, self._link.up = shape["delay"], shape["up"]
 

@@ -26,12 +26,15 @@ class Metronome:
     Attributes:
         tokens: Tokens of an answer.
         rate: Tokens a second.
+        streams: Answers so far.
+        incremental: Requests so far that continued from a response.
     """
 
     def __init__(self) -> None:
         self.tokens = 100
         self.rate = 50.0
         self.streams = 0
+        self.incremental = 0
         self._server: asyncio.Server | None = None
 
     async def start(self) -> str:
@@ -124,6 +127,7 @@ class _Peer(asyncio.Protocol):
                 message = json.loads(self._message)
                 self._message.clear()
                 if message.get("type") == "response.create":
+                    self._metronome.incremental += "previous_response_id" in message
                     _Stream(self, self._metronome, message.get("stream_id"))
         return True
 

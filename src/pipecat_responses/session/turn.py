@@ -83,7 +83,7 @@ class TurnPolicy:
     attempts: int = 4
     backoff: Backoff = field(default_factory=Backoff)
     silence: float = 1.5
-    start: float = 30.0
+    start: float = 10.0
     stall: float = 60.0
     terminal: float = 10.0
 

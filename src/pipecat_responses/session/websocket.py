@@ -368,8 +368,9 @@ class WebSocketSession:
         if self._closed:
             raise ConnectionLostError("The session is closed", failure=Failure.CLOSED)
         for link in self._usable():
-            # It is full, or it could not be asked for: a fresh one takes over.
-            if not link.lanes.room:
+            # A fresh one takes over from one that is full. Without lanes, full is no more than
+            # busy: such a one is the next spare.
+            if not link.lanes.room and (link.lanes.named or len(self._links) > SPARE):
                 link.retiring = True
         attempt = self._open()
         self._waiting_turns += 1
