@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+from functools import cache
 from typing import Any
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
@@ -19,6 +20,7 @@ _SPEECH = (
 _WORDS = _SPEECH.split()
 
 
+@cache
 def text(size: int, seed: int = 0) -> str:
     """Words of about so many characters."""
     chance = random.Random(seed)

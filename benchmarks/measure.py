@@ -42,13 +42,8 @@ def rounded(value: float, digits: int = 3) -> Cell:
 
 
 def tidy() -> None:
-    """Collects garbage, so that nobody pays in a measured stretch for what others left.
-
-    What lives on is set aside: later collections do not walk through it again, whose-ever it is.
-    """
-    gc.unfreeze()
+    """Collects garbage, so that nobody pays in a measured stretch for what others left."""
     gc.collect()
-    gc.freeze()
 
 
 class Cpu:

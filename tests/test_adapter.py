@@ -24,12 +24,12 @@ from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMe
 from pipecat.utils.file_resolver import FileResolver
 
 from pipecat_responses.adapter import (
-    NOT_COMPLETED,
     ContextMessageError,
     Conversion,
     OpenAIResponsesLLMAdapter,
 )
 from pipecat_responses.core.items import Item
+from pipecat_responses.core.ledger import NOT_COMPLETED
 
 
 @pytest.fixture

@@ -832,7 +832,7 @@ def test_a_session_of_500_turns(lanes: LaneMode, after_failure: AfterFailure) ->
             world.close()
         assert world.stats.abandoned
         if lanes == "supported":
-            assert world.incremental > 300
+            assert world.incremental > 150
 
 
 # -- through a real pipeline ----------------------------------------------------------------------

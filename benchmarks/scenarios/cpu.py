@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,6 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 
 from benchmarks import material
 from benchmarks.contestants import (
-    ALL,
     HTTPS,
     OUR_HTTP,
     OUR_WS,
@@ -29,13 +27,12 @@ from benchmarks.stage import Stage
 
 TOKENS = 3
 RATE = 1000.0
-BLOCK = 5
-"""Turns in a row of one contestant, so that one's data does not push another's out of the caches
-each time."""
+WARM = 2
+BLOCK = 6
+"""Turns in a row of one contestant; before them a few that do not count."""
 SETTLE = 0.01
 """Seconds after the end frame that still count: whoever works later works for this turn too."""
 
-Stages = dict[Contestant, Stage]
 Key = tuple[Contestant, str]
 
 
@@ -84,36 +81,33 @@ def _label(key: Key) -> str:
 async def _measure(server: Server, blocks: int, make: Callable[[], LLMContext]) -> dict[Key, float]:
     """Medians of the CPU seconds of a turn; the contestants take turns."""
     costs: dict[Key, list[float]] = {key: [] for key in _keys()}
-    async with AsyncExitStack() as stack:
-        stages: Stages = {}
-        for contestant in ALL:
-            stage = Stage(contestant.service(f"http://{server.metronome}/v1"), make())
-            stages[contestant] = await (await stack.enter_async_context(stage)).ready()
-            await _turn(stage, -1)
-        tidy()
-        for mode, contestants in (("incremental", ALL), ("full", WEBSOCKETS)):
-            for block in range(blocks):
-                for contestant in _rotated(contestants, block):
-                    key = (contestant, "full" if contestant.transport == "http" else mode)
-                    costs[key] += await _block(server, stages[contestant], block, key[1])
-        for stage in stages.values():
-            stage.check()
+    for number in range(blocks):
+        for contestant, mode in _rotated(_keys(), number):
+            costs[contestant, mode] += await _block(server, contestant, mode, make())
     return {key: median(found) for key, found in costs.items()}
 
 
-async def _block(server: Server, stage: Stage, block: int, mode: str) -> list[float]:
+async def _block(
+    server: Server, contestant: Contestant, mode: str, context: LLMContext
+) -> list[float]:
+    """Some turns in a row. Nobody else is in the process: garbage collection is part of a turn."""
     costs = []
-    await _turn(stage, -1)
-    _, before = await server.counts()
-    for number in range(block * BLOCK, (block + 1) * BLOCK):
-        if mode == "full":
-            # An early message has changed, so everything must be sent.
-            first: Any = stage.context.get_messages()[0]
-            first["content"] = material.text(1000, 10_000 + number)
-        costs.append(await _turn(stage, number))
-    _, after = await server.counts()
+    async with Stage(contestant.service(f"http://{server.metronome}/v1"), context) as stage:
+        await stage.ready()
+        for number in range(WARM):
+            await _turn(stage, number)
+        tidy()
+        _, before = await server.counts()
+        for number in range(WARM, WARM + BLOCK):
+            if mode == "full":
+                # An early message has changed, so everything must be sent.
+                first: Any = stage.context.get_messages()[0]
+                first["content"] = material.text(1000, 10_000 + number)
+            costs.append(await _turn(stage, number))
+        _, after = await server.counts()
+        stage.check()
     if after - before != (BLOCK if mode == "incremental" else 0):
-        raise RuntimeError(f"{stage.service}: {after - before} of {BLOCK} turns were incremental")
+        raise RuntimeError(f"{contestant.name}: {after - before} of {BLOCK} were incremental")
     return costs
 
 
@@ -131,9 +125,9 @@ async def _pipeline_alone(turns: int) -> float:
         return median([await _turn(stage, number) for number in range(turns)])
 
 
-def _rotated(contestants: Sequence[Contestant], number: int) -> list[Contestant]:
-    start = number % len(contestants)
-    return [*contestants[start:], *contestants[:start]]
+def _rotated(keys: list[Key], number: int) -> list[Key]:
+    start = number % len(keys)
+    return [*keys[start:], *keys[:start]]
 
 
 def _report(

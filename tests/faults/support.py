@@ -30,10 +30,10 @@ Transport = Literal["websocket", "http"]
 KEY = "sk-test-0123456789abcdef-secret"
 SWIFT = Backoff(first=0.01, cap=0.05)
 LIMITS = {
-    "silence": 0.1,
-    "start": 0.3,
-    "stall": 0.3,
-    "terminal": 0.15,
+    "silence": 0.05,
+    "start": 0.15,
+    "stall": 0.15,
+    "terminal": 0.1,
     "total": 8.0,
     "backoff": SWIFT,
 }
@@ -47,13 +47,13 @@ def hurry(llm: Any, **limits: Any) -> Any:
         llm._session._options = replace(
             options,
             reconnect_backoff=SWIFT,
-            connection=replace(options.connection, open_timeout=0.4, close_timeout=0.3),
+            connection=replace(options.connection, open_timeout=0.25, close_timeout=0.3),
         )
     return llm
 
 
 @contextlib.contextmanager
-def short_probe(seconds: float = 0.1) -> Iterator[None]:
+def short_probe(seconds: float = 0.05) -> Iterator[None]:
     """Shortens the time a silent server has to answer a ping."""
     with mock.patch("pipecat_responses.session.link.PROBE", seconds):
         yield

@@ -91,6 +91,7 @@ class Cell:
 
 M, E, C = Moment, End, ErrorCategory
 RUNNING = (M.REQUEST, M.CREATED, M.TEXT, M.CALL, M.TERMINAL)
+SOME = (M.REQUEST, M.TEXT)
 STREAMING = (M.CREATED, M.TEXT, M.CALL, M.TERMINAL)
 
 
@@ -139,7 +140,7 @@ def _ends_of_connections() -> Iterator[Row]:
     yield Row(
         "the connection is closed for a policy (1008)",
         "close",
-        {M.IDLE: E.ANSWERED, **reported()},
+        reported(),
         {"code": 1008, "reason": "key revoked"},
         WEBSOCKET,
         category=C.AUTHORIZATION,
@@ -269,23 +270,17 @@ TELLING = ("invalid_api_key", "model_not_found", "insufficient_quota", "context_
 
 def _errors() -> Iterator[Row]:
     permanent = (
-        ("credentials (401)", 401, "invalid_request_error", "invalid_api_key", C.AUTHENTICATION),
-        ("permission (403)", 403, "invalid_request_error", None, C.AUTHORIZATION),
-        (
-            "model (404)",
-            404,
-            "invalid_request_error",
-            "model_not_found",
-            C.INVALID_REQUEST,
-        ),
-        ("quota (429)", 429, "insufficient_quota", "insufficient_quota", C.QUOTA),
-        ("a field (400)", 400, "invalid_request_error", "unknown_parameter", C.INVALID_REQUEST),
+        ("credentials", 401, "invalid_request_error", "invalid_api_key", C.AUTHENTICATION),
+        ("permission", 403, "invalid_request_error", None, C.AUTHORIZATION),
+        ("model", 404, "invalid_request_error", "model_not_found", C.INVALID_REQUEST),
+        ("quota", 429, "insufficient_quota", "insufficient_quota", C.QUOTA),
+        ("a field", 400, "invalid_request_error", "unknown_parameter", C.INVALID_REQUEST),
     )
     for what, status, kind, code, category in permanent:
         yield Row(
-            f"an error: {what}",
+            f"an error: {what} ({status})",
             "error",
-            reported(),
+            reported(*RUNNING if status in (401, 429) else SOME),
             error(status, type=kind, code=code, message="No.", param="field"),
             http=None if code in TELLING else reported(M.REQUEST),
             category=category,
@@ -305,7 +300,7 @@ def _errors() -> Iterator[Row]:
         yield Row(
             f"an error: {what}",
             "error",
-            reported(),
+            reported(*RUNNING if "param" in facts else SOME),
             error(status, message="This cannot be read.", **facts),
             http=None if facts.get("code") in TELLING else reported(M.REQUEST),
             category=C.APPLICATION,
@@ -328,11 +323,13 @@ def _errors() -> Iterator[Row]:
     for what, status, facts, category in passing:
         headers = {"retry-after": "0.03"} if status == 429 else None
         params = error(status, headers=headers, message="Not now.", **facts)
-        yield Row(f"an error: {what}", "error", answered(M.IDLE, *RUNNING), params)
+        all_moments = what in ("server_error", "rate limit (429)")
+        moments = (M.IDLE, *RUNNING) if all_moments else SOME
+        yield Row(f"an error: {what}", "error", answered(*moments), params)
         yield Row(
             f"an error: {what}, at every attempt",
             "error",
-            reported(),
+            reported(*RUNNING if all_moments else (M.REQUEST,)),
             params,
             lasting=True,
             category=category,
@@ -365,11 +362,12 @@ def _errors() -> Iterator[Row]:
 def _failed() -> Iterator[Row]:
     for code in ("server_error", "rate_limit_exceeded", "vector_store_timeout", "never_heard_of"):
         params = {"code": code, "message": "It went wrong."}
-        yield Row(f"response.failed: {code}", "failed", answered(*STREAMING), params)
+        moments = STREAMING if code == "server_error" else (M.TEXT,)
+        yield Row(f"response.failed: {code}", "failed", answered(*moments), params)
         yield Row(
             f"response.failed: {code}, at every attempt",
             "failed",
-            reported(*STREAMING),
+            reported(*moments),
             params,
             lasting=True,
             category=C.RATE_LIMIT if code == "rate_limit_exceeded" else C.SERVER,

@@ -35,7 +35,9 @@ class Inbox:
         self._error: ResponsesError | None = None
 
     def put(self, event: Event) -> None:
-        """Adds an event."""
+        """Adds an event. After a failure nothing counts any more."""
+        if self._error is not None:
+            return
         if isinstance(event, (TextDelta, ThoughtDelta)):
             self._waiting += len(event.text)
             if self._waiting > MAX_WAITING:
@@ -100,6 +102,7 @@ class Exchange(Protocol):
     """A request that has been given to a server, as a turn sees it."""
 
     report: TurnReport
+    request_id: str | None
 
     @property
     def sent(self) -> bool:

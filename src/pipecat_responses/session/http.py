@@ -8,7 +8,7 @@ from typing import Any
 
 from openai import AsyncOpenAI
 
-from pipecat_responses.core.errors import ResponsesError
+from pipecat_responses.core.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.core.events import Event, Refused, Terminal
 from pipecat_responses.core.planning import FullReason
 from pipecat_responses.core.requests import Payload, Request, http_payload
@@ -23,6 +23,7 @@ class HttpResponse:
     def __init__(self, session: HttpSession, payload: Payload, report: TurnReport) -> None:
         """Sends a request."""
         self.report = report
+        self.request_id: str | None = None
         self._session = session
         self._inbox = Inbox(join=session.join_deltas)
         self._ended = False
@@ -52,10 +53,18 @@ class HttpResponse:
                 self._session.client,
                 payload,
                 self._receive,
+                self._opened,
                 max_event_bytes=self._session.max_event_bytes,
             )
-        except ResponsesError as error:
-            self._inbox.fail(error)
+            error: ResponsesError = ConnectionLostError(
+                "The answer ended without its terminal event", transport="http"
+            )
+        except ResponsesError as raised:
+            error = raised
+        self._inbox.fail(error)
+
+    def _opened(self, request_id: str | None) -> None:
+        self.request_id = request_id
 
     def _receive(self, event: Event) -> None:
         if self._ended:

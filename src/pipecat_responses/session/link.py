@@ -72,6 +72,7 @@ class Running:
         keeps: Whether its checkpoint is one to continue the conversation from.
         parent: The checkpoint it continues from.
         restore: What the lane remembered before, in case the request never leaves.
+        request_id: None: over WebSocket, errors name it themselves.
     """
 
     link: Link
@@ -83,6 +84,7 @@ class Running:
     parent: Checkpoint | None
     restore: Checkpoint | None
     inbox: Inbox
+    request_id: str | None = None
     ticket: Ticket | None = None
     response_id: str | None = None
     created: bool = False
@@ -267,7 +269,7 @@ class Link:
         elif isinstance(event, Refused):
             self._refused(running, event.error)
             return
-        if running.listening or isinstance(event, Terminal):
+        if running.listening:
             running.inbox.put(event)
 
     def on_nonsense(self, error: ResponsesError) -> None:

@@ -199,6 +199,7 @@ class Turn:
         self._called: dict[str, Called] = {}
         self._splice: Splice | None = None
         self._failed: ResponsesError | None = None
+        self._response_id: str | None = None
 
     @property
     def said(self) -> str:
@@ -223,8 +224,9 @@ class Turn:
                     await self._start()
                 outputs = await self._read()
             except ResponsesError as error:
-                usage = self._attempt.usage
+                self._name(error)
                 self.abandon()
+                usage = self._attempt.usage
                 outputs = [Used(usage)] if usage is not None else []
                 outputs += await self._recover(error)
             if outputs:
@@ -328,6 +330,7 @@ class Turn:
                 outputs.append(Think(event.text))
         elif isinstance(event, Created):
             attempt.response_id = event.response_id
+            self._response_id = event.response_id or self._response_id
         elif isinstance(event, ItemAdded):
             attempt.output = True
             attempt.open[event.item_id] = event
@@ -441,6 +444,12 @@ class Turn:
 
     # -- recovery -----------------------------------------------------------------------------
 
+    def _name(self, error: ResponsesError) -> None:
+        """Tells an error which response and request it belongs to, where it does not know."""
+        error.response_id = error.response_id or self._response_id
+        if self._exchange is not None:
+            error.request_id = error.request_id or self._exchange.request_id
+
     async def _recover(self, error: ResponsesError) -> list[Output]:
         """Makes ready for another attempt, or ends the turn.
 
@@ -448,8 +457,6 @@ class Turn:
             ResponsesError: If there is nothing more to try.
         """
         attempt = self._attempt
-        if error.response_id is None:
-            error.response_id = attempt.response_id
         if attempt.all_done and self._said_words() and error.failure in _NO_ANSWER:
             # Only the terminal event is missing, and it says nothing that is to be heard.
             logger.warning("The response broke off after everything had been put out: {}", error)

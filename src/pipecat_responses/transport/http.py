@@ -8,7 +8,7 @@ at a thousand tokens a second those cost more than everything else together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx2
 from openai import (
@@ -26,7 +26,7 @@ from pipecat_responses.core.errors import (
     ResponsesError,
     read_error,
 )
-from pipecat_responses.core.events import Event, Refused, Terminal, decode, read
+from pipecat_responses.core.events import Event, decode, read
 from pipecat_responses.core.requests import Payload
 from pipecat_responses.core.sse import EventStream
 
@@ -37,9 +37,10 @@ async def stream(
     client: AsyncOpenAI,
     payload: Payload,
     receive: Callable[[Event], None],
+    opened: Callable[[str | None], None],
     *,
     max_event_bytes: int,
-) -> NoReturn:
+) -> None:
     """Posts a request and hands over the events of its answer until the answer ends.
 
     The SDK's own retries are off: a turn repeats by one table (``core.errors``), whatever the
@@ -49,11 +50,11 @@ async def stream(
         client: The SDK's client.
         payload: The request's body.
         receive: Is called with each event, and must return at once.
+        opened: Is called with the request's id, if the server gave one, when the answer begins.
         max_event_bytes: Largest event that is accepted.
 
     Raises:
-        ResponsesError: In the end, always: the request was refused, the answer broke off, or it
-            is over (whoever has heard its terminal event does not mind).
+        ResponsesError: If the request is refused or the answer breaks off.
     """
     try:
         response = await client.post(
@@ -71,25 +72,13 @@ async def stream(
     except Exception as error:  # noqa: BLE001 - the key provider is the application's code
         raise _http_error(error) from None
     assert isinstance(response, httpx2.Response)
-    request_id = response.headers.get("x-request-id")
+    opened(response.headers.get("x-request-id"))
     try:
-        await _events(response, lambda event: receive(_named(event, request_id)), max_event_bytes)
-        # Nobody listens any more if the terminal event has come.
-        raise ConnectionLostError("The answer ended without its terminal event", transport="http")
-    except (httpx2.HTTPError, ResponsesError) as error:
-        failed = _http_error(error)
-        failed.request_id = failed.request_id or request_id
-        raise failed from None
+        await _events(response, receive, max_event_bytes)
+    except httpx2.HTTPError as error:
+        raise _http_error(error) from None
     finally:
         await response.aclose()
-
-
-def _named(event: Event, request_id: str | None) -> Event:
-    """The event, its error knowing which request it belongs to."""
-    error = event.error if isinstance(event, (Terminal, Refused)) else None
-    if error is not None and error.request_id is None:
-        error.request_id = request_id
-    return event
 
 
 async def _events(
