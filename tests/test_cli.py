@@ -335,6 +335,18 @@ async def test_a_turn_that_fails_later_does_not_end_the_chat(sandbox: Sandbox) -
     assert 'You said: "three".' in output.out
 
 
+async def test_an_answer_that_cannot_be_finished_does_not_end_the_chat() -> None:
+    async with Sandbox() as sandbox:
+        output = Output(live=False)
+        broken = Fault("reset", "text", after=3)
+        refused = Fault("error", params={"status": 400, "code": "invalid_prompt"}, skip=1)
+        sandbox.faults.add(broken, refused)
+        status, _ = await talk("count to 9", "hello", output=output, url=sandbox.base_url)
+    assert status == 1
+    assert len(output.err) == 1
+    assert 'You said: "hello".' in output.out
+
+
 @pytest.mark.parametrize(
     ("transport", "url", "address"),
     [

@@ -39,8 +39,8 @@ def watch(llm: Any) -> list[str]:
 
 
 def options(llm: Any, **changes: Any) -> None:
-    session = llm._session
-    session._options = dataclasses.replace(session._options, **changes)
+    connections = llm._session._connections
+    connections._options = dataclasses.replace(connections._options, **changes)
 
 
 QUICK = Backoff(first=0.01, cap=0.05)
@@ -89,7 +89,7 @@ async def test_a_connection_lost_while_idle_is_reopened(sandbox: Sandbox) -> Non
 
 async def test_a_server_that_comes_back(sandbox: Sandbox) -> None:
     llm = websocket_service(sandbox)
-    options(llm, reconnect_backoff=QUICK)
+    options(llm, backoff=QUICK)
     events = watch(llm)
     async with Conversation(llm) as talk:
         await talk.say("hello")
@@ -165,9 +165,12 @@ async def test_a_dead_peer_is_noticed_while_idle(sandbox: Sandbox) -> None:
     async with TcpProxy("127.0.0.1", sandbox.port) as proxy:
         llm = websocket_service(sandbox, base_url=proxy.url_for("http", "/v1"))
         connection = dataclasses.replace(
-            llm._session._options.connection, ping_interval=0.1, ping_timeout=0.2, open_timeout=1.0
+            llm._session._connections._options.connection,
+            ping_interval=0.1,
+            ping_timeout=0.2,
+            open_timeout=1.0,
         )
-        options(llm, connection=connection, reconnect_backoff=QUICK)
+        options(llm, connection=connection, backoff=QUICK)
         events = watch(llm)
         async with Conversation(llm) as talk:
             await talk.say("hello")
@@ -185,7 +188,7 @@ async def test_a_silent_connection_is_replaced_within_a_turn(sandbox: Sandbox) -
         llm._policy = dataclasses.replace(llm._policy, silence=0.1)
         async with Conversation(llm) as talk:
             await talk.say("hello")
-            lost = llm._session._links[0]
+            lost = llm._session._connections._links[0]
             proxy.stall()
             await talk.start("hello again")
             await eventually(lambda: lost.lost is not None)
@@ -210,7 +213,7 @@ async def test_a_refused_handshake_at_setup(
 ) -> None:
     sandbox.faults.add(Fault("handshake_status", "handshake", params={"status": status}))
     llm = websocket_service(sandbox)
-    options(llm, reconnect_backoff=QUICK)
+    options(llm, backoff=QUICK)
     events = watch(llm)
     async with Conversation(llm) as talk:
         await eventually(lambda: any("failed" in event for event in events))
@@ -249,7 +252,9 @@ async def test_no_lanes_means_one_connection_to_spare(sandbox: Sandbox) -> None:
             await talk.settle()
             await talk.say(f"next {number}")
             used.add(sandbox.requests[-1].connection)
-            await eventually(lambda: not any(link.abandoned for link in llm._session._links))
+            await eventually(
+                lambda: not any(link.abandoned for link in llm._session._connections._links)
+            )
         assert not talk.errors
         assert sandbox.connections == sandbox.connections_opened == 2
         assert len(used) == 2

@@ -147,6 +147,7 @@ class World:
         self.turns = 0
         self.tries = 0
         self.incremental = 0
+        self.forgetful: list[Link] = []
 
     def close(self) -> None:
         self.loop.close()
@@ -183,6 +184,7 @@ class World:
         self.interrupt()
         self.turns += 1
         self.tries = 0
+        self.forgetful = []
         self.request()
 
     def request(self) -> None:
@@ -259,6 +261,10 @@ class World:
                 self.loop.run_until_complete(self.current.next(0))
             except ResponsesError as error:
                 self.current.abandon()
+                if error.failure is Failure.MEMORY_LOST:
+                    again = self.current.link in self.forgetful
+                    assert not again, "the parent was gone, and not everything was sent"
+                    self.forgetful.append(self.current.link)
                 self.current = None
                 self.tries += 1
                 if self.tries > 5 or error.recovery in (Recovery.REPORT, Recovery.PERMANENT):

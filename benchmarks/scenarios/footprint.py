@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import material
-from benchmarks.contestants import ALL
+from benchmarks.contestants import ALL, WEBSOCKETS
 from benchmarks.measure import Cpu, median, rounded, tidy
 from benchmarks.model import Findings
 from benchmarks.server import Server
@@ -19,7 +19,7 @@ from benchmarks.stage import Stage
 
 MODULES = {
     "Pipecat": "pipecat.services.openai.responses.llm",
-    "ours": "pipecat_responses",
+    "ours": "pipecat_responses.llm",
 }
 SHARED = "import pipecat.services.llm_service, openai, websockets.asyncio.client"
 
@@ -58,7 +58,8 @@ async def _memory(findings: Findings, server: Server, quick: bool) -> None:
         note="Growth of the resident set of a fresh process over 100 connected sessions; medians.",
     )
     found: dict[str, list[float]] = defaultdict(list)
-    names = {"none": "the pipeline alone", **{c.short: c.name for c in ALL}}
+    measured = WEBSOCKETS if quick else ALL
+    names = {"none": "the pipeline alone", **{c.short: c.name for c in measured}}
     for _ in range(1 if quick else 3):
         for short in names:
             answer = await _python("-m", "benchmarks.probe", short, server.base_url)
@@ -77,7 +78,7 @@ async def _imports(findings: Findings, quick: bool) -> None:
         note="In a fresh interpreter; medians.",
     )
     times: dict[tuple[str, bool], list[float]] = defaultdict(list)
-    for _ in range(2 if quick else 7):
+    for _ in range(1 if quick else 7):
         for name, module in MODULES.items():
             for shared in (False, True):
                 code = (

@@ -23,7 +23,7 @@ KINDS = ("first turn", "clean turn", "after cut speech")
 async def run(server: Server, quick: bool) -> Findings:
     """Time to the first text over a slow link."""
     findings = Findings("link", "Time to the first text over a slow link")
-    rounds = 2 if quick else 6
+    rounds = 1 if quick else 6
     await server.reset()
     await server.reply(material.text(300, 5))
     await server.shape(ROUND_TRIP / 2, UP)

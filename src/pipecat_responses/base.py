@@ -38,8 +38,9 @@ from pipecat_responses.adapter import Conversion, OpenAIResponsesLLMAdapter
 from pipecat_responses.core.errors import Failure, Recovery, ResponsesError
 from pipecat_responses.core.requests import Fields, Request
 from pipecat_responses.frames import TurnFrames, category_of, parse_arguments
+from pipecat_responses.session.outputs import Called, Done, Say
 from pipecat_responses.session.stats import SessionStats
-from pipecat_responses.session.turn import Backend, Called, Done, Say, Turn, TurnPolicy
+from pipecat_responses.session.turn import Backend, Turn, TurnPolicy
 from pipecat_responses.settings import (
     OpenAIResponsesLLMSettings,
     OpenAIResponsesReasoningConfig,
@@ -285,6 +286,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             while frames.done is None:
                 for output in await turn.next():
                     await frames.push(output)
+        except ResponsesError:
+            await frames.close()
+            raise
         finally:
             # An interruption arrives here as a cancellation: the response is let go of, and the
             # next turn neither waits for it nor hears of it.

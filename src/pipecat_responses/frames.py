@@ -20,15 +20,16 @@ from pipecat.utils.errors import ErrorCategory
 
 from pipecat_responses.core.errors import Failure, ResponsesError
 from pipecat_responses.core.events import Status, Usage
-from pipecat_responses.session.turn import (
+from pipecat_responses.session.outputs import (
     Called,
-    Calling,
     Done,
     Output,
     Reasoned,
     Say,
     Think,
+    ThoughtEnd,
     Used,
+    Working,
 )
 
 CATEGORIES: dict[Failure, ErrorCategory] = {
@@ -141,9 +142,11 @@ class TurnFrames:
             await speaker._push_llm_text(output.text)
         elif isinstance(output, Think):
             await self._think(output.text)
-        elif isinstance(output, Calling):
+        elif isinstance(output, ThoughtEnd):
+            await self.close()
+        elif isinstance(output, Working):
             await self._first_output()
-            if output.is_call:
+            if output.on_call:
                 await speaker.stop_ttfat_metrics()
         elif isinstance(output, Reasoned):
             await speaker.push_frame(LLMMessagesAppendFrame([self._message(output.item)]))
@@ -155,9 +158,10 @@ class TurnFrames:
             await self._finish(output)
 
     async def close(self) -> None:
-        """Ends a thought that was cut off."""
+        """Ends a thought that is under way."""
         if self._thinking:
-            await self._think("")
+            self._thinking = False
+            await self._speaker.push_frame(LLMThoughtEndFrame())
 
     async def _first_output(self) -> None:
         if self._waiting:
@@ -166,10 +170,6 @@ class TurnFrames:
 
     async def _think(self, text: str) -> None:
         await self._first_output()
-        if not text:
-            self._thinking = False
-            await self._speaker.push_frame(LLMThoughtEndFrame())
-            return
         if not self._thinking:
             self._thinking = True
             await self._speaker.push_frame(LLMThoughtStartFrame())

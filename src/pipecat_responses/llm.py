@@ -19,19 +19,19 @@ from pipecat_responses.core.errors import Recovery, ResponsesError
 from pipecat_responses.core.requests import Request
 from pipecat_responses.frames import AbandonedUsageMetricsData, token_usage
 from pipecat_responses.session.address import Address
+from pipecat_responses.session.connections import ConnectionsOptions
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.http import HttpSession
-from pipecat_responses.session.stats import SessionStats
-from pipecat_responses.session.turn import Backend
-from pipecat_responses.session.websocket import (
+from pipecat_responses.session.notices import (
     AbandonedUsage,
     Connected,
     ConnectFailed,
     Disconnected,
     Notice,
-    SessionOptions,
-    WebSocketSession,
 )
+from pipecat_responses.session.stats import SessionStats
+from pipecat_responses.session.turn import Backend
+from pipecat_responses.session.websocket import WebSocketSession
 from pipecat_responses.settings import OpenAIResponsesLLMSettings, OpenAIResponsesReasoningConfig
 from pipecat_responses.transport.websocket import ConnectionOptions
 
@@ -114,16 +114,16 @@ class OpenAIResponsesLLMService(
         self._session = WebSocketSession(
             Address(self._ws_url, self._handshake_headers),
             self._on_notice,
-            SessionOptions(
+            connections=ConnectionsOptions(
                 connection=ConnectionOptions(
                     close_timeout=self._ws_close_timeout,
                     max_message_bytes=self._max_message_bytes,
                 ),
                 max_age=connection_max_age_secs,
-                anchor_threshold=anchor_threshold_bytes,
                 reconnect=self._reconnect_on_error,
-                join_deltas=self._batch_deltas,
             ),
+            anchor_threshold=anchor_threshold_bytes,
+            join_deltas=self._batch_deltas,
         )
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:

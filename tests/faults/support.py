@@ -30,11 +30,12 @@ Transport = Literal["websocket", "http"]
 KEY = "sk-test-0123456789abcdef-secret"
 SWIFT = Backoff(first=0.01, cap=0.05)
 LIMITS = {
-    "silence": 0.05,
-    "start": 0.15,
-    "stall": 0.15,
-    "terminal": 0.1,
+    "silence": 0.04,
+    "start": 0.12,
+    "stall": 0.12,
+    "terminal": 0.06,
     "total": 8.0,
+    "attempts": 4,
     "backoff": SWIFT,
 }
 
@@ -43,11 +44,12 @@ def hurry(llm: Any, **limits: Any) -> Any:
     """Gives a service limits that tests can wait for."""
     llm._policy = replace(llm._policy, **{**LIMITS, **limits})
     if isinstance(llm, OpenAIResponsesLLMService):
-        options = llm._session._options
-        llm._session._options = replace(
+        connections = llm._session._connections
+        options = connections._options
+        connections._options = replace(
             options,
-            reconnect_backoff=SWIFT,
-            connection=replace(options.connection, open_timeout=0.25, close_timeout=0.3),
+            backoff=SWIFT,
+            connection=replace(options.connection, open_timeout=0.2, close_timeout=0.3),
         )
     return llm
 
@@ -184,6 +186,14 @@ class Talk(Conversation):
                 assert inside, f"text outside a response: {frame.text!r}"
         assert not inside, "a response did not end"
         assert self.starts == self.ends == self.contexts
+
+    def forget(self) -> None:
+        """Starts the records and the context afresh; the service and its connection stay."""
+        for tap in (self.before, self.heard, self.last):
+            tap.frames.clear()
+            tap.upstream.clear()
+        self.context.set_messages([])
+        self.toolbox.runs.clear()
 
     @property
     def spoken(self) -> str:

@@ -339,7 +339,12 @@ def _errors() -> Iterator[Row]:
         "an error: rate limit, for longer than anybody waits",
         "error",
         reported(),
-        error(429, headers={"retry-after": "3600"}, code="rate_limit_exceeded"),
+        error(
+            429,
+            headers={"retry-after": "3600"},
+            code="rate_limit_exceeded",
+            message="Please try again in 3600s.",
+        ),
         category=C.RATE_LIMIT,
         facts=said(429, code="rate_limit_exceeded", retry_after=3600.0),
     )
@@ -350,10 +355,10 @@ def _errors() -> Iterator[Row]:
         {"shape": "flat", "omit": ["status", "code", "sequence_number"], "message": "Oh."},
     )
     yield Row(
-        "an error without status, code and type, at every attempt",
+        "an error without status and code, at every attempt",
         "error",
         reported(*STREAMING),
-        {"omit": ["status", "code", "type", "sequence_number"], "message": "Oh."},
+        {"omit": ["status", "code", "sequence_number"], "message": "Oh."},
         lasting=True,
         category=C.SERVER,
     )
@@ -472,14 +477,14 @@ def _nonsense() -> Iterator[Row]:
     )
     for data in ("[1, 2]", "null", "[" * 100_000):
         yield Row(
-            f"JSON that is no object ({data[:6]}{'…' if len(data) > 6 else ''})",
+            f"JSON that is no object (`{data[:6]}{'…' if len(data) > 6 else ''}`)",
             "garbage",
             answered(M.IDLE, *RUNNING),
             {"data": data},
         )
     for number, data in enumerate(WRONG_TYPES, 1):
         moments = (M.IDLE, *RUNNING) if number in (1, 3) else (M.TEXT, M.CALL)
-        yield Row(f"wrong types ({data})", "garbage", answered(*moments), {"data": data})
+        yield Row(f"wrong types (`{data}`)", "garbage", answered(*moments), {"data": data})
     yield Row(
         "a binary frame",
         "garbage",
@@ -526,35 +531,124 @@ def _nonsense() -> Iterator[Row]:
         ["model", "status", "object"],
     ):
         yield Row(
-            f"events without {', '.join(fields)}",
+            f"events without `{'`, `'.join(fields)}`",
             "missing_fields",
             answered(M.REQUEST, M.TEXT, M.CALL),
             {"fields": fields},
         )
 
 
-ROWS: tuple[Row, ...] = (
-    *_ends_of_connections(),
-    *_handshakes(),
-    *_errors(),
-    *_failed(),
-    *_memory_and_limits(),
-    *_nonsense(),
+SECTIONS: tuple[tuple[str, tuple[Row, ...]], ...] = (
+    ("The connection ends, or falls silent", tuple(_ends_of_connections())),
+    ("No connection comes about", tuple(_handshakes())),
+    ("The server reports an error", tuple(_errors())),
+    ("The response ends badly", tuple(_failed())),
+    ("The server forgets, or a limit is reached", tuple(_memory_and_limits())),
+    ("What the server says makes no sense", tuple(_nonsense())),
 )
+ROWS: tuple[Row, ...] = tuple(row for _, rows in SECTIONS for row in rows)
+
+SERVER_ACTS = ("cut", "restart", "down")
+"""What a test does to the sandbox itself, with either transport."""
+
+
+def ends_of(row: Row, transport: Transport) -> dict[Moment, End]:
+    """What comes of a fault on a transport, by moment."""
+    ends = row.http if transport == "http" and row.http is not None else row.ends
+    # Between turns there is no HTTP connection that a server could do something to.
+    no_idle = transport == "http" and row.kind not in SERVER_ACTS
+    return {m: end for m, end in ends.items() if not (no_idle and m is Moment.IDLE)}
 
 
 def cells(rows: Iterable[Row] = ROWS) -> list[Cell]:
     """Every fault at every moment on every transport."""
-    found = []
-    for row in rows:
-        for transport in row.transports:
-            ends = row.http if transport == "http" and row.http is not None else row.ends
-            for moment, end in ends.items():
-                if transport == "http" and moment is M.IDLE and row.kind not in SERVER_ACTS:
-                    continue
-                found.append(Cell(row, moment, transport, end))
-    return found
+    return [
+        Cell(row, moment, transport, end)
+        for row in rows
+        for transport in row.transports
+        for moment, end in ends_of(row, transport).items()
+    ]
 
 
-SERVER_ACTS = ("cut", "restart", "down")
-"""What a test does to the sandbox itself, with either transport."""
+HEAD = """\
+# What can go wrong, and what the user hears
+
+A voice bot may not fall silent, say things twice, or lose the thread because something between it
+and the model breaks. This is what happens instead. Each entry of the tables is a test
+(`tests/faults/test_matrix.py`); the tables are written from what those tests run
+(`python -m tests.faults.table > docs/faults.md`).
+
+What the user hears:
+
+- **answer**: the whole answer, each word once, and a function runs once. Nothing is reported.
+- **part**: what was said until then. It stays in the context; a warning is logged.
+- **part, report**: what was said until then. It stays in the context, and one `ErrorFrame` tells.
+- **report**: nothing. One `ErrorFrame` tells.
+
+In each case the response has one start and one end frame, and the next turn is answered once the
+fault is gone. A report's `category` is named in the last column; its `exception` is a
+`ResponsesError` with what the server gave of code, type, param, status, request id, response id and
+time to wait. **Unusable** means that nothing will work until something is changed (the key, the
+model, the account): the service says so through `is_usable`, and works again after new settings or
+`await llm.set_usable(True)`.
+
+When it happens:
+
+- **connecting**, **reconnecting**: while the WebSocket is being opened, for the first time or
+  after the connection was lost.
+- **idle**: between two turns.
+- **request sent**: before anything has come back.
+- **created**: the response has begun and has said nothing.
+- **mid-text**: after some words. **mid-call**: in the arguments of a function call.
+- **terminal**: everything has been said, and the last event has not come.
+"""
+
+_WORDS = {
+    End.ANSWERED: "answer",
+    End.REPORTED: "report",
+    End.CUT: "part, report",
+    End.SHORT: "part",
+}
+_TRANSPORTS = {"websocket": "WebSocket", "http": "HTTP"}
+
+
+def document() -> str:
+    """The table for people."""
+    parts = [HEAD]
+    for title, rows in SECTIONS:
+        moments = [m for m in Moment if any(m in row.ends for row in rows)]
+        parts.append(f"\n## {title}\n\n")
+        parts.append(_line("fault", "transport", *moments, "category"))
+        parts.append(_line(*["---"] * (len(moments) + 3)))
+        for row in rows:
+            parts.extend(_lines(row, moments))
+    return "".join(parts)
+
+
+def _lines(row: Row, moments: list[Moment]) -> Iterator[str]:
+    by_transport = {transport: ends_of(row, transport) for transport in row.transports}
+    websocket, http = by_transport.get("websocket"), by_transport.get("http")
+    if websocket is not None and http is not None:
+        same = {m: end for m, end in websocket.items() if m is not Moment.IDLE}
+        if same == {m: end for m, end in http.items() if m is not Moment.IDLE}:
+            yield _row(row, "both", websocket, moments)
+            return
+    for transport, ends in by_transport.items():
+        yield _row(row, _TRANSPORTS[transport], ends, moments)
+
+
+def _row(row: Row, transport: str, ends: Mapping[Moment, End], moments: list[Moment]) -> str:
+    reports = any(end in (End.REPORTED, End.CUT) for end in ends.values())
+    category = f"`{row.category.name}`" if row.category is not None and reports else ""
+    if row.permanent:
+        category += ", unusable"
+    words = [_WORDS[ends[moment]] if moment in ends else "" for moment in moments]
+    return _line(row.what, transport, *words, category)
+
+
+def _line(*entries: str) -> str:
+    return "| " + " | ".join(entries) + " |\n"
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
 import pytest
+import pytest_asyncio
 
 from pipecat_responses.core.errors import MidResponseLossError, ResponsesError
 from pipecat_responses.core.retry import Backoff
@@ -11,7 +17,7 @@ from tests.faults.support import Heard, Talk, counted, our_tasks, short_probe, t
 from tests.faults.table import SERVER_ACTS, STREAMING, Cell, End, Moment, cells
 
 WORDS = counted(30)
-AFTER = {Moment.TEXT: 5, Moment.CALL: 2}
+LONG = counted(150)
 NAMES = {
     Moment.CONNECTING: "handshake",
     Moment.RECONNECTING: "handshake",
@@ -23,6 +29,21 @@ NAMES = {
     Moment.TERMINAL: "terminal",
 }
 CELLS = cells()
+ALONE = bool(os.environ.get("FAULTS_ALONE"))
+"""Give each cell a service of its own, at its first turn and at a later one (slower)."""
+
+
+def after_of(cell: Cell) -> int:
+    if cell.moment is Moment.CALL:
+        return 2
+    if cell.moment is Moment.TEXT:
+        # What breaks off each time goes a word further each time.
+        return 1 if cell.row.lasting else 5
+    return 0
+
+
+def words_of(cell: Cell) -> str:
+    return LONG if cell.row.lasting and cell.moment is Moment.TEXT else WORDS
 
 
 def fault_of(cell: Cell) -> Fault:
@@ -30,7 +51,7 @@ def fault_of(cell: Cell) -> Fault:
         cell.row.kind,
         NAMES[cell.moment],
         times=None if cell.row.lasting else 1,
-        after=AFTER.get(cell.moment, 0),
+        after=after_of(cell),
         params=dict(cell.row.params),
     )
 
@@ -62,7 +83,7 @@ async def ask(cell: Cell, sandbox: Sandbox, talk: Talk) -> Heard:
         ends = 2 if cell.end is End.ANSWERED else 1
         return await talk.turn("Please call note.", ends=ends)
     if cell.row.kind not in SERVER_ACTS or cell.moment is not Moment.TEXT:
-        return await talk.turn("count to 30")
+        return await talk.turn("count to 150" if words_of(cell) is LONG else "count to 30")
     sandbox.config.tokens_per_second = 400
 
     async def meanwhile() -> None:
@@ -74,7 +95,7 @@ async def ask(cell: Cell, sandbox: Sandbox, talk: Talk) -> Heard:
 
 
 def check(cell: Cell, heard: Heard, talk: Talk, runs: int) -> None:
-    expected = 'note says "note done".' if cell.moment is Moment.CALL else WORDS
+    expected = 'note says "note done".' if cell.moment is Moment.CALL else words_of(cell)
     assert len(heard.errors) == (1 if cell.end in (End.REPORTED, End.CUT) else 0), heard.errors
     if cell.end is End.ANSWERED:
         if cell.row.kind == "delta_before_created":
@@ -123,41 +144,105 @@ def check_report(cell: Cell, heard: Heard, talk: Talk) -> None:
             assert error.request_id, "the HTTP answer had a request id"
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=[cell.name for cell in CELLS])
-async def test_fault(cell: Cell, sandbox: Sandbox) -> None:
+class Stage:
+    """A conversation that goes on from one cell to the next, for cells in the middle of one."""
+
+    def __init__(self) -> None:
+        self._open: dict[object, tuple[AsyncExitStack, Sandbox, Talk]] = {}
+
+    async def conversation(self, cell: Cell) -> tuple[Sandbox, Talk]:
+        """The conversation of a cell's transport and options; begun if there is none."""
+        key = self._key(cell)
+        if key not in self._open:
+            stack = AsyncExitStack()
+            sandbox = await stack.enter_async_context(Sandbox())
+            talk = await stack.enter_async_context(
+                talking(sandbox, cell.transport, tools=True, **options_of(cell))
+            )
+            self._open[key] = stack, sandbox, talk
+        _, sandbox, talk = self._open[key]
+        return sandbox, talk
+
+    async def close(self, cell: Cell | None = None) -> None:
+        """Ends a cell's conversation, or all."""
+        for key in [self._key(cell)] if cell is not None else list(self._open):
+            stack, _, _ = self._open.pop(key)
+            await stack.aclose()
+
+    @staticmethod
+    def _key(cell: Cell) -> object:
+        return cell.transport, str(options_of(cell))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage() -> AsyncIterator[Stage]:
+    stage = Stage()
+    yield stage
+    await stage.close()
+    assert our_tasks() == []
+
+
+def options_of(cell: Cell) -> dict[str, Any]:
     options = dict(cell.row.options)
     if cell.row.kind == "restart":
         options["limits"] = {"backoff": Backoff(first=0.1, cap=0.4)}
-    connecting = cell.moment is Moment.CONNECTING
-    if connecting and cell.row.kind not in SERVER_ACTS:
-        sandbox.faults.add(fault_of(cell))
-    elif connecting:
-        await sandbox.start()
-        await act(cell, sandbox)
+    elif cell.row.lasting or cell.row.kind == "down":
+        # Only time ends the attempts to reach a server.
+        options["limits"] = {"total": 0.5}
+    return options
+
+
+async def go_through(cell: Cell, sandbox: Sandbox, talk: Talk) -> None:
+    """The turn with the fault, the verdict, and the next turn."""
+    if cell.moment in (Moment.IDLE, Moment.RECONNECTING):
+        assert (await talk.turn("count to 3")).text == counted(3)
+    if cell.moment is not Moment.CONNECTING:
+        await prepare(cell, sandbox, talk)
+    runs = len(talk.toolbox.runs)
+    heard = await ask(cell, sandbox, talk)
+    check(cell, heard, talk, runs)
+    broken = cell.row.permanent and cell.end in (End.REPORTED, End.CUT)
+    assert talk.llm.is_usable is not broken
+    sandbox.faults.clear()
+    await sandbox.start()
+    await talk.llm.set_usable(True)
+    following = await talk.turn("count to 5")
+    assert following.text == counted(5)
+    assert following.errors == []
+    assert talk.llm.is_usable
+    talk.check_frames()
+
+
+async def on_its_own(cell: Cell) -> None:
+    """A fresh service: the fault comes at its first turn, and then at a later one."""
+    async with Sandbox() as sandbox:
+        if cell.moment is Moment.CONNECTING:
+            if cell.row.kind in SERVER_ACTS:
+                await act(cell, sandbox)
+            else:
+                sandbox.faults.add(fault_of(cell))
+        async with talking(sandbox, cell.transport, tools=True, **options_of(cell)) as talk:
+            await go_through(cell, sandbox, talk)
+            if cell.moment is not Moment.CONNECTING:
+                await go_through(cell, sandbox, talk)
+        if cell.row.kind == "stall":
+            # The sandbox does not read from what it has stalled, so it cannot see the end of it.
+            sandbox.cut()
+        await until(lambda: sandbox.connections == 0)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("cell", CELLS, ids=[cell.name for cell in CELLS])
+async def test_fault(cell: Cell, stage: Stage) -> None:
     with short_probe():
-        async with talking(sandbox, cell.transport, tools=True, **options) as talk:
-            # The first turn of a conversation, and one that continues it.
-            for start in ("first", "later"):
-                if start == "later" and (connecting or cell.transport == "http"):
-                    break
-                if cell.moment in (Moment.IDLE, Moment.RECONNECTING):
-                    assert (await talk.turn("count to 3")).text == counted(3)
-                if not connecting:
-                    await prepare(cell, sandbox, talk)
-                runs = len(talk.toolbox.runs)
-                heard = await ask(cell, sandbox, talk)
-                check(cell, heard, talk, runs)
-                broken = cell.row.permanent and cell.end in (End.REPORTED, End.CUT)
-                assert talk.llm.is_usable is not broken
-                sandbox.faults.clear()
-                await sandbox.start()
-                await talk.llm.set_usable(True)
-                following = await talk.turn("count to 5")
-                assert following.text == counted(5)
-                assert following.errors == []
-                assert talk.llm.is_usable
-    assert our_tasks() == []
-    if cell.row.kind == "stall":
-        # The sandbox does not read from what it has stalled, so it cannot see the end of it.
-        sandbox.cut()
-    await until(lambda: sandbox.connections == 0)
+        if ALONE or cell.moment in (Moment.CONNECTING, Moment.REQUEST):
+            await on_its_own(cell)
+            return
+        sandbox, talk = await stage.conversation(cell)
+        try:
+            await go_through(cell, sandbox, talk)
+        except BaseException:
+            await stage.close(cell)
+            raise
+        talk.forget()
+        sandbox.requests.clear()

@@ -303,12 +303,12 @@ class Chat:
         Raises:
             UnusableError: If there is no sense in going on.
         """
+        self._answered = self._answered or turn.first_text is not None or not turn.errors
         if turn.interrupted:
             self._screen.cut()
         elif turn.errors:
             self._failed_turn(turn)
             return
-        self._answered = True
         if turn.report is not None:
             self._screen.note(describe(turn))
         self._screen.close_line()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipecat_responses.core.errors import Failure, ResponsesError
+from pipecat_responses.core.errors import Failure, MidResponseLossError, ResponsesError
 
 
 class UnusableError(Exception):
@@ -21,6 +21,8 @@ def sentence(error: BaseException | str, *, where: str, model: str, has_key: boo
     if not isinstance(error, ResponsesError):
         return f"{_stop(str(error))} Run again with --verbose to see more."
     said = error.message.rstrip(".")
+    if isinstance(error, MidResponseLossError):
+        return f"{where} broke off and did not come back in time: ask again once it is running."
     match error.failure:
         case Failure.AUTHENTICATION if has_key:
             return f"{where} refuses the API key: set OPENAI_API_KEY to one that is valid."

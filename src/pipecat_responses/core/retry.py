@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from pipecat_responses.core.errors import Failure, Recovery, ResponsesError
 
 
+RECONNECT_CAP = 1.0
+"""Seconds between two attempts to reach a server that somebody waits for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """Exponential backoff with jitter and a cap.
@@ -42,7 +46,7 @@ class Budget:
 
     Attributes:
         deadline: When to stop trying, in the caller's clock.
-        attempts: Attempts left that wait before they try.
+        attempts: Attempts that the server may refuse in passing, the first included.
         at_once: Repetitions left that need no waiting (memory lost, another lane, …).
         backoff: How long to wait between attempts.
         chance: Where the jitter comes from.
@@ -76,12 +80,13 @@ class Budget:
                 return 0.0
             case Recovery.RETRY:
                 self._failed += 1
-                if self._failed >= self.attempts:
-                    return None
                 delay = self.backoff.delay(self._failed, self.chance)
-                if self._failed == 1 and error.failure is Failure.CONNECTION:
-                    # The server may be fine, and a connection opens in no time.
-                    delay = 0.0
+                if error.failure is Failure.CONNECTION:
+                    # Costs nobody anything, so time alone decides; and a connection opens in no
+                    # time, so the first repetition is made at once.
+                    delay = 0.0 if self._failed == 1 else min(delay, RECONNECT_CAP)
+                elif self._failed >= self.attempts:
+                    return None
                 if error.retry_after is not None:
                     delay = max(error.retry_after, 0.0)
                 return delay if now + delay < self.deadline else None

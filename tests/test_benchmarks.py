@@ -1,0 +1,180 @@
+"""That the pieces of the benchmark run; no time is looked at."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from benchmarks import __main__ as command
+from benchmarks import docs, material, measure, report
+from benchmarks.contestants import ALL, OUR_HTTP, OUR_WS, PIPECAT_WS, NoService
+from benchmarks.model import Findings, Plot, Results
+from benchmarks.scenarios import SCENARIOS, traffic
+from benchmarks.server import Server
+from benchmarks.stage import Stage
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[Server]:
+    async with Server() as running:
+        await running.reset()
+        yield running
+
+
+def results(*, quick: bool = False) -> Results:
+    findings = Findings("cpu", "CPU time of a turn", remarks=["A remark."])
+    findings.table("cpu", "Times, ms", ["who", "10 items"], note="A note.").add("ours", 1.5)
+    findings.at_most("a time", 1.5, 2, "ms")
+    findings.at_least("a ratio", 20, 25)
+    plot = Plot("cpu", "Times", "items", "ms")
+    plot.line("ours WebSocket", {10: 1.5, 100: 1.6})
+    findings.plots.append(plot)
+    return Results(measure.environment(), quick, [findings])
+
+
+def test_the_command_line_knows_every_scenario() -> None:
+    assert command.NAMES == tuple(SCENARIOS)
+
+
+def test_a_quick_run_is_not_for_the_documentation() -> None:
+    assert command.main(["--quick", "--write-docs"]) == 2
+
+
+def test_checks_say_whether_a_bound_is_met() -> None:
+    verdicts = [check.verdict for check in results().findings[0].checks]
+    assert verdicts == ["PASS", "FALLS SHORT"]
+
+
+def test_results_survive_json(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "results.json"
+    report.save(results(), path)
+    assert report.load(path) == results()
+
+
+def test_figures_go_between_the_markers(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Before.\n<!-- figures: cpu -->\nold\n<!-- end of figures -->\n"
+        "<!-- figures: other -->\nkept\n<!-- end of figures -->\nAfter.\n",
+        encoding="utf-8",
+    )
+    docs.write(results(), page)
+    written = page.read_text(encoding="utf-8")
+    assert "| ours | 1.5 |" in written
+    assert "old" not in written
+    assert "kept" in written
+    assert written.startswith("Before.")
+    assert written.endswith("After.\n")
+    docs.write(results(), page)
+    assert page.read_text(encoding="utf-8") == written
+
+
+def test_a_quick_run_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="full run"):
+        docs.write(results(quick=True), tmp_path / "page.md")
+
+
+def test_the_page_has_a_place_for_every_scenario() -> None:
+    page = (command.ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
+    for name in ("environment", "checks", *SCENARIOS):
+        assert f"<!-- figures: {name} -->" in page
+
+
+def test_plots_are_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from benchmarks import plots
+
+    [path] = plots.draw(results(), tmp_path)
+    assert "<svg" in path.read_text(encoding="utf-8")
+
+
+def test_percentiles() -> None:
+    values = [float(n) for n in range(1, 101)]
+    assert measure.percentile(values, 0.5) == 50
+    assert measure.percentile(values, 0.99) == 99
+    assert measure.percentile([7.0], 0.99) == 7
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.123456, 0.123), (12.345, 12.3), (98765.0, 98800), (0.0, 0)]
+)
+def test_numbers_are_rounded_to_what_they_are_worth(value: float, expected: float) -> None:
+    assert measure.rounded(value) == expected
+
+
+async def test_a_blocked_loop_is_seen() -> None:
+    async with measure.longest_gap() as gap:
+        time.sleep(0.03)  # noqa: ASYNC251 - this is what is to be seen
+    assert gap.wall > 0.02
+
+
+def test_conversations_have_the_length_that_was_asked_for() -> None:
+    for make in (material.context, material.context_with_images, material.context_with_tools):
+        assert len(make(20).get_messages()) == 20
+
+
+async def test_a_pipeline_without_a_service_speaks() -> None:
+    async with Stage(NoService(["Hello", " there."])) as stage:
+        assert await stage.turn() == "Hello there."
+
+
+@pytest.mark.parametrize("contestant", ALL, ids=lambda contestant: contestant.short)
+async def test_everybody_answers(server: Server, contestant) -> None:  # type: ignore[no-untyped-def]
+    await server.reply("Hello there.")
+    async with Stage(contestant.service(server.base_url), material.context(10)) as stage:
+        await stage.ready()
+        for number in range(2):
+            stage.context.add_message({"role": "user", "content": f"Number {number}"})
+            said = await stage.turn()
+            stage.context.add_message({"role": "assistant", "content": said})
+        stage.check()
+    assert said == "Hello there."
+    requests = await server.requests(history=True)
+    websocket = contestant.transport == "websocket"
+    assert [request.incremental for request in requests] == [False, websocket]
+    assert len(requests[-1].history) == 13
+    assert await server.requests() == []
+
+
+@pytest.mark.parametrize("contestant", ALL, ids=lambda contestant: contestant.short)
+async def test_tokens_carry_the_time_at_which_they_were_sent(  # type: ignore[no-untyped-def]
+    server: Server, contestant
+) -> None:
+    await server.beat(20, 1000)
+    began = time.monotonic_ns()
+    stamps: list[int] = []
+    async with Stage(contestant.service(f"http://{server.metronome}/v1")) as stage:
+        await stage.ready()
+        stage.tap.on_text = lambda text: stamps.extend(map(int, text.split()))
+        stage.context.add_message({"role": "user", "content": "Go"})
+        await stage.turn()
+        stage.check()
+    assert len(stamps) == 20
+    assert stamps == sorted(stamps)
+    assert began < stamps[0]
+    assert stamps[-1] < time.monotonic_ns()
+    assert await server.counts() == (1, 0)
+
+
+@pytest.mark.parametrize("contestant", [OUR_WS, OUR_HTTP], ids=lambda contestant: contestant.short)
+async def test_the_slow_link_carries(server: Server, contestant) -> None:  # type: ignore[no-untyped-def]
+    await server.reply("Hello there.")
+    await server.shape(0.005, 1e6)
+    async with Stage(contestant.service(f"http://{server.link}/v1"), material.context(4)) as stage:
+        await stage.ready()
+        assert await stage.turn() == "Hello there."
+        stage.check()
+
+
+@pytest.mark.parametrize(("contestant", "incremental"), [(PIPECAT_WS, 7), (OUR_WS, 11)])
+async def test_every_third_reply_cut(server: Server, contestant, incremental: int) -> None:  # type: ignore[no-untyped-def]
+    stage = await traffic._every_third_cut(server, contestant)
+    sent = await traffic._sent(server, stage)
+    assert (sent.requests, sent.incremental, sent.right) == (12, incremental, True)
+
+
+async def test_the_server_process_says_what_is_wrong(server: Server) -> None:
+    with pytest.raises(RuntimeError, match="Not an answer"):
+        await server.script({"nonsense": 1})

@@ -1,0 +1,136 @@
+"""Imports go down only. See the table of layers in the design."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import pipecat_responses
+
+PACKAGE = "pipecat_responses"
+ROOT = Path(pipecat_responses.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+BELOW = {
+    "core": {"core"},
+    "transport": {"transport", "core"},
+    "session": {"session", "transport", "core"},
+    "sandbox": {"sandbox"},
+}
+"""What of ours a layer may import, itself included. What is not named here may import all."""
+
+OF_CORE = {
+    "transport": {"events", "errors", "requests", "sse"},
+}
+"""Which modules of ``core`` a layer may import, where not all."""
+
+LIBRARIES = {
+    "core": {"msgspec"},
+    "transport": {"websockets", "openai", "httpx2", "httpx", "loguru", "msgspec"},
+    "session": {"openai", "loguru", "msgspec", "websockets"},
+    "sandbox": {"aiohttp", "msgspec"},
+}
+"""What a layer may import besides the standard library and us."""
+
+NO_IO = {"asyncio", "socket", "ssl", "select", "selectors", "threading", "time", "http", "urllib"}
+"""What reaches outside, or reads a clock: nothing for ``core``."""
+
+NOBODY = (
+    "pipecat.services.openai.responses",
+    "pipecat.adapters.services.open_ai_responses_adapter",
+)
+"""What this package is there to replace."""
+
+
+def module_of(path: Path) -> str:
+    parts = [PACKAGE, *path.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+@cache
+def imports_of(path: Path) -> tuple[str, ...]:
+    """All that a file imports, wherever in it, by full name."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    package = module_of(path).split(".")
+    if path.name != "__init__.py":
+        package.pop()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield f"{start}.{alias.name}"
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_down_only(path: Path) -> None:
+    layer = layer_of(module_of(path))
+    for name in imports_of(path):
+        if name.split(".")[0] != PACKAGE or layer not in BELOW:
+            continue
+        below = layer_of(name)
+        assert below in BELOW[layer], f"{layer} must not import {name}"
+        if below == "core" and layer in OF_CORE:
+            module = name.split(".")[2] if name.count(".") > 1 else ""
+            assert module in OF_CORE[layer], f"{layer} must not import {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_layers_use_their_own_libraries_only(path: Path) -> None:
+    layer = layer_of(module_of(path))
+    if layer not in LIBRARIES:
+        return
+    used = {name.split(".")[0] for name in imports_of(path)}
+    others = used - set(sys.stdlib_module_names) - {PACKAGE}
+    assert others <= LIBRARIES[layer]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "core").rglob("*.py")), ids=name_of)
+def test_the_core_reaches_nothing_outside_and_has_no_clock(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports_of(path)} & NO_IO
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nobody_imports_what_is_replaced(path: Path) -> None:
+    for name in imports_of(path):
+        assert not name.startswith(NOBODY)
+        # By way of a package, too.
+        assert not name.endswith(("OpenAIResponsesLLMAdapter",)) or name.startswith(PACKAGE)
+
+
+def test_only_the_command_line_knows_the_command_line() -> None:
+    for path in FILES:
+        if layer_of(module_of(path)) != "cli":
+            for name in imports_of(path):
+                assert not name.startswith(f"{PACKAGE}.cli"), f"{name_of(path)} imports {name}"
+
+
+def test_only_the_command_line_uses_the_sandbox() -> None:
+    for path in FILES:
+        if layer_of(module_of(path)) not in ("cli", "sandbox"):
+            for name in imports_of(path):
+                assert not name.startswith(f"{PACKAGE}.sandbox"), f"{name_of(path)} imports {name}"
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {layer_of(module_of(path)) for path in FILES} >= set(BELOW)
+    assert f"{PACKAGE}.core.items.Item" in imports_of(ROOT / "core" / "output.py")
