@@ -9,6 +9,12 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.model import Results
 
 ROOT = Path(__file__).parents[1]
 NAMES = (
@@ -46,8 +52,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the benchmark as the command line says."""
     options = _options(arguments)
-    if options.write_docs and options.quick:
-        print("--write-docs wants a full run, not --quick", file=sys.stderr)
+    if options.write_docs and (options.quick or options.only):
+        print("--write-docs wants a full run: neither --quick nor --only", file=sys.stderr)
         return 2
     os.environ["LOGURU_AUTOINIT"] = "0"
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -55,17 +61,14 @@ def main(arguments: list[str] | None = None) -> int:
     from rich.console import Console
 
     from benchmarks import docs, plots, report
-    from benchmarks.model import Results
 
     console = Console()
-    results: Results
     if options.show:
         results = report.load(options.json)
         for findings in results.findings:
             report.show(console, findings)
     else:
         results = asyncio.run(_run(console, options))
-        report.save(results, options.json)
     checks = [check for findings in results.findings for check in findings.checks]
     console.rule("[bold]Figures and their bounds[/]")
     report.show_checks(console, checks)
@@ -74,15 +77,17 @@ def main(arguments: list[str] | None = None) -> int:
             plots.draw(results, options.plots or ROOT / "docs/plots")
         except ModuleNotFoundError:
             console.print("No plots: matplotlib is not installed (pip install -e '.[bench]').")
-    if options.write_docs:
+    if options.write_docs and not results.failed:
         docs.write(results, ROOT / "docs/benchmarks.md")
-    return 0
+    for problem in results.failed:
+        print(problem, file=sys.stderr)
+    return 1 if results.failed else 0
 
 
-async def _run(console, options):  # type: ignore[no-untyped-def]
+async def _run(console: Console, options: argparse.Namespace) -> Results:
     from benchmarks import report
     from benchmarks.measure import environment
-    from benchmarks.model import Results
+    from benchmarks.model import Findings, Results
     from benchmarks.peers import livekit
     from benchmarks.scenarios import SCENARIOS
     from benchmarks.server import Server
@@ -98,9 +103,16 @@ async def _run(console, options):  # type: ignore[no-untyped-def]
         console.print(f"Measuring {name} …")
         start = time.monotonic()
         async with Server() as server:
-            findings = await scenario(server, options.quick)
+            try:
+                findings = await scenario(server, options.quick)
+            except (RuntimeError, TimeoutError) as error:
+                # The others are worth having all the same.
+                problem = f"{name} could not be measured: {error or type(error).__name__}"
+                findings = Findings(name, name, remarks=[problem])
+                results.failed.append(problem)
         findings.seconds = time.monotonic() - start
         results.findings.append(findings)
+        report.save(results, options.json)
         report.show(console, findings)
     return results
 

@@ -45,7 +45,7 @@ class Contestant:
         return self.make(base_url)
 
 
-def _address(base_url: str) -> dict[str, str]:
+def _address(base_url: str) -> dict[str, Any]:
     return {"api_key": "benchmark", "base_url": base_url}
 
 

@@ -17,10 +17,13 @@ def write(results: Results, page: Path) -> None:
     """Replaces what is between the markers of a page; what the run did not measure stays.
 
     Raises:
-        ValueError: If the run was a quick one. Those are for finding out, not for showing.
+        ValueError: If the run was a quick one, which is for finding out and not for showing, or if
+            a part of it failed.
     """
     if results.quick:
         raise ValueError("The documentation shows a full run, not a quick one")
+    if results.failed:
+        raise ValueError(f"The documentation shows a run in which all went well: {results.failed}")
     parts = {findings.name: _findings(findings) for findings in results.findings}
     parts["environment"] = _environment(results)
     parts["checks"] = _checks(results)

@@ -50,8 +50,9 @@ def context(items: int, *, size: int = 1000) -> LLMContext:
 def context_with_images(items: int, *, every: int = 10, size: int = 100_000) -> LLMContext:
     """A conversation in which every so many messages hold an image."""
     found = context(items)
+    messages: list[Any] = found.get_messages()
     for n in range(0, items, every):
-        found.get_messages()[n]["content"] = [  # type: ignore[typeddict-unknown-key, index]
+        messages[n]["content"] = [
             {"type": "text", "text": text(200, n)},
             {"type": "image_url", "image_url": {"url": image(size, n)}},
         ]

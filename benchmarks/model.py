@@ -98,8 +98,13 @@ class Findings:
 
 @dataclass
 class Results:
-    """What a whole run found."""
+    """What a whole run found.
+
+    Attributes:
+        failed: What could not be measured, and why.
+    """
 
     environment: dict[str, Any]
     quick: bool
     findings: list[Findings] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)

@@ -76,4 +76,4 @@ def load(path: Path) -> Results:
         raw["plots"] = [Plot(**plot) for plot in raw["plots"]]
         raw["checks"] = [Check(**check) for check in raw["checks"]]
         found.append(Findings(**raw))
-    return Results(data["environment"], data["quick"], found)
+    return Results(data["environment"], data["quick"], found, data["failed"])

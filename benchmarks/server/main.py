@@ -56,7 +56,7 @@ class Commands:
     def requests(self, history: bool) -> list[dict[str, Any]]:
         records = list(self._sandbox.requests)
         self._sandbox.requests.clear()
-        found = [
+        found: list[dict[str, Any]] = [
             {
                 "transport": record.transport,
                 "size": record.size,

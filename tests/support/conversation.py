@@ -155,8 +155,8 @@ class Conversation:
 
     async def interrupt(self) -> None:
         """Interrupts, as a user who begins to speak does."""
-        await self.worker.queue_frame(InterruptionFrame())
         seen = sum(isinstance(f, InterruptionFrame) for f in self.last.frames)
+        await self.worker.queue_frame(InterruptionFrame())
         await self.last.until(
             lambda: sum(isinstance(f, InterruptionFrame) for f in self.last.frames) > seen
         )

@@ -235,6 +235,15 @@ class LaneSet:
             return lane
         return oldest
 
+    def forget(self) -> None:
+        """The server has lost what it remembered: everything is sent next, on any lane.
+
+        One checkpoint that is gone says little for the others, and trying them one by one would
+        cost a round trip each.
+        """
+        for lane in self.lanes:
+            lane.checkpoint = None
+
     def no_more_names(self, refused: Lane) -> None:
         """The server takes no more names: those that worked are all there are."""
         self.lanes = [lane for lane in self.lanes if lane is not refused]

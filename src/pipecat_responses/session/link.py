@@ -401,7 +401,7 @@ class Link:
         del self._running[lane]
         lane.end()
         if error.failure is Failure.MEMORY_LOST:
-            self._forget(running.parent)
+            self.lanes.forget()
             self._owner.memory_lost()
             if running.report.fork:
                 self._owner.fork_ended(taken=False)
@@ -424,11 +424,6 @@ class Link:
         if self.lanes.named is False:
             self.retiring = True
         self._owner.changed(self)
-
-    def _forget(self, checkpoint: Checkpoint | None) -> None:
-        for lane in self.lanes.lanes:
-            if lane.checkpoint is checkpoint:
-                lane.checkpoint = None
 
     def _answers_cancel(self, error: ResponsesError) -> bool:
         if self._cancels == 0 or not (error.param == "type" or "response.cancel" in error.message):
