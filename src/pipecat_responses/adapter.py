@@ -260,9 +260,18 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
         entries = history.entries[:same]
         version = history.version
         found: list[Entry | Draft] = []
-        for index in range(same, len(messages)):
-            known = self._known(history, messages[index], index)
-            found.append(known or Draft(messages[index], index))
+        index = same
+        while index < len(messages):
+            if history.version == version:
+                # In the same place, if only some messages have changed.
+                stop = history.common(messages, index)
+                found += history.entries[index:stop]
+                index = stop
+            if index < len(messages):
+                found.append(self._known(messages[index]) or Draft(messages[index], index))
+                index += 1
+            if index % _BATCH == 0:
+                await asyncio.sleep(0)
         converted = 0
         try:
             for entry in found:
@@ -280,12 +289,8 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
             if len(entries) == len(messages) or len(entries) > len(history.entries):
                 history.become(entries, same if history.version == version else 0)
 
-    def _known(self, history: History, message: Any, index: int) -> Entry | None:
-        # At the same place, if only some messages changed; else wherever it was.
-        if index < len(history.entries):
-            entry = history.entries[index]
-            if equal(entry.snapshot, message):
-                return entry
+    def _known(self, message: Any) -> Entry | None:
+        """The entry of a message that was converted in another place or context."""
         found = self._entries.get(id(message))
         if found is not None and equal(found.snapshot, message):
             return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, chain, islice
 from typing import Any
 
 from pipecat_responses.core.items import Item
@@ -53,21 +54,25 @@ class History:
         self._snapshots: list[Any] = []
         self._ends: list[int] = []
 
-    def common(self, messages: list[Any]) -> int:
-        """How many messages from the first on are as they were.
+    def common(self, messages: list[Any], begin: int = 0) -> int:
+        """Up to which message all are as they were, in their places.
 
         Args:
             messages: The messages as they are.
+            begin: The first one to look at.
+
+        Returns:
+            The index of the first one from there on that is not as it was.
         """
         length = min(len(messages), len(self._snapshots))
-        for start in range(0, length, _BLOCK):
+        for start in range(begin, length, _BLOCK):
             stop = min(start + _BLOCK, length)
             if not equal(self._snapshots[start:stop], messages[start:stop]):
                 while start < stop and equal(self._snapshots[start], messages[start]):
                     start += 1
                 if start < stop:
                     return start
-        return length
+        return max(begin, length)
 
     def items(self) -> list[Item]:
         """The items of all messages, in a list of the caller's own, as the API takes them."""
@@ -86,10 +91,11 @@ class History:
         self._cut(same)
         self.version += 1
         self.entries = entries
-        for entry in entries[same:]:
-            self._snapshots.append(entry.snapshot)
-            self._ledger.extend(entry.items)
-            self._ends.append(len(self._ledger))
+        added = entries[same:]
+        counts = (len(entry.items) for entry in added)
+        self._ends.extend(islice(accumulate(counts, initial=len(self._ledger)), 1, None))
+        self._snapshots.extend([entry.snapshot for entry in added])
+        self._ledger.extend(chain.from_iterable([entry.items for entry in added]))
 
     def fork(self, length: int) -> History:
         """A history of its own that begins with the same messages.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -13,9 +14,9 @@ from pipecat_responses.core.planning import (
     ROOM_FOR_TURNS,
     FullReason,
     cover,
-    covers,
     plan,
     plan_beside,
+    worth,
 )
 
 MODEL = "gpt-4.1"
@@ -116,35 +117,64 @@ def test_cover(
     assert (None if found is None else (found[0], list(found[1]))) == expected
 
 
-def test_covers_are_sorted_and_what_will_never_cover_is_worthless() -> None:
-    other = Checkpoint("other", MODEL, [user("x")], said("y"))
-    newer = after(4)
-    lanes = lanes_with(after(1), after(3), other, after(2), None, after(2, "gpt-5"), newer)
-    covering, worthless = covers(lanes, [*talk(3), NEXT], MODEL)
-    assert [each.checkpoint.response_id for each in covering] == ["resp_3", "resp_2", "resp_1"]
-    assert [each.length for each in covering] == [6, 4, 2]
-    assert [each.lane.name for each in covering] == ["lane-2", "lane-4", "lane-1"]
-    assert {each.response_id for each in worthless} == {"other", "resp_2", "resp_4"}
+def names(checkpoints: Iterable[Checkpoint]) -> set[str]:
+    return {each.response_id for each in checkpoints}
+
+
+def test_the_worth_of_checkpoints() -> None:
+    other = Checkpoint("other", MODEL, [user("x"), user("x"), user("x")], said("y"))
+    lanes = lanes_with(after(1), after(3), other, after(2), None, after(2, "gpt-5"), after(4))
+    judged = worth(lanes, [*talk(3), NEXT], MODEL)
+    assert [each.checkpoint.response_id for each in judged.covering] == ["resp_3", "resp_2"]
+    assert [each.length for each in judged.covering] == [6, 4]
+    assert [each.lane.name for each in judged.covering] == ["lane-2", "lane-4"]
+    assert [list(each.send) for each in judged.covering] == [[NEXT], [*talk(3)[4:], NEXT]]
+    assert judged.complete is None
+    assert not judged.open
+    assert names(judged.never) >= {"resp_4", "resp_2"}
+    assert names(judged.needed) == {"resp_3", "resp_2"}
+
+
+def test_what_covers_all_is_needed_and_leaves_nothing_to_send() -> None:
+    lanes = lanes_with(after(1), after(3), after(2))
+    judged = worth(lanes, talk(3), MODEL)
+    assert [each.checkpoint.response_id for each in judged.covering] == ["resp_2", "resp_1"]
+    assert judged.complete is lanes.lanes[1].checkpoint
+    assert names(judged.needed) == {"resp_1", "resp_2", "resp_3"}
 
 
 @pytest.mark.parametrize(
-    ("context", "worthless"),
+    ("context", "open_", "needed"),
     [
-        (talk(3)[:-1], False),  # Its answer is not in the context yet.
-        (talk(2), False),
-        ([], False),
-        (talk(3), False),
-        ([*talk(3)[:-1], assistant("a")], False),  # The answer is being written.
-        ([*talk(3)[:-1], assistant("x")], True),
-        ([*talk(3)[:-1], user("x")], True),
-        ([user("x")], True),
+        (talk(3)[:-1], True, True),  # Its answer is not in the context yet.
+        (talk(2), True, True),
+        ([], True, True),
+        (talk(3), False, True),
+        ([*talk(3)[:-1], assistant("a")], True, True),  # The answer is being written.
+        ([*talk(3)[:-1], assistant("x")], False, False),
+        ([*talk(3)[:-1], user("x")], False, False),
+        ([user("x")], False, False),
     ],
 )
-def test_the_newest_is_not_worthless_before_its_answer_is_written(
-    context: list[Item], worthless: bool
+def test_the_newest_is_needed_before_its_answer_is_written(
+    context: list[Item], open_: bool, needed: bool
 ) -> None:
     newest = after(3)
-    assert (newest in covers(lanes_with(newest), context, MODEL)[1]) is worthless
+    judged = worth(lanes_with(newest), context, MODEL)
+    assert (newest in judged.open) is open_
+    assert (newest in judged.needed) is needed
+    assert (newest in judged.never) is not needed
+
+
+def test_the_longest_counts_by_what_it_covers() -> None:
+    """A group of calls covers more than the items that were seen before it."""
+    group = [each for n in range(3) for each in (call(f"f{n}"), out(f"f{n}"))]
+    context = [user("a"), *group, NEXT]
+    calls = Checkpoint("calls", MODEL, [user("a")], said("", "f0", "f1", "f2"))
+    warm = Checkpoint("warm", MODEL, context[:3], NOTHING)
+    judged = worth(lanes_with(warm, calls), context, MODEL)
+    assert [each.checkpoint.response_id for each in judged.covering] == ["calls", "warm"]
+    assert [each.length for each in judged.covering] == [6, 3]
 
 
 # -- plan -----------------------------------------------------------------------------------------

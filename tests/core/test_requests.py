@@ -13,6 +13,7 @@ from pipecat_responses.core.encoding import encode, encode_in_pieces
 from pipecat_responses.core.items import Item, item
 from pipecat_responses.core.requests import (
     BLOCK,
+    ITEMS_PER_BLOCK,
     Fields,
     Payload,
     cancel_payload,
@@ -111,13 +112,13 @@ def test_blocks_are_bounded_and_complete(sizes: list[int]) -> None:
     fields = Fields({"model": "m", "instructions": "be brief"})
     payload = websocket_payload(fields, items, previous_response_id="resp_1", stream_id="a")
     assert whole(payload)["input"] == [each.wire for each in items]
-    longest = max((len(piece) for each in items for piece in each.pieces), default=0)
-    assert max(map(len, payload.blocks)) <= max(BLOCK, longest) + len(b"]}")
+    # A block is the whole of a small message, a run of small items, or a piece of a large one.
+    small = max((each.size + 1 for each in items if len(each.pieces) == 1), default=0)
+    piece = max((len(piece) + 1 for each in items for piece in each.pieces), default=0)
+    assert max(map(len, payload.blocks)) <= max(BLOCK, ITEMS_PER_BLOCK * small, piece)
     # Not a block for each little piece, either.
-    assert (
-        len(payload.blocks)
-        <= 2 * payload.size / BLOCK + 2 * len([size for size in sizes if size > BLOCK // 4]) + 1
-    )
+    pieces = sum(len(each.pieces) + 1 for each in items if len(each.pieces) > 1)
+    assert len(payload.blocks) <= len(items) / ITEMS_PER_BLOCK + pieces + 3
 
 
 def test_a_small_message_is_one_block() -> None:

@@ -227,8 +227,8 @@ def meaning(items: Iterable[Wire]) -> list[Any]:
     """Items in a form that is equal for what means the same to a model.
 
     Texts that follow one another are joined. Inside one group of an assistant's texts, calls and
-    their outputs, the texts come first, then the calls, then the outputs, each kind by id; text
-    that follows an output opens a new group, since the model saw the output before it spoke.
+    their outputs, the texts come first, then the calls, then the outputs, each kind by id; text or
+    reasoning that follows an output opens a new group, since the model saw the output before it.
     """
     result: list[Any] = []
     group = _Group()
@@ -245,6 +245,8 @@ def meaning(items: Iterable[Wire]) -> list[Any]:
             group = group.close(result)
             result.append((each["role"], _text(each["content"])))
         elif kind == "reasoning":
+            if group.outputs:
+                group = group.close(result)
             group.reasoning.append(("reasoning", each["id"]))
         elif kind == "function_call":
             arguments = json.dumps(json.loads(each["arguments"]), sort_keys=True)

@@ -178,7 +178,9 @@ def decode(data: bytes | bytearray | memoryview | str) -> Wire:
         ) from None
 
 
-def read(wire: Wire, data: bytes | str, *, transport: str = "websocket") -> Event | None:
+def read(
+    wire: Wire, data: bytes | bytearray | memoryview | str, *, transport: str = "websocket"
+) -> Event | None:
     """Reads a decoded event.
 
     Args:
@@ -288,7 +290,7 @@ def text_of(output: tuple[Any, ...] | None) -> str:
     )
 
 
-def _loads(data: bytes | str | msgspec.Raw) -> Mapping[str, Any]:
+def _loads(data: bytes | bytearray | memoryview | str | msgspec.Raw) -> Mapping[str, Any]:
     try:
         value = msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -296,7 +298,7 @@ def _loads(data: bytes | str | msgspec.Raw) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _has_error(data: bytes | str) -> bool:
+def _has_error(data: bytes | bytearray | memoryview | str) -> bool:
     return isinstance(_loads(data).get("error"), (dict, str))
 
 

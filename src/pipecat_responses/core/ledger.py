@@ -16,7 +16,7 @@ model uses an id again. Three rules are kept by repair:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pipecat_responses.core.encoding import encode
@@ -98,22 +98,23 @@ class Ledger:
             setattr(twin, name, getattr(self, name).copy())
         return twin
 
-    def extend(self, items: Sequence[Item]) -> None:
+    def extend(self, items: Iterable[Item]) -> None:
         """Adds items at the end.
 
         Args:
             items: The items as the context gives them.
         """
+        raw = self._raw
         for entry in items:
-            self._raw.append(entry)
-            if isinstance(entry, FunctionCall):
-                self._add_call(len(self._raw) - 1, entry)
-                continue
-            if isinstance(entry, FunctionOutput):
-                if self._add_output(len(self._raw) - 1, entry):
-                    self._drop_reasoning(len(self._raw) - 1)
-            elif isinstance(entry, Message) and entry.role != "assistant":
-                self._drop_reasoning(len(self._raw) - 1)
+            raw.append(entry)
+            if isinstance(entry, Message):
+                # Most of a conversation is messages that follow messages.
+                if entry.role != "assistant" and not isinstance(raw[-2:][0], Message):
+                    self._drop_reasoning(len(raw) - 1)
+            elif isinstance(entry, FunctionCall):
+                self._add_call(len(raw) - 1, entry)
+            elif isinstance(entry, FunctionOutput) and self._add_output(len(raw) - 1, entry):
+                self._drop_reasoning(len(raw) - 1)
 
     def items(self) -> list[Item]:
         """All items, in a list of the caller's own, as the API takes them."""

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 
 from pipecat_responses.core.items import Item
 from pipecat_responses.core.lanes import Checkpoint, Lane, LaneSet
+
+KEPT = 2
+"""Checkpoints that a turn keeps: the one it continues from, and the one before it."""
 
 
 class FullReason(StrEnum):
@@ -77,50 +80,84 @@ def cover(checkpoint: Checkpoint, items: Sequence[Item]) -> tuple[int, Sequence[
         The number of items covered from the start and the items the server lacks, or None if the
         conversation does not continue what the model has seen.
     """
-    seen = len(checkpoint.items)
-    if len(items) < seen or items[:seen] != checkpoint.items:
-        return None
-    match = checkpoint.output.match(items, seen)
-    if match is None:
-        return None
-    return match.end, [*match.pending, *items[match.end :]]
+    found = _compare(checkpoint, items)
+    return found if isinstance(found, tuple) else None
 
 
-def covers(
-    lanes: LaneSet, items: Sequence[Item], model: str
-) -> tuple[list[Cover], list[Checkpoint]]:
-    """Sorts a connection's checkpoints by what they are worth for a conversation.
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a connection's checkpoints are worth for a conversation.
+
+    Those that are shorter than the best two stand nowhere: nobody needs to know.
+
+    Attributes:
+        covering: The ones that cover most of it and leave something to send, the best first.
+        complete: One that covers it to its end.
+        open: Those whose own output the conversation does not repeat yet, but may.
+        never: Those that can never cover it again.
+    """
+
+    covering: Sequence[Cover]
+    complete: Checkpoint | None
+    open: Sequence[Checkpoint]
+    never: Sequence[Checkpoint]
+
+    @property
+    def needed(self) -> list[Checkpoint]:
+        """The checkpoints that the next turn may need."""
+        kept = [each.checkpoint for each in self.covering]
+        return [*kept, *self.open, *([self.complete] if self.complete is not None else [])]
+
+
+def worth(lanes: LaneSet, items: Sequence[Item], model: str) -> Worth:
+    """Judges a connection's checkpoints.
 
     Args:
         lanes: The connection's lanes.
         items: The conversation's items.
         model: The model that is to answer.
-
-    Returns:
-        The checkpoints that cover some of it, the most first, and those that never will. (The
-        newest may do neither: its own output is not in the conversation yet.)
     """
     covering: list[Cover] = []
-    worthless: list[Checkpoint] = []
-    for lane in lanes.lanes:
-        held = lane.checkpoint
-        if held is None:
-            continue
-        found = cover(held, items) if held.model == model else None
-        if found is not None:
-            covering.append(Cover(held, lane, *found))
-        elif held.model != model or not _may_cover(held, items):
-            worthless.append(held)
+    complete: Checkpoint | None = None
+    still_open: list[Checkpoint] = []
+    never: list[Checkpoint] = []
+    holding = [(lane.checkpoint, lane) for lane in lanes.lanes if lane.checkpoint is not None]
+    # The longest first, and no more than are of use: a comparison walks the whole conversation.
+    holding.sort(key=lambda each: len(each[0].items), reverse=True)
+    for held, lane in holding:
+        if held.model != model:
+            never.append(held)
+        elif len(covering) < KEPT:
+            found = _compare(held, items)
+            if found is _Never.NEVER:
+                never.append(held)
+            elif found is None:
+                still_open.append(held)
+            elif found[1]:
+                covering.append(Cover(held, lane, *found))
+            else:
+                complete = complete or held
     covering.sort(key=lambda each: each.length, reverse=True)
-    return covering, worthless
+    return Worth(covering, complete, still_open, never)
 
 
-def _may_cover(checkpoint: Checkpoint, items: Sequence[Item]) -> bool:
-    """Whether the conversation may still come to what a checkpoint holds."""
+class _Never(Enum):
+    NEVER = auto()
+
+
+def _compare(
+    checkpoint: Checkpoint, items: Sequence[Item]
+) -> tuple[int, Sequence[Item]] | _Never | None:
+    """What :func:`cover` gives, but for what may still come to cover and what never will."""
     seen = len(checkpoint.items)
     if len(items) < seen:
-        return checkpoint.items[: len(items)] == items
-    return items[:seen] == checkpoint.items and checkpoint.output.may_follow(items, seen)
+        return None if checkpoint.items[: len(items)] == items else _Never.NEVER
+    if items[:seen] != checkpoint.items:
+        return _Never.NEVER
+    match = checkpoint.output.match(items, seen)
+    if match is not None:
+        return match.end, [*match.pending, *items[match.end :]]
+    return None if checkpoint.output.may_follow(items, seen) else _Never.NEVER
 
 
 def plan(
@@ -154,35 +191,30 @@ def plan(
 
 
 def _plan_on(lanes: LaneSet, items: Sequence[Item], model: str, blank: FullReason) -> Plan | None:
-    covering, worthless = covers(lanes, items, model)
-    # The API wants at least one input item, so a checkpoint that leaves none to send is of no use.
-    usable = [each for each in covering if each.send]
-    stay = lanes.named is False or not lanes.forks
-    if stay:
-        # A lane that continues itself: nothing else may be continued from.
-        for each in usable:
+    judged = worth(lanes, items, model)
+    covering = judged.covering
+    if lanes.named is False or not lanes.forks:
+        # A lane can only continue itself.
+        for each in covering:
             if each.lane.idle and lanes.room:
                 return Plan(lanes, each.lane, each.checkpoint, each.send, None, fork=False)
-        usable = []
-    keep = [each.checkpoint for each in usable[:2]]
-    lane = lanes.free_lane(keep, worthless)
-    if lane is None and len(keep) > 1:
-        lane = lanes.free_lane(keep[:1], worthless)
+        covering = ()
+    keep = [each.checkpoint for each in covering]
+    lane = lanes.free_lane(keep, judged.never) or lanes.free_lane(keep[:1], judged.never)
     if lane is None:
         return None
-    if usable:
-        first = usable[0]
-        return Plan(lanes, lane, first.checkpoint, first.send, None, fork=True)
-    return Plan(lanes, lane, None, items, _why_full(lanes, covering, model, blank), fork=False)
-
-
-def _why_full(
-    lanes: LaneSet, covering: Sequence[Cover], model: str, blank: FullReason
-) -> FullReason:
-    held = [lane.checkpoint for lane in lanes.lanes if lane.checkpoint is not None]
     if covering:
-        if any(each.send for each in covering):
-            return FullReason.NO_FORKS
+        best = covering[0]
+        return Plan(lanes, lane, best.checkpoint, best.send, None, fork=True)
+    return Plan(lanes, lane, None, items, _why_full(lanes, judged, model, blank), fork=False)
+
+
+def _why_full(lanes: LaneSet, judged: Worth, model: str, blank: FullReason) -> FullReason:
+    held = [lane.checkpoint for lane in lanes.lanes if lane.checkpoint is not None]
+    if judged.covering:
+        return FullReason.NO_FORKS
+    if judged.complete is not None:
+        # The API wants at least one input item.
         return FullReason.NOTHING_NEW
     if held:
         if all(each.model != model for each in held):
@@ -207,24 +239,18 @@ def plan_beside(
     Returns:
         The plan, or None if there is no lane to spare.
     """
-    if lanes.room < ROOM_FOR_TURNS and lanes.named is not False:
+    has_lanes = lanes.named is not False
+    if has_lanes and lanes.room < ROOM_FOR_TURNS:
         return None
-    kept, worthless = covers(lanes, conversation, model)
-    covering = covers(lanes, items, model)[0] if items and lanes.forks else []
-    newest = [
-        lane.checkpoint
-        for lane in lanes.lanes
-        if lane.checkpoint is not None
-        and all(lane.checkpoint is not each for each in worthless)
-        and all(lane.checkpoint is not each.checkpoint for each in kept)
-    ]
-    keep = [*newest, *(each.checkpoint for each in (*kept[:2], *covering[:1]))]
-    lane = lanes.free_lane(keep, worthless)
-    if lane is None or (lanes.named is False and lane.checkpoint is not None):
+    judged = worth(lanes, conversation, model)
+    covering = worth(lanes, items, model).covering if items and lanes.forks and has_lanes else ()
+    keep = [*judged.needed, *(each.checkpoint for each in covering[:1])]
+    lane = lanes.free_lane(keep, judged.never)
+    if lane is None or (not has_lanes and lane.checkpoint is not None):
         return None
-    if covering and lanes.named is not False:
-        first = covering[0]
-        return Plan(lanes, lane, first.checkpoint, first.send, None, fork=True)
+    if covering:
+        best = covering[0]
+        return Plan(lanes, lane, best.checkpoint, best.send, None, fork=True)
     return Plan(lanes, lane, None, items, FullReason.FIRST, fork=False)
 
 

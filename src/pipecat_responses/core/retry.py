@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from pipecat_responses.core.errors import Failure, Recovery, ResponsesError
 
-
 RECONNECT_CAP = 1.0
 """Seconds between two attempts to reach a server that somebody waits for."""
 

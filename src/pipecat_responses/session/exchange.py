@@ -10,6 +10,8 @@ from pipecat_responses.core.errors import Failure, ResponsesError
 from pipecat_responses.core.events import Event, TextDelta, ThoughtDelta
 from pipecat_responses.session.stats import TurnReport
 
+NEVER = float("inf")
+
 MAX_WAITING = 16 * 1024 * 1024
 """Characters that may wait for a slow listener before the response is given up."""
 
@@ -31,7 +33,9 @@ class Inbox:
         self._events: deque[Event] = deque()
         self._pieces: list[str] = []
         self._waiting = 0
-        self._filled = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
+        self._deadline = NEVER
+        self._timer: asyncio.TimerHandle | None = None
         self._error: ResponsesError | None = None
 
     def put(self, event: Event) -> None:
@@ -50,17 +54,17 @@ class Inbox:
                 return
             if self._join and isinstance(event, TextDelta):
                 self._pieces.append(event.text)
-                self._filled.set()
+                self._wake()
                 return
         self._flush()
         self._events.append(event)
-        self._filled.set()
+        self._wake()
 
     def fail(self, error: ResponsesError) -> None:
         """No event will come any more, and why; what waits is still delivered first."""
         if self._error is None:
             self._error = error
-            self._filled.set()
+            self._wake()
 
     async def next(self, within: float | None = None) -> list[Event]:
         """Waits for events.
@@ -74,22 +78,51 @@ class Inbox:
         Raises:
             ResponsesError: If no event will come any more.
         """
-        if not self._filled.is_set():
-            try:
-                async with asyncio.timeout(within):
-                    await self._filled.wait()
-            except TimeoutError:
-                return []
+        if not (self._events or self._pieces or self._error is not None):
+            await self._wait(within)
         self._flush()
-        if not self._events:
-            assert self._error is not None
+        if self._events:
+            events = list(self._events)
+            self._events.clear()
+            self._waiting = 0
+            return events
+        if self._error is not None:
             raise self._error
-        events = list(self._events)
-        self._events.clear()
-        self._waiting = 0
-        if self._error is None:
-            self._filled.clear()
-        return events
+        return []
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _wait(self, within: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        self._deadline = NEVER if within is None else loop.time() + within
+        # One timer serves many waits: a later deadline is looked at when it goes off.
+        if self._timer is not None and self._timer.when() > self._deadline:
+            self.close()
+        if self._timer is None and self._deadline != NEVER:
+            self._timer = loop.call_at(self._deadline, self._time_out)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _time_out(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._deadline == NEVER:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._deadline:
+            self._timer = loop.call_at(self._deadline, self._time_out)
+        else:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _flush(self) -> None:
         if self._pieces:
@@ -115,4 +148,7 @@ class Exchange(Protocol):
         """Finds out whether the server is there at all; if not, the exchange fails."""
 
     def abandon(self) -> None:
-        """Stops listening. Returns at once, and may be called at any time, more than once."""
+        """Stops listening, also after the end.
+
+        Returns at once, and may be called at any time, more than once.
+        """

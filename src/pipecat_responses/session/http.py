@@ -16,6 +16,9 @@ from pipecat_responses.session.exchange import Inbox
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.transport.http import stream
 
+LINGER = 2.0
+"""Seconds that an answer may take to end after its terminal event."""
+
 
 class HttpResponse:
     """One request and its answer (see ``session.exchange.Exchange``)."""
@@ -27,6 +30,7 @@ class HttpResponse:
         self._session = session
         self._inbox = Inbox(join=session.join_deltas)
         self._ended = False
+        self._linger: asyncio.TimerHandle | None = None
         self._task = session.spawn(self._run(payload))
 
     @property
@@ -45,7 +49,8 @@ class HttpResponse:
         """Closes the response."""
         if not self._task.done() and not self._ended:
             self._session.stats.abandoned += 1
-        self._task.cancel()
+            self._task.cancel()
+        self._inbox.close()
 
     async def _run(self, payload: Payload) -> None:
         try:
@@ -61,6 +66,9 @@ class HttpResponse:
             )
         except ResponsesError as raised:
             error = raised
+        finally:
+            if self._linger is not None:
+                self._linger.cancel()
         self._inbox.fail(error)
 
     def _opened(self, request_id: str | None) -> None:
@@ -70,7 +78,10 @@ class HttpResponse:
         if self._ended:
             return
         self._inbox.put(event)
-        self._ended = isinstance(event, (Terminal, Refused))
+        if isinstance(event, (Terminal, Refused)):
+            self._ended = True
+            # Read to its end, so that the connection can be used again; but not for ever.
+            self._linger = asyncio.get_running_loop().call_later(LINGER, self._task.cancel)
 
 
 class HttpSession:

@@ -114,6 +114,7 @@ class Running:
 
     def abandon(self) -> None:
         """Stops listening; the lane is left alone until the response ends."""
+        self.inbox.close()
         self.link.abandon(self)
 
 
@@ -140,7 +141,7 @@ class Link:
         self.lost: ResponsesError | None = None
         self.heard = False
         self.waited_for = False
-        self._running: dict[Lane, Running] = {}
+        self._running: dict[str | None, Running] = {}
         self._last_ids: dict[Lane, str | None] = {}
         self._cancels = 0
 
@@ -209,13 +210,13 @@ class Link:
             inbox=Inbox(join=join),
         )
         plan.lane.start(plan.checkpoint if plan.fork else None)
-        self._running[plan.lane] = running
+        self._running[plan.lane.name] = running
         running.ticket = self.connection.post(payload, background=background)
         return running
 
     def abandon(self, running: Running) -> None:
         """Stops listening to a response."""
-        if not running.listening or self._running.get(running.lane) is not running:
+        if not running.listening or self._running.get(running.lane.name) is not running:
             running.listening = False
             return
         running.listening = False
@@ -224,7 +225,7 @@ class Link:
         assert running.ticket is not None
         if self.connection.take_back(running.ticket):
             # It never left, so the server knows nothing of it and remembers what it did.
-            del self._running[lane]
+            del self._running[lane.name]
             lane.complete(running.restore)
         else:
             lane.abandon()
@@ -247,6 +248,13 @@ class Link:
 
     def on_event(self, stream_id: str | None, event: Event) -> None:
         """Gives an event to the response it belongs to."""
+        running = self._running.get(stream_id)
+        if type(event) is TextDelta and running is not None and running.created:
+            # What comes most, first.
+            running.spoke = True
+            if running.listening:
+                running.inbox.put(event)
+            return
         self.heard = True
         if isinstance(event, Refused) and self._answers_cancel(event.error):
             return
@@ -295,10 +303,8 @@ class Link:
         self._owner.changed(self)
 
     def _find(self, stream_id: str | None, event: Event) -> Running | None:
-        if stream_id is not None:
-            found = next((r for r in self._running.values() if r.lane.name == stream_id), None)
-        else:
-            found = next((r for r in self._running.values() if r.lane.name is None), None)
+        found = self._running.get(stream_id)
+        if stream_id is None:
             if found is None and self.lanes.named is not True:
                 found = next(iter(self._running.values()), None)
             if found is None and isinstance(event, Refused):
@@ -342,7 +348,9 @@ class Link:
     def _no_lanes(self) -> None:
         """The server drops ``stream_id``: everything has run on its default lane."""
         first, *others = self._running.values()
+        del self._running[first.lane.name]
         first.lane.name = None
+        self._running[None] = first
         self._learn_no_lanes()
         if others:
             # They stand in line behind one another on the server, where no turn may wait.
@@ -365,7 +373,7 @@ class Link:
 
     def _terminal(self, running: Running, event: Terminal) -> None:
         lane = running.lane
-        del self._running[lane]
+        del self._running[lane.name]
         self._last_ids[lane] = event.response_id or running.response_id
         if event.status is Status.COMPLETED:
             lane.complete(self._checkpoint(running, event))
@@ -398,7 +406,7 @@ class Link:
             self._quarantine(running)
             running.inbox.fail(error)
             return
-        del self._running[lane]
+        del self._running[lane.name]
         lane.end()
         if error.failure is Failure.MEMORY_LOST:
             self.lanes.forget()

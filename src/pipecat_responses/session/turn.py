@@ -199,7 +199,7 @@ class Turn:
                 # What came before the failure is said first.
                 return outputs + self._fail(error)
         if outputs and isinstance(outputs[-1], Done):
-            self._attempt = None
+            self.abandon()
         return outputs
 
     # -- time ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ at a thousand tokens a second those cost more than everything else together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
@@ -29,6 +29,8 @@ from pipecat_responses.core.errors import (
 from pipecat_responses.core.events import Event, decode, read
 from pipecat_responses.core.requests import Payload
 from pipecat_responses.core.sse import EventStream
+
+_PIECE = 256 * 1024
 
 _TIMEOUT = httpx2.Timeout(None, connect=8.0, pool=8.0)
 
@@ -60,9 +62,14 @@ async def stream(
         response = await client.post(
             "/responses",
             cast_to=httpx2.Response,
-            content=payload.join(),
+            content=payload.join() if len(payload.blocks) == 1 else _pieces(payload),
             options={
-                "headers": {"Content-Type": "application/json", "Accept": "text/event-stream"},
+                "headers": {
+                    "Content-Type": "application/json",
+                    "Content-Length": str(payload.size),
+                    "Accept": "text/event-stream",
+                    "Accept-Encoding": "identity",
+                },
                 "max_retries": 0,
                 "timeout": _TIMEOUT,
             },
@@ -81,6 +88,13 @@ async def stream(
         await response.aclose()
 
 
+async def _pieces(payload: Payload) -> AsyncIterator[bytes]:
+    """The request's body, in pieces small enough to leave room for other work between them."""
+    for block in payload.blocks:
+        for start in range(0, len(block), _PIECE):
+            yield block[start : start + _PIECE] if len(block) > _PIECE else block
+
+
 async def _events(
     response: httpx2.Response, receive: Callable[[Event], None], max_event_bytes: int
 ) -> None:
@@ -94,7 +108,9 @@ async def _events(
             transport="http",
         )
     parser = EventStream(max_event_bytes)
-    async for chunk in response.aiter_bytes():
+    # Nothing is encoded unless a proxy insists; read as it comes, each piece costs a layer less.
+    encoded = response.headers.get("content-encoding", "identity") != "identity"
+    async for chunk in response.aiter_bytes() if encoded else response.aiter_raw():
         for data in parser.feed(chunk):
             event = read(decode(data), data, transport="http")
             if event is not None:

@@ -1,9 +1,10 @@
 """One WebSocket connection: a reader, a writer, and an end.
 
-Life of a connection: ``open`` does the handshake (bounded in time) and starts two tasks. The reader
-decodes each message and hands it to the receiver at once: it never waits for anybody, so pongs are
-always read and the keep-alive always works; whoever consumes slowly gets deltas joined by its
-inbox. The writer takes payloads from an outbox, so that giving a payload away is a plain call: it
+Life of a connection: ``open`` does the handshake, bounded in time. From then on each message is
+decoded and handed to the receiver as soon as its last byte is parsed, in the call that the event
+loop makes for the socket: no task, no queue. The receiver returns at once, so pongs are always read
+and the keep-alive always works; whoever consumes slowly gets deltas joined by its inbox. The writer
+is a task that takes payloads from an outbox, so that giving a payload away is a plain call: it
 cannot be cancelled half-way, and one that has not left yet can be taken back. Whatever ends the
 connection first (a close, a reset, a dead peer, an abort) is reported once, through ``on_lost``.
 """
@@ -16,9 +17,9 @@ import logging
 import socket
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -27,6 +28,8 @@ from websockets.exceptions import (
     InvalidMessage,
     InvalidURI,
 )
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event as Parsed
 
 from pipecat_responses.core.errors import (
     ConnectionLostError,
@@ -37,6 +40,8 @@ from pipecat_responses.core.errors import (
 from pipecat_responses.core.events import Event, decode, read
 from pipecat_responses.core.requests import Payload
 from pipecat_responses.transport.handshake import handshake_error
+
+Data: TypeAlias = bytes | bytearray | memoryview
 
 FRAGMENTED_FROM = 128 * 1024
 """Bytes from which a message is written in fragments, so that no single write is long."""
@@ -81,6 +86,43 @@ class _SameOriginConnect(connect):
         return exc
 
 
+class _Channel(ClientConnection):
+    """Hands messages over as they are parsed, where the library would queue them for a task."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._parts: list[Data] = []
+        self._early: list[Data] = []
+        self._on_message: Callable[[Data], None] = self._early.append
+        self._on_end: Callable[[], None] | None = None
+
+    def listen(self, on_message: Callable[[Data], None], on_end: Callable[[], None]) -> None:
+        """Says who gets the messages, those included that came with the handshake."""
+        early, self._early = self._early, []
+        self._on_message, self._on_end = on_message, on_end
+        for message in early:
+            on_message(message)
+
+    def process_event(self, event: Parsed) -> None:
+        if self.response is None or not isinstance(event, Frame) or event.opcode not in _DATA:
+            super().process_event(event)
+        elif event.fin and not self._parts:
+            self._on_message(event.data)
+        else:
+            self._parts.append(event.data)
+            if event.fin:
+                parts, self._parts = self._parts, []
+                self._on_message(b"".join(parts))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._on_end is not None:
+            self._on_end()
+
+
+_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+
+
 class Ticket:
     """A payload on its way out.
 
@@ -104,9 +146,7 @@ class Ticket:
 class Connection:
     """An open WebSocket. See the module's head for its life."""
 
-    def __init__(
-        self, websocket: ClientConnection, receiver: Receiver, options: ConnectionOptions
-    ) -> None:
+    def __init__(self, websocket: _Channel, receiver: Receiver, options: ConnectionOptions) -> None:
         """Wraps an open WebSocket; use :meth:`open`."""
         self._websocket = websocket
         self._receiver = receiver
@@ -115,10 +155,8 @@ class Connection:
         self._outbox_filled = asyncio.Event()
         self._lost: ResponsesError | None = None
         self._received = 0
-        self._tasks = [
-            asyncio.create_task(self._read(), name="pipecat-responses reader"),
-            asyncio.create_task(self._write(), name="pipecat-responses writer"),
-        ]
+        self._writer = asyncio.create_task(self._write(), name="pipecat-responses writer")
+        websocket.listen(self._deliver, self._ended)
 
     @classmethod
     async def open(
@@ -151,6 +189,7 @@ class Connection:
                 ping_interval=options.ping_interval,
                 ping_timeout=options.ping_timeout,
                 max_size=options.max_message_bytes,
+                create_connection=_Channel,
                 logger=_silent_logger,
             )
         except (
@@ -162,6 +201,7 @@ class Connection:
             EOFError,
         ) as error:
             raise handshake_error(error, url, options.open_timeout) from None
+        assert isinstance(websocket, _Channel)
         _keep_little_unsent(websocket)
         return cls(websocket, receiver, options)
 
@@ -241,18 +281,19 @@ class Connection:
             pass
         finally:
             self._websocket.transport.abort()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
 
-    async def _read(self) -> None:
+    def _ended(self) -> None:
+        closed = self._websocket.protocol.close_exc
+        self._end(_closed_error(closed))
+
+    def _deliver(self, data: Data) -> None:
+        self._received += 1
+        if self._lost is not None:
+            return
         try:
-            while True:
-                data = await self._websocket.recv(decode=False)
-                self._received += 1
-                self._deliver(data)
-        except ConnectionClosed as closed:
-            self._end(_closed_error(closed))
+            self._hand_over(data)
         except Exception as error:  # noqa: BLE001 - nothing a server sends may end the service
             self.abort(
                 ResponsesError(
@@ -261,7 +302,7 @@ class Connection:
                 )
             )
 
-    def _deliver(self, data: bytes) -> None:
+    def _hand_over(self, data: Data) -> None:
         try:
             wire = decode(data)
         except ResponsesError as error:

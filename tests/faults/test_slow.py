@@ -1,0 +1,187 @@
+"""Slow listeners, many services at once, and secrets that stay secret."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import io
+import traceback
+from typing import Any
+
+import pytest
+from pipecat.frames.frames import Frame, LLMTextFrame
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from pipecat_responses.sandbox import Fault, Sandbox
+from tests.faults.support import KEY, Talk, counted, new_service, our_tasks, talking, until
+
+BOTH = pytest.mark.parametrize("transport", ["websocket", "http"])
+
+
+class Gate(FrameProcessor):
+    """Holds text back until it is opened, and with it whoever pushes the text."""
+
+    def __init__(self) -> None:
+        super().__init__(enable_direct_mode=True)
+        self.open = asyncio.Event()
+        self.reached = asyncio.Event()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMTextFrame):
+            self.reached.set()
+            await self.open.wait()
+        await self.push_frame(frame, direction)
+
+
+def slow_talk(sandbox: Sandbox, transport: Any, gate: Gate, **kwargs: Any) -> Talk:
+    talk = Talk(new_service(sandbox, transport, **kwargs), extra=[gate])
+    # In direct mode there is no queue between the service and the gate.
+    talk.heard._enable_direct_mode = True
+    return talk
+
+
+@BOTH
+async def test_a_slow_listener_gets_longer_pieces_and_all_of_them(sandbox, transport) -> None:
+    gate = Gate()
+    async with slow_talk(sandbox, transport, gate) as talk:
+        await talk.start("count to 5000")
+        await gate.reached.wait()
+        # The server has said everything before the second word is listened to.
+        await until(lambda: sandbox.requests[0].outcome == "completed")
+        if transport == "websocket":
+            [link] = talk.llm._session._links
+            await until(lambda: link.silent)
+        gate.open.set()
+        await talk.answer_ends()
+        await talk.settle()
+        assert "".join(talk.texts) == counted(5000)
+        assert len(talk.texts) <= 10
+        assert talk.errors == []
+        talk.check_frames()
+
+
+async def test_a_slow_listener_does_not_break_the_keep_alive(sandbox) -> None:
+    gate = Gate()
+    talk = slow_talk(sandbox, "websocket", gate)
+    options = talk.llm._session._options
+    connection = dataclasses.replace(options.connection, ping_interval=0.03, ping_timeout=0.15)
+    talk.llm._session._options = dataclasses.replace(options, connection=connection)
+    async with talk:
+        await talk.start("count to 500")
+        await gate.reached.wait()
+        # Long enough for a dozen pings, and twice the time after which a peer counts as dead.
+        await asyncio.sleep(0.35)
+        gate.open.set()
+        await talk.answer_ends()
+        await talk.settle()
+        assert "".join(talk.texts) == counted(500)
+        assert sandbox.connections_opened == 1
+        assert talk.errors == []
+
+
+@BOTH
+async def test_a_slow_listener_of_an_answer_that_breaks_off(sandbox, transport) -> None:
+    gate = Gate()
+    sandbox.faults.add(Fault("close", "text", after=100))
+    async with slow_talk(sandbox, transport, gate) as talk:
+        await talk.start("count to 500")
+        await gate.reached.wait()
+        await until(lambda: sandbox.requests[0].outcome == "fault:close")
+        gate.open.set()
+        await talk.answer_ends()
+        await talk.settle()
+        assert "".join(talk.texts) == counted(500)
+        assert talk.errors == []
+
+
+@BOTH
+async def test_a_listener_that_never_listens_can_be_cancelled(sandbox, transport) -> None:
+    gate = Gate()
+    async with slow_talk(sandbox, transport, gate) as talk:
+        await talk.start("count to 500")
+        await gate.reached.wait()
+        await talk.cancel()
+    assert our_tasks() == []
+
+
+@BOTH
+async def test_fifty_at_once(sandbox, transport) -> None:
+    """Each is interrupted, cut off or answered; each is answered after that."""
+
+    async def one(number: int, talk: Talk) -> None:
+        if number % 3 == 0:
+            await talk.start("count to 40")
+            await talk.text_arrives()
+            await talk.interrupt()
+        else:
+            heard = await talk.turn("count to 40")
+            assert heard.text == counted(40)
+            assert heard.errors == []
+        following = await talk.turn(f"count to {number + 1}")
+        assert following.text == counted(number + 1)
+        assert following.errors == []
+        talk.check_frames()
+
+    sandbox.config.tokens_per_second = 400
+    sandbox.faults.add(Fault("reset", "text", after=7, times=8), Fault("close", "text", times=8))
+    talks = [Talk(new_service(sandbox, transport, limits=PATIENT)) for _ in range(50)]
+    for talk in talks:
+        await talk.__aenter__()
+    await asyncio.gather(*(one(number, talk) for number, talk in enumerate(talks)))
+    assert len(sandbox.faults) == 0
+    await asyncio.gather(*(talk.end() for talk in talks))
+    assert our_tasks() == []
+    await until(lambda: sandbox.connections == 0)
+
+
+PATIENT = {"start": 5.0, "stall": 5.0, "silence": 2.0, "terminal": 5.0, "total": 10.0}
+
+PLAIN_KEY = "a-key-without-a-prefix-4711"
+
+
+@pytest.mark.parametrize("key", [KEY, PLAIN_KEY])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("handshake_status", "handshake", params={"status": 401, "message": "Key {key}."}),
+        Fault("error", params={"status": 401, "message": "Incorrect API key: {key}."}),
+        Fault("error", params={"status": 400, "param": "input", "message": "Bearer {key} sent {key}"}),
+        Fault("error", "text", after=2, params={"status": 500, "message": "As {key}:"}, times=None),
+        Fault("failed", "text", after=2, params={"code": "invalid_prompt", "message": "{key}"}),
+        Fault("close", "text", after=2, params={"code": 1008, "reason": "bad key {key}"}),
+        Fault("garbage", "text", after=2, params={"data": "{key} [Bearer {key}]"}, times=None),
+        Fault("reset", "text", after=2, times=None),
+    ],
+    ids=lambda value: f"{value.kind}-{value.moment}" if isinstance(value, Fault) else str(value),
+)
+@BOTH
+async def test_no_secret_is_told(sandbox, transport, fault, key, log: io.StringIO) -> None:
+    params = {
+        name: value.replace("{key}", key) if isinstance(value, str) else value
+        for name, value in fault.params.items()
+    }
+    if transport == "http" and fault.moment == "handshake":
+        pytest.skip("there is no handshake over HTTP")
+    sandbox.faults.add(dataclasses.replace(fault, params=params, transport=transport))
+    limits = {"total": 0.3}
+    async with talking(sandbox, transport, api_key=key, limits=limits) as talk:
+        connection_errors: list[str] = []
+        if transport == "websocket":
+            talk.llm.add_event_handler(
+                "on_connection_error", lambda _, error: connection_errors.append(str(error))
+            )
+        heard = await talk.turn("count to 150")
+        assert len(talk.errors) >= 1
+        told = [log.getvalue(), repr(talk.llm), str(talk.llm), repr(talk.llm.stats)]
+        told += connection_errors
+        for frame in talk.errors:
+            error = frame.exception
+            told += [frame.error, str(error), repr(error), repr(frame), repr(vars(error))]
+            told += traceback.format_exception(error)
+            told += [str(arg) for arg in error.args]
+        assert len(heard.errors) == 1
+    told.append(log.getvalue())
+    for text in told:
+        assert key not in text
+        assert "Bearer sk-" not in text
