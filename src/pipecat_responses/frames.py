@@ -191,7 +191,6 @@ class TurnFrames:
             "type": "reasoning",
             "id": wire.get("id"),
             "summary": wire.get("summary") or [],
+            "encrypted_content": wire.get("encrypted_content"),
         }
-        if wire.get("encrypted_content"):
-            message["encrypted_content"] = wire["encrypted_content"]
         return self._speaker.create_llm_specific_message(message)

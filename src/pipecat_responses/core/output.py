@@ -150,7 +150,9 @@ def read_output(wire: Iterable[Any]) -> Output | None:
                 return None
             calls[built.call_id] = built
         elif isinstance(built, Reasoning):
-            reasoning.append(built)
+            # What cannot be sent back stands in no context, so none can repeat it.
+            if entry.get("encrypted_content"):
+                reasoning.append(built)
         else:
             others.append(built)
     return Output("".join(texts), calls, tuple(reasoning), tuple(others))

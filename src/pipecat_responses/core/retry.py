@@ -59,12 +59,13 @@ class Budget:
     _failed: int = 0
     _once: bool = False
 
-    def spend(self, error: ResponsesError, now: float) -> float | None:
+    def spend(self, error: ResponsesError, now: float, *, begun: bool = False) -> float | None:
         """Decides whether to try again after a failure.
 
         Args:
             error: The failure.
             now: The time, in the clock of ``deadline``.
+            begun: Whether the server had begun a response, which is billed.
 
         Returns:
             Seconds to wait before the next attempt, or None to give up.
@@ -80,7 +81,7 @@ class Budget:
             case Recovery.RETRY:
                 self._failed += 1
                 delay = self.backoff.delay(self._failed, self.chance)
-                if error.failure is Failure.CONNECTION:
+                if error.failure is Failure.CONNECTION and not begun:
                     # Costs nobody anything, so time alone decides; and a connection opens in no
                     # time, so the first repetition is made at once.
                     delay = 0.0 if self._failed == 1 else min(delay, RECONNECT_CAP)

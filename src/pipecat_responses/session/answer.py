@@ -188,8 +188,10 @@ class Answer:
     def _led_to_something(self, stream: Stream, outputs: list[Output]) -> None:
         _end_thought(stream, outputs)
         for wire in stream.reasoning:
-            self.kept.append(item(wire))
-            outputs.append(Reasoned(wire))
+            # Without its encrypted content the API would not know it again.
+            if wire.get("encrypted_content"):
+                self.kept.append(item(wire))
+                outputs.append(Reasoned(wire))
         stream.reasoning.clear()
 
     def _terminal(self, event: Terminal, stream: Stream, outputs: list[Output]) -> None:

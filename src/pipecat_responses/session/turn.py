@@ -127,7 +127,7 @@ class Turn:
         self._attempt: _Attempt | None = None
         self._attempts = 0
         self._failed: ResponsesError | None = None
-        self._everything = False
+        self._last = Stream()
         self._response_id: str | None = None
 
     async def next(self) -> list[Output]:
@@ -163,6 +163,8 @@ class Turn:
         if self._attempts > 1:
             self._backend.stats.retries += 1
         exchange = await self._backend.respond(self._next_request())
+        if self._answer.has_words:
+            self._backend.stats.resumed += 1
         now = self._clock()
         self._attempt = _Attempt(exchange, sent=now, last=now, first=self._attempts == 1)
         logger.debug("Turn sent: {}", exchange.report)
@@ -172,7 +174,6 @@ class Turn:
         answer = self._answer
         if not answer.has_words:
             return self._request
-        self._backend.stats.resumed += 1
         answer.resume()
         return Request(
             self._request.fields,
@@ -247,13 +248,14 @@ class Turn:
         self._failed = error
         attempt = self._attempt
         if attempt is None:
+            self._last = Stream()
             return []
+        self._last = attempt.stream
         self._response_id = attempt.stream.response_id or self._response_id
         error.response_id = error.response_id or self._response_id
         error.request_id = error.request_id or attempt.exchange.request_id
-        usage = attempt.stream.usage
-        self._everything = attempt.stream.all_done
         self.abandon()
+        usage = attempt.stream.usage
         return [Used(usage)] if usage is not None else []
 
     async def _recover(self, error: ResponsesError) -> list[Output]:
@@ -262,7 +264,7 @@ class Turn:
         Raises:
             ResponsesError: If there is nothing more to try.
         """
-        if self._everything and self._answer.has_words and error.failure in _BROKE_OFF:
+        if self._last.all_done and self._answer.has_words and error.failure in _BROKE_OFF:
             # Only the terminal event is missing, and it says nothing that is to be heard.
             logger.warning("The response broke off after everything had been put out: {}", error)
             return self._end(Done(Status.COMPLETED, response_id=self._response_id))
@@ -270,7 +272,8 @@ class Turn:
             # Asking again could call again, and what has been called is going to run.
             logger.warning("The response broke off after its calls were complete: {}", error)
             return self._end(Done(Status.INCOMPLETE, "lost"))
-        delay = self._budget.spend(error, self._clock())
+        begun = self._last.response_id is not None
+        delay = self._budget.spend(error, self._clock(), begun=begun)
         stop = self._answer.has_words and self._policy.on_mid_response_loss == "stop"
         if delay is None or stop:
             self._failed = self._lost(error)
