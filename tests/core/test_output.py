@@ -118,6 +118,13 @@ CASES: list[tuple[str, list[Wire], list[Wire], tuple[int, list[Wire]] | None]] =
     ("two thoughts", [thought("r"), thought("s"), said("a")], [thought("r"), thought("s")], None),
     ("reasoning left out", [thought("r"), said("a")], [assistant("a"), user("x")], None),
     ("other reasoning", [thought("r"), said("a")], [thought("s"), assistant("a")], None),
+    (
+        "reasoning behind an output",
+        [thought("r"), call("f")],
+        [call("f"), out("f"), thought("r")],
+        None,
+    ),
+    ("another kind behind an output", [OTHER, call("f")], [call("f"), out("f"), OTHER], None),
     ("another kind", [OTHER, said("a")], [OTHER, assistant("a")], (2, [])),
     ("another kind, left out", [OTHER, said("a")], [assistant("a"), user("x")], None),
     ("another kind, changed", [OTHER], [OTHER | {"id": "x"}], None),

@@ -164,6 +164,14 @@ class Talk(Conversation):
         pieces = [f.text for f in self.heard.frames[position:] if isinstance(f, LLMTextFrame)]
         return Heard("".join(pieces), self.errors[errors:], pieces)
 
+    async def drop(self) -> None:
+        """Gives the pipeline up, whatever state it is in."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
     @property
     def contexts(self) -> int:
         """Context frames that the service has been given."""

@@ -78,7 +78,7 @@ class Output:
         others = list(self.others)
         pending: list[Item] = []
         index = start
-        while text or calls or reasoning or others:
+        while text or calls or others or any(map(_can_be_sent_back, reasoning)):
             if index >= len(items):
                 return _OPEN
             current = items[index]
@@ -108,6 +108,11 @@ class Output:
                 others.remove(current)
             index += 1
         return Match(end=index, pending=tuple(pending))
+
+
+def _can_be_sent_back(reasoning: Reasoning) -> bool:
+    # Without encrypted content it stands in no context, so none needs to repeat it.
+    return bool(reasoning.wire.get("encrypted_content"))
 
 
 class _Verdict(Enum):
@@ -150,9 +155,7 @@ def read_output(wire: Iterable[Any]) -> Output | None:
                 return None
             calls[built.call_id] = built
         elif isinstance(built, Reasoning):
-            # What cannot be sent back stands in no context, so none can repeat it.
-            if entry.get("encrypted_content"):
-                reasoning.append(built)
+            reasoning.append(built)
         else:
             others.append(built)
     return Output("".join(texts), calls, tuple(reasoning), tuple(others))

@@ -7,7 +7,17 @@ from collections import deque
 from typing import Protocol
 
 from pipecat_responses.core.errors import Failure, ResponsesError
-from pipecat_responses.core.events import Event, TextDelta, ThoughtDelta
+from pipecat_responses.core.events import (
+    ACTIVITY,
+    Activity,
+    Began,
+    Created,
+    Event,
+    ItemAdded,
+    TextDelta,
+    TextDone,
+    ThoughtDelta,
+)
 from pipecat_responses.session.stats import TurnReport
 
 NEVER = float("inf")
@@ -31,6 +41,8 @@ class Inbox:
         """
         self._join = join
         self._events: deque[Event] = deque()
+        self._spoke = False
+        self._ready = False
         self._pieces: list[str] = []
         self._waiting = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -52,13 +64,28 @@ class Inbox:
                     )
                 )
                 return
+            self._spoke = True
             if self._join and isinstance(event, TextDelta):
                 self._pieces.append(event.text)
                 self._wake()
                 return
         self._flush()
+        if event is ACTIVITY and self._events and self._events[-1] is ACTIVITY:
+            return
         self._events.append(event)
-        self._wake()
+        if not self._can_wait(event):
+            self._wake()
+
+    def _can_wait(self, event: Event) -> bool:
+        """Whether nothing comes of an event before the next one that matters.
+
+        Half of a response's events are such; each would cost a turn of the event loop.
+        """
+        if isinstance(event, ItemAdded):
+            return event.kind == "message"
+        return isinstance(event, (Created, Began, Activity)) or (
+            isinstance(event, TextDone) and self._spoke
+        )
 
     def fail(self, error: ResponsesError) -> None:
         """No event will come any more, and why; what waits is still delivered first."""
@@ -78,8 +105,9 @@ class Inbox:
         Raises:
             ResponsesError: If no event will come any more.
         """
-        if not (self._events or self._pieces or self._error is not None):
+        if not (self._ready or self._error is not None):
             await self._wait(within)
+        self._ready = False
         self._flush()
         if self._events:
             events = list(self._events)
@@ -121,6 +149,7 @@ class Inbox:
             self._wake()
 
     def _wake(self) -> None:
+        self._ready = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
