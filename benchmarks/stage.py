@@ -26,6 +26,8 @@ from pipecat.processors.aggregators.llm_response_universal import LLMContextAggr
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
+from pipecat_responses.llm import OpenAIResponsesLLMService
+
 PATIENCE = 60.0
 
 
@@ -160,10 +162,10 @@ class Stage:
 
     @property
     def connected(self) -> bool:
-        """Whether a WebSocket service has its connection, as far as it can be told."""
-        session = getattr(self.service, "_session", None)
-        if session is not None:
-            return bool(getattr(session, "connected", True))
+        """Whether the service has its connection, if it is one that keeps one."""
+        if isinstance(self.service, OpenAIResponsesLLMService):
+            return self.service.stats.connections_opened > 0
+        # Pipecat's connects before its pipeline starts.
         return getattr(self.service, "_websocket", True) is not None
 
     async def ready(self) -> Self:

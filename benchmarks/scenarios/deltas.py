@@ -55,7 +55,7 @@ class PacedFrames(FrameProcessor):
 async def run(server: Server, quick: bool) -> Findings:
     """CPU time of a text delta."""
     findings = Findings("deltas", "CPU time of a text delta")
-    plan = {500: 250, 5000: 2500} if quick else {50: 250, 500: 2000, 5000: 20000}
+    plan = {500: 250, 5000: 2500} if quick else {50: 150, 500: 1000, 5000: 10000}
     rounds = 2 if quick else 5
     makers: dict[str, Callable[[], Any]] = {
         contestant.name: partial(contestant.service, f"http://{server.metronome}/v1")

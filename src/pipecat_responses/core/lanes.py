@@ -235,6 +235,10 @@ class LaneSet:
             return lane
         return oldest
 
+    def holds(self, checkpoint: Checkpoint | None) -> bool:
+        """Whether a lane is believed to remember a checkpoint."""
+        return any(lane.checkpoint is checkpoint is not None for lane in self.lanes)
+
     def forget(self) -> None:
         """The server has lost what it remembered: everything is sent next, on any lane.
 

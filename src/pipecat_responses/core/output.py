@@ -82,9 +82,11 @@ class Output:
             if index >= len(items):
                 return _OPEN
             current = items[index]
+            if pending and not isinstance(current, (FunctionCall, FunctionOutput)):
+                # It would have changed places with the outputs, which are sent after it.
+                return _CONTRADICTED
             if isinstance(current, Message):
-                # Text after an output would have changed places with it.
-                if current.role != "assistant" or not current.text or pending:
+                if current.role != "assistant" or not current.text:
                     return _CONTRADICTED
                 if not text.startswith(current.text):
                     return _CONTRADICTED

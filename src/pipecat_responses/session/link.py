@@ -409,9 +409,11 @@ class Link:
         del self._running[lane.name]
         lane.end()
         if error.failure is Failure.MEMORY_LOST:
+            # Forks that stood in line when the memory went are one loss, not several.
+            counts = running.report.fork and self.lanes.holds(running.parent)
             self.lanes.forget()
             self._owner.memory_lost()
-            if running.report.fork:
+            if counts:
                 self._owner.fork_ended(taken=False)
         elif error.failure is Failure.NO_LANES and lane.name is not None:
             self._learn_no_lanes()
