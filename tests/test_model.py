@@ -364,7 +364,9 @@ class World:
             }
             for i in range(3)
         ]
-        thought = {"type": "reasoning", "id": f"rs_{n}", "summary": [], "encrypted_content": "e"}
+        thought: dict[str, Any] = {"type": "reasoning", "id": f"rs_{n}", "summary": []}
+        if n % 4:
+            thought["encrypted_content"] = "e"
         said = output_message(n, text)
         shapes: list[list[dict[str, Any]]] = [
             [said],
@@ -426,7 +428,7 @@ class World:
         calls = [each for each in output if each["type"] == "function_call"] if completed else []
         led_to = bool(calls or text)
         for each in output:
-            if each["type"] == "reasoning" and led_to:
+            if each["type"] == "reasoning" and led_to and "encrypted_content" in each:
                 kept = ("type", "id", "summary", "encrypted_content")
                 self.context.append({name: each[name] for name in kept})
         before = kind % 4 != 3

@@ -35,7 +35,7 @@ from pipecat.utils.http import connection_limits
 from pipecat.utils.tracing.service_decorators import traced_llm
 
 from pipecat_responses.adapter import Conversion, OpenAIResponsesLLMAdapter
-from pipecat_responses.core.errors import Failure, Recovery, ResponsesError
+from pipecat_responses.core.errors import Failure, Recovery, ResponsesError, keep_secret
 from pipecat_responses.core.requests import Fields, Request
 from pipecat_responses.frames import TurnFrames, category_of, parse_arguments
 from pipecat_responses.session.outputs import Called, Done, Say
@@ -128,13 +128,13 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 "There is no OpenAI API key: pass api_key=... or set the environment variable "
                 "OPENAI_API_KEY"
             )
-        self._api_key: ApiKey = key
+        self._api_key = _guarded(key)
         self._service_tier = service_tier
         self._batch_deltas = batch_deltas
         self._max_message_bytes = max_message_bytes
         self._allow_insecure_transport = allow_insecure_transport
         self._client = self._create_client(
-            api_key=key,
+            api_key=self._api_key,
             base_url=base_url,
             organization=organization,
             project=project,
@@ -356,15 +356,11 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         if permanent:
             self._unusable = error
         await self.push_error(
-            self._without_key(str(error)),
+            str(error),
             exception=error,
             category=category_of(error),
             force_treat_as_permanent=permanent,
         )
-
-    def _without_key(self, text: str) -> str:
-        key = self._api_key
-        return text.replace(key, "***") if isinstance(key, str) and len(key) > 3 else text
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:
@@ -457,6 +453,20 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         """Releases everything; nothing of the service is left running."""
         await super().cleanup()  # type: ignore[no-untyped-call]
         await self._client.close()
+
+
+def _guarded(key: ApiKey) -> ApiKey:
+    """The same key, or the same source of keys, kept out of every error."""
+    if isinstance(key, str):
+        keep_secret(key)
+        return key
+
+    async def source() -> str:
+        given = await key()
+        keep_secret(given)
+        return given
+
+    return source
 
 
 @cache

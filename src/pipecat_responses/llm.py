@@ -212,7 +212,7 @@ class OpenAIResponsesLLMService(
             await self._count_abandoned(notice)
 
     async def _connect_failed(self, error: ResponsesError, *, waited_for: bool) -> None:
-        message = self._without_key(str(error))
+        message = str(error)
         await self._call_event_handler("on_connection_error", message)
         if waited_for:
             return

@@ -44,6 +44,11 @@ def out(name: str, output: Any = "done") -> Wire:
 
 
 def thought(name: str) -> Wire:
+    return {"type": "reasoning", "id": name, "summary": [], "encrypted_content": "..."}
+
+
+def private(name: str) -> Wire:
+    """A thought that cannot be sent back."""
     return {"type": "reasoning", "id": name, "summary": []}
 
 
@@ -124,6 +129,9 @@ CASES: list[tuple[str, list[Wire], list[Wire], tuple[int, list[Wire]] | None]] =
         [call("f"), out("f"), thought("r")],
         None,
     ),
+    ("a thought that no context can hold", [private("r"), said("a")], [assistant("a")], (1, [])),
+    ("one that this context holds", [private("r"), said("a")], [private("r"), said("a")], (2, [])),
+    ("nothing but such a thought", [private("r")], [user("x")], (0, [])),
     ("another kind behind an output", [OTHER, call("f")], [call("f"), out("f"), OTHER], None),
     ("another kind", [OTHER, said("a")], [OTHER, assistant("a")], (2, [])),
     ("another kind, left out", [OTHER, said("a")], [assistant("a"), user("x")], None),

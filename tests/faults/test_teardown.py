@@ -101,7 +101,7 @@ async def bring_about(moment: str, sandbox: Sandbox, talk: Talk, held: Held) -> 
     elif moment == "mid-text, stalled":
         sandbox.faults.add(Fault("stall", "text", after=5))
     elif moment == "mid-text":
-        sandbox.config.tokens_per_second = 50
+        sandbox.config.tokens_per_second = 200
     await talk.start("Please call note." if moment == "mid-tool" else "count to 100")
     if moment == "mid-tool":
         await held.running.wait()

@@ -229,6 +229,7 @@ def meaning(items: Iterable[Wire]) -> list[Any]:
     Texts that follow one another are joined. Inside one group of an assistant's texts, calls and
     their outputs, the texts come first, then the calls, then the outputs, each kind by id; text or
     reasoning that follows an output opens a new group, since the model saw the output before it.
+    A thought without its encrypted content cannot be sent, so no context holds it.
     """
     result: list[Any] = []
     group = _Group()
@@ -245,6 +246,8 @@ def meaning(items: Iterable[Wire]) -> list[Any]:
             group = group.close(result)
             result.append((each["role"], _text(each["content"])))
         elif kind == "reasoning":
+            if not each.get("encrypted_content"):
+                continue
             if group.outputs:
                 group = group.close(result)
             group.reasoning.append(("reasoning", each["id"]))

@@ -191,11 +191,32 @@ RULES: tuple[Rule, ...] = (
 
 
 # An OpenAI key, or a token as RFC 6750 writes it.
+SHORTEST_KEY = 4
+"""Characters from which a key is kept out of texts; a shorter one would be found in many."""
+
+MOST_KEYS = 1024
+"""Keys that are kept out of texts at a time; those that rotate are forgotten in the end."""
+
 _SECRETS = re.compile(r"(\bsk-|\bBearer\s+)[\w.\-~+/*=]{4,}", re.IGNORECASE)
 
 
+# The keys in use, the latest last. A server may say them back, and they may look like anything.
+_keys: dict[str, None] = {}
+
+
+def keep_secret(key: str) -> None:
+    """Has a key kept out of every error from now on."""
+    if len(key) >= SHORTEST_KEY:
+        _keys.pop(key, None)
+        _keys[key] = None
+        if len(_keys) > MOST_KEYS:
+            del _keys[next(iter(_keys))]
+
+
 def redact(text: str) -> str:
-    """Takes anything that looks like a credential out of a text."""
+    """Takes the keys in use, and anything that looks like a credential, out of a text."""
+    for key in _keys:
+        text = text.replace(key, "***")
     return _SECRETS.sub(r"\1***", text)
 
 
