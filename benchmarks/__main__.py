@@ -74,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     report.show_checks(console, checks)
     if options.plots or options.write_docs:
         try:
-            plots.draw(results, options.plots or ROOT / "docs/plots")
+            for folder in filter(None, (options.plots, options.write_docs and ROOT / "docs/plots")):
+                plots.draw(results, folder)
         except ModuleNotFoundError:
             console.print("No plots: matplotlib is not installed (pip install -e '.[bench]').")
     if options.write_docs and not results.failed:

@@ -64,7 +64,9 @@ async def run(server: Server, quick: bool) -> Findings:
             "next turns incremental",
         ],
         note=f"A response of {WORDS} words at {PACE:.0f} a second is interrupted after {HEARD}; "
-        f"the next turn follows {PAUSE * 1e3:.0f} ms later.",
+        f"the next turn follows {PAUSE * 1e3:.0f} ms later. What a lane remembers of a response "
+        "that was cancelled is documented nowhere; this server forgets it, the worst case. A "
+        "request that had to be sent again counts as on the wire the second time.",
     )
     behaviours = BEHAVIOURS[:1] if quick else BEHAVIOURS
     rounds = 2 if quick else 8
@@ -89,7 +91,7 @@ async def run(server: Server, quick: bool) -> Findings:
                 )
                 if behaviour.lanes:
                     findings.at_least(
-                        f"The same: next turns incremental, of {rounds}",
+                        f"After it, the server {behaviour.name}: incremental of {rounds}",
                         after.incremental,
                         rounds,
                     )

@@ -56,6 +56,13 @@ async def _lateness(findings: Findings, server: Server, quick: bool) -> None:
         note="From the moment at which the server wrote a token until its frame has left the "
         "service: both processes read the same clock. Medians over rounds.",
     )
+    costs = findings.table(
+        "sessions-cpu",
+        f"CPU time of a token at {RATE} tokens/s a session, µs",
+        ["sessions", *(contestant.name for contestant in contestants)],
+        note="The pipelines' own cost and that of the turn included. Text is late in earnest when "
+        "all tokens of a second together take a second.",
+    )
     plot = Plot("sessions", "How late text is (p99)", "sessions in one process", "ms")
     findings.plots.append(plot)
     points: dict[Contestant, dict[float, float]] = defaultdict(dict)
@@ -70,6 +77,8 @@ async def _lateness(findings: Findings, server: Server, quick: bool) -> None:
             row += [median(late.p50 for late in found[contestant]), p99]
             points[contestant][count] = p99 * 1e3
         table.add(count, *(rounded(value * 1e3) for value in row))
+        spent = [median(late.cpu for late in found[contestant]) for contestant in contestants]
+        costs.add(count, *(rounded(value * 1e6) for value in spent))
     for contestant in contestants:
         plot.line(contestant.name, points[contestant])
     findings.at_most(

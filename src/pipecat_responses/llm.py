@@ -288,6 +288,10 @@ class _Beside:
         self._http = http
         self.stats: SessionStats = http.stats
 
+    @property
+    def reached(self) -> bool:
+        return self._session.reached or self._http.reached
+
     async def respond(self, request: Request) -> Exchange:
         running = await self._session.respond_beside(request)
         return running if running is not None else await self._http.respond(request)

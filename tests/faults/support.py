@@ -205,12 +205,32 @@ class Talk(Conversation):
         assert not inside, "a response did not end"
         assert self.starts == self.ends == self.contexts
 
-    def forget(self) -> None:
-        """Starts the records and the context afresh; the service and its connection stay."""
+    async def round(self, text: str) -> Heard:
+        """Says something, and waits until that is answered and so are all results of tools."""
+        position, errors, before = len(self.heard.frames), len(self.errors), self.ends
+        await self.start(text)
+        await self.heard.until(lambda: self.ends > before)
+        await self.quiet()
+        pieces = [f.text for f in self.heard.frames[position:] if isinstance(f, LLMTextFrame)]
+        return Heard("".join(pieces), self.errors[errors:], pieces)
+
+    async def quiet(self) -> None:
+        """Waits until nothing is under way."""
+        while True:
+            await self.settle()
+            await self.heard.until(lambda: self.ends >= self.contexts)
+            runs = len(self.toolbox.runs)
+            await self.settle()
+            if self.ends == self.contexts and runs == len(self.toolbox.runs):
+                return
+
+    def forget(self, *, context: bool = True) -> None:
+        """Starts the records, and the context, afresh; the service and its connection stay."""
         for tap in (self.before, self.heard, self.last):
             tap.frames.clear()
             tap.upstream.clear()
-        self.context.set_messages([])
+        if context:
+            self.context.set_messages([])
         self.toolbox.runs.clear()
 
     @property

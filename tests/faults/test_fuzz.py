@@ -386,25 +386,16 @@ class Range:
 
     async def _turn(self, text: str, *, reports: int) -> str:
         talk = self.talk
-        errors, before, position = len(talk.errors), talk.ends, len(talk.texts)
-        calls = len(talk.toolbox.runs)
-        await talk.start(text)
-        await talk.heard.until(lambda: talk.ends > before, 10.0)
-        # Whatever was called puts its result into the context and has it answered.
-        while True:
-            await talk.settle()
-            await talk.heard.until(lambda: talk.ends >= talk.contexts, 10.0)
-            runs = len(talk.toolbox.runs)
-            await talk.settle()
-            if talk.ends == talk.contexts and runs == len(talk.toolbox.runs):
-                break
+        before, calls = talk.ends, len(talk.toolbox.runs)
+        heard = await talk.round(text)
         talk.check_frames()
-        turns = talk.ends - before
-        told = talk.errors[errors:]
-        assert len(told) <= (reports * turns if len(talk.toolbox.runs) > calls else reports)
-        for error in told:
+        if len(talk.toolbox.runs) > calls:
+            # Each answer to a result is a turn of its own.
+            reports *= talk.ends - before
+        assert len(heard.errors) <= reports
+        for error in heard.errors:
             assert isinstance(error.exception, ResponsesError), repr(error.exception)
-        return "".join(talk.texts[position:])
+        return heard.text
 
 
 @pytest.fixture

@@ -142,6 +142,15 @@ class TestTheModelRepeats:
             assert heard.errors == []
 
     @BOTH
+    async def test_an_empty_answer_is_asked_for_once_more(self, sandbox, transport):
+        sandbox.config.responder = tell
+        sandbox.faults.add(Fault("close", "text", after=20), Fault("empty", skip=1))
+        async with talking(sandbox, transport) as talk:
+            heard = await talk.turn("What is new?")
+            assert heard.text == TELLING
+            assert heard.errors == []
+
+    @BOTH
     async def test_a_model_with_nothing_to_add_ends_the_turn(self, sandbox, transport):
         def shrug(given: ModelInput) -> Answer:
             return Answer() if already_said(given) else Answer((in_threes(TELLING),))

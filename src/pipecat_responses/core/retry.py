@@ -59,13 +59,16 @@ class Budget:
     _failed: int = 0
     _once: bool = False
 
-    def spend(self, error: ResponsesError, now: float, *, begun: bool = False) -> float | None:
+    def spend(
+        self, error: ResponsesError, now: float, *, coming_back: bool = False
+    ) -> float | None:
         """Decides whether to try again after a failure.
 
         Args:
             error: The failure.
             now: The time, in the clock of ``deadline``.
-            begun: Whether the server had begun a response, which is billed.
+            coming_back: Whether a server that was there before is waited for, and nothing was
+                billed meanwhile.
 
         Returns:
             Seconds to wait before the next attempt, or None to give up.
@@ -81,11 +84,10 @@ class Budget:
             case Recovery.RETRY:
                 self._failed += 1
                 delay = self.backoff.delay(self._failed, self.chance)
-                if error.failure is Failure.CONNECTION and not begun:
-                    # Costs nobody anything, so time alone decides; and a connection opens in no
-                    # time, so the first repetition is made at once.
+                if error.failure is Failure.CONNECTION:
+                    # A connection opens in no time, so the first repetition is made at once.
                     delay = 0.0 if self._failed == 1 else min(delay, RECONNECT_CAP)
-                elif self._failed >= self.attempts:
+                if self._failed >= self.attempts and not coming_back:
                     return None
                 if error.retry_after is not None:
                     delay = max(error.retry_after, 0.0)

@@ -73,6 +73,7 @@ class HttpResponse:
 
     def _opened(self, request_id: str | None) -> None:
         self.request_id = request_id
+        self._session.reached = True
 
     def _receive(self, event: Event) -> None:
         if self._ended:
@@ -92,6 +93,7 @@ class HttpSession:
         stats: Counters.
         join_deltas: Whether text that has arrived together is joined.
         max_event_bytes: Largest event that is accepted.
+        reached: Whether the server has been there at all.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class HttpSession:
         self.stats = SessionStats()
         self.join_deltas = join_deltas
         self.max_event_bytes = max_event_bytes
+        self.reached = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def respond(self, request: Request) -> HttpResponse:

@@ -55,7 +55,8 @@ class TurnPolicy:
         output_timeout: Time for the first attempt to put something out before it is made once
             more, or None to wait.
         total: Time within which new attempts are made.
-        attempts: Attempts that follow a passing failure, the first included.
+        attempts: Attempts, the first included. A server that was there before and cannot be
+            reached any more is waited for as long as ``total`` allows.
         backoff: The waiting between them.
         silence: Time without any event after which the connection is asked for a sign of life.
         start: Time for a response to begin at all.
@@ -65,11 +66,11 @@ class TurnPolicy:
 
     on_mid_response_loss: Literal["resume", "stop"] = "resume"
     output_timeout: float | None = None
-    total: float = 20.0
-    attempts: int = 8
+    total: float = 12.0
+    attempts: int = 5
     backoff: Backoff = field(default_factory=Backoff)
     silence: float = 1.5
-    start: float = 10.0
+    start: float = 6.0
     stall: float = 60.0
     terminal: float = 10.0
 
@@ -78,6 +79,10 @@ class Backend(Protocol):
     """A way to make an attempt."""
 
     stats: SessionStats
+
+    @property
+    def reached(self) -> bool:
+        """Whether the server has been there at all."""
 
     async def respond(self, request: Request) -> Exchange:
         """Sends a request.
@@ -272,8 +277,12 @@ class Turn:
             # Asking again could call again, and what has been called is going to run.
             logger.warning("The response broke off after its calls were complete: {}", error)
             return self._end(Done(Status.INCOMPLETE, "lost"))
-        begun = self._last.response_id is not None
-        delay = self._budget.spend(error, self._clock(), begun=begun)
+        coming_back = (
+            error.failure is Failure.CONNECTION
+            and self._backend.reached
+            and self._last.response_id is None
+        )
+        delay = self._budget.spend(error, self._clock(), coming_back=coming_back)
         stop = self._answer.has_words and self._policy.on_mid_response_loss == "stop"
         if delay is None or stop:
             self._failed = self._lost(error)

@@ -85,6 +85,11 @@ class WebSocketSession:
         self._blank = FullReason.FIRST
         self._forks_failed = 0
 
+    @property
+    def reached(self) -> bool:
+        """Whether the server has been there at all."""
+        return self.stats.connections_opened > 0
+
     async def start(self) -> None:
         """Starts to connect, and does not wait for it. May be called again after :meth:`close`."""
         self._connections.start()
