@@ -45,7 +45,7 @@ chat: $(STAMP)
 	@exec $(BIN)/pipecat-responses chat $(ARGS)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)

@@ -26,7 +26,8 @@ from benchmarks.server import Server
 from benchmarks.stage import Stage
 
 TOKENS = 3
-RATE = 1000.0
+RATE = 1e6
+"""Tokens a second: at once, since a machine that wakes up for each would count for the turn."""
 WARM = 2
 BLOCK = 6
 """Turns in a row of one contestant; before them a few that do not count."""

@@ -124,8 +124,9 @@ scalars = st.one_of(
 )
 anything = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -177,7 +178,7 @@ garbage = st.one_of(
     anything.map(lambda value: json.dumps(value).encode()),
     st.sampled_from([b"", b"{", b"[" * 2000, b'{"type":', b"\xff\xfe", b"data: x", b"null", b"0"]),
     events().flatmap(
-        lambda event: st.integers(0, 60).map(lambda cut: json.dumps(event).encode()[:-cut or None])
+        lambda event: st.integers(0, 60).map(lambda cut: json.dumps(event).encode()[: -cut or None])
     ),
 )
 messages = st.one_of(

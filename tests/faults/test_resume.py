@@ -290,9 +290,7 @@ class TestReasoning:
     @staticmethod
     def kinds(talk: Talk) -> list[str]:
         return [
-            message.message["type"]
-            if isinstance(message, LLMSpecificMessage)
-            else message["role"]
+            message.message["type"] if isinstance(message, LLMSpecificMessage) else message["role"]
             for message in talk.context.get_messages()
         ]
 

@@ -14,7 +14,16 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from pipecat_responses.sandbox import Fault, Sandbox
-from tests.faults.support import KEY, Talk, change_connection, counted, new_service, our_tasks, talking, until
+from tests.faults.support import (
+    KEY,
+    Talk,
+    change_connection,
+    counted,
+    new_service,
+    our_tasks,
+    talking,
+    until,
+)
 
 BOTH = pytest.mark.parametrize("transport", ["websocket", "http"])
 
@@ -145,7 +154,9 @@ PLAIN_KEY = "a-key-without-a-prefix-4711"
     [
         Fault("handshake_status", "handshake", params={"status": 401, "message": "Key {key}."}),
         Fault("error", params={"status": 401, "message": "Incorrect API key: {key}."}),
-        Fault("error", params={"status": 400, "param": "input", "message": "Bearer {key} sent {key}"}),
+        Fault(
+            "error", params={"status": 400, "param": "input", "message": "Bearer {key} sent {key}"}
+        ),
         Fault("error", "text", after=2, params={"status": 500, "message": "As {key}:"}, times=None),
         Fault("failed", "text", after=2, params={"code": "invalid_prompt", "message": "{key}"}),
         Fault("close", "text", after=2, params={"code": 1008, "reason": "bad key {key}"}),

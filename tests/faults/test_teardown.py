@@ -143,9 +143,7 @@ async def test_cancel(sandbox, transport, moment) -> None:
     await nothing_is_left(sandbox, moment)
 
 
-@pytest.mark.parametrize(
-    ("transport", "moment"), [case for case in CASES if case[1] != "mid-tool"]
-)
+@pytest.mark.parametrize(("transport", "moment"), [case for case in CASES if case[1] != "mid-tool"])
 async def test_end(sandbox, transport, moment) -> None:
     """An EndFrame lets the turn that is under way come to its end, which limits bound."""
     sandbox.config.tokens_per_second = None
