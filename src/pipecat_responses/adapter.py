@@ -284,10 +284,15 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
                         await asyncio.sleep(0)
                 else:
                     entries.append(entry)
+            if len(found) > _BATCH:
+                await asyncio.sleep(0)
         finally:
             # Also after an error: what comes before it need not be converted again.
             if len(entries) == len(messages) or len(entries) > len(history.entries):
                 history.become(entries, same if history.version == version else 0)
+        if len(found) > _BATCH:
+            # What is done with so many items takes its time, too.
+            await asyncio.sleep(0)
 
     def _known(self, message: Any) -> Entry | None:
         """The entry of a message that was converted in another place or context."""

@@ -112,9 +112,7 @@ class Draft:
 
 async def _encoded(wire: dict[str, Any]) -> Item:
     if not _is_large(wire):
-        built = item(wire)
-        _ = built.pieces  # Encoded now, so that what JSON cannot hold shows here.
-        return built
+        return item(wire)
     pieces = []
     for piece in encode_in_pieces(wire):
         pieces.append(piece)

@@ -116,9 +116,11 @@ def test_blocks_are_bounded_and_complete(sizes: list[int]) -> None:
     small = max((each.size + 1 for each in items if len(each.pieces) == 1), default=0)
     piece = max((len(piece) + 1 for each in items for piece in each.pieces), default=0)
     assert max(map(len, payload.blocks)) <= max(BLOCK, ITEMS_PER_BLOCK * small, piece)
-    # Not a block for each little piece, either.
-    pieces = sum(len(each.pieces) + 1 for each in items if len(each.pieces) > 1)
-    assert len(payload.blocks) <= len(items) / ITEMS_PER_BLOCK + pieces + 3
+    # What is written is neither large nor a write for each little block.
+    written = list(payload.pieces(BLOCK))
+    assert b"".join(written) == payload.join()
+    assert max(map(len, written)) <= BLOCK
+    assert len(written) <= 2 * payload.size / BLOCK + 2
 
 
 def test_a_small_message_is_one_block() -> None:

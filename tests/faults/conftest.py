@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import functools
 import io
 from collections.abc import Iterator
 from unittest import mock
@@ -15,8 +14,8 @@ from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
 @pytest.fixture(scope="session", autouse=True)
 def _one_ssl_context() -> Iterator[None]:
     """Nothing here is encrypted, and reading the certificates anew costs each service 40 ms."""
-    made = functools.cache(httpx_transport.create_ssl_context)
-    with mock.patch.object(httpx_transport, "create_ssl_context", lambda *_, **__: made()):
+    made = httpx_transport.create_ssl_context()
+    with mock.patch.object(httpx_transport, "create_ssl_context", return_value=made):
         yield
 
 
@@ -26,7 +25,7 @@ def _no_turn_analyzer() -> Iterator[None]:
     with mock.patch.object(
         turn_strategies,
         "default_user_turn_stop_strategies",
-        lambda: [ExternalUserTurnStopStrategy()],
+        side_effect=lambda: [ExternalUserTurnStopStrategy()],
     ):
         yield
 

@@ -195,6 +195,8 @@ def options_of(cell: Cell) -> dict[str, Any]:
 async def go_through(cell: Cell, sandbox: Sandbox, talk: Talk) -> None:
     """The turn with the fault, the verdict, and the next turn."""
     if cell.moment in (Moment.IDLE, Moment.RECONNECTING):
+        # A fresh connection: on an old one, a response of an earlier cell may hang for ever.
+        sandbox.cut()
         assert (await talk.turn("count to 3")).text == counted(3)
     if cell.moment is not Moment.CONNECTING:
         await prepare(cell, sandbox, talk)

@@ -28,41 +28,27 @@ class Item:
 
     Attributes:
         wire: The item as the API takes it, a JSON object.
+        data: Its JSON, or None if that is large and stays in pieces.
+        pieces: Its JSON in one or more pieces.
+        size: Length of its JSON in bytes.
     """
 
-    __slots__ = ("_pieces", "_size", "wire")
+    __slots__ = ("data", "pieces", "size", "wire")
 
     def __init__(self, wire: Mapping[str, Any], pieces: Sequence[bytes] | None = None) -> None:
-        """Creates an item.
+        """Encodes an item.
 
         Args:
             wire: The item as the API takes it. Not to be changed afterwards.
             pieces: Its JSON, if it has been encoded already (large items are, in steps).
+
+        Raises:
+            TypeError: If it holds what JSON cannot.
         """
         self.wire = wire
-        self._pieces: tuple[bytes, ...] | None = None
-        self._size = 0
-        if pieces is not None:
-            self._set_pieces(tuple(pieces))
-
-    @property
-    def pieces(self) -> tuple[bytes, ...]:
-        """The item's JSON in one or more pieces, encoded on first use."""
-        if self._pieces is None:
-            self._set_pieces((encode(self.wire),))
-        assert self._pieces is not None
-        return self._pieces
-
-    @property
-    def size(self) -> int:
-        """Length of the item's JSON in bytes."""
-        if self._pieces is None:
-            self._set_pieces((encode(self.wire),))
-        return self._size
-
-    def _set_pieces(self, pieces: tuple[bytes, ...]) -> None:
-        self._pieces = pieces
-        self._size = sum(map(len, pieces))
+        self.pieces = (encode(wire),) if pieces is None else tuple(pieces)
+        self.data = self.pieces[0] if len(self.pieces) == 1 else None
+        self.size = sum(map(len, self.pieces))
 
     def means_same(self, other: Item) -> bool:
         """Whether another item of the same kind means the same to the model."""

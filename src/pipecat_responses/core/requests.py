@@ -6,7 +6,7 @@ changes), the items' JSON (encoded once in an item's life), and a few bytes arou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,24 @@ class Payload:
 
     blocks: tuple[bytes, ...]
     size: int
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """The bytes in pieces of about a size, to be written one by one.
+
+        Args:
+            size: Bytes that a piece has at most, and when there are enough of them at least half.
+        """
+        gathered: list[bytes] = []
+        length = 0
+        for block in self.blocks:
+            for start in range(0, len(block), size):
+                piece = block[start : start + size]
+                if length + len(piece) > size:
+                    yield b"".join(gathered)
+                    gathered, length = [], 0
+                gathered.append(piece)
+                length += len(piece)
+        yield b"".join(gathered)
 
     def join(self) -> bytes:
         """All blocks as one."""
@@ -147,20 +165,16 @@ def _payload(head: list[bytes], items: Sequence[Item], tail: bytes) -> Payload:
     blocks = [b"".join(head)]
     separator = b""
     for start in range(0, len(items), ITEMS_PER_BLOCK):
-        run = [each.pieces for each in items[start : start + ITEMS_PER_BLOCK]]
-        # One join at the speed of C; an item in pieces is large, and stays in them.
-        whole: list[bytes] = []
-        for pieces in run:
-            if len(pieces) == 1:
-                whole.append(pieces[0])
-                continue
-            if whole:
-                blocks.append(separator + b",".join(whole))
-                separator, whole = b",", []
-            blocks += [separator + pieces[0], *pieces[1:]]
-            separator = b","
-        if whole:
-            blocks.append(separator + b",".join(whole))
+        run = items[start : start + ITEMS_PER_BLOCK]
+        data = [each.data for each in run if each.data is not None]
+        if len(data) < len(run):
+            # Some are large; they stay in pieces.
+            for each in run:
+                blocks += [separator, *each.pieces]
+                separator = b","
+        else:
+            # One join at the speed of C, the comma before it included.
+            blocks.append(b",".join([b"", *data] if separator else data))
             separator = b","
     blocks.append(tail)
     if sum(map(len, blocks)) <= BLOCK:

@@ -206,7 +206,8 @@ class Answer:
             for wire in event.output or ():
                 self._maybe_call(wire, stream, outputs)
         self._finish_splice(stream, outputs)
-        if not self.has_words and not self.called:
+        silent = not self.called and not "".join(stream.text).strip()
+        if silent and (event.status is Status.COMPLETED or not self.has_words):
             raise _nothing_said(event)
         outputs.append(
             Done(event.status, event.reason, event.usage, event.model, event.response_id)

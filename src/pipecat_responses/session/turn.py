@@ -283,6 +283,9 @@ class Turn:
             and self._last.response_id is None
         )
         delay = self._budget.spend(error, self._clock(), coming_back=coming_back)
+        if delay is None and error.failure is Failure.EMPTY and self._answer.has_words:
+            # Asked to go on, the model has nothing to add.
+            return self._end(Done(Status.COMPLETED, response_id=self._response_id))
         stop = self._answer.has_words and self._policy.on_mid_response_loss == "stop"
         if delay is None or stop:
             self._failed = self._lost(error)

@@ -7,6 +7,7 @@ at a thousand tokens a second those cost more than everything else together.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -30,7 +31,8 @@ from pipecat_responses.core.events import Event, decode, read
 from pipecat_responses.core.requests import Payload
 from pipecat_responses.core.sse import EventStream
 
-_PIECE = 256 * 1024
+_PIECE = 128 * 1024
+"""Bytes of a request's body that are written in one step."""
 
 _TIMEOUT = httpx2.Timeout(None, connect=8.0, pool=8.0)
 
@@ -90,9 +92,9 @@ async def stream(
 
 async def _pieces(payload: Payload) -> AsyncIterator[bytes]:
     """The request's body, in pieces small enough to leave room for other work between them."""
-    for block in payload.blocks:
-        for start in range(0, len(block), _PIECE):
-            yield block[start : start + _PIECE] if len(block) > _PIECE else block
+    for piece in payload.pieces(_PIECE):
+        yield piece
+        await asyncio.sleep(0)
 
 
 async def _events(

@@ -17,7 +17,7 @@ import logging
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -356,10 +356,11 @@ _LINUX_TCP_NOTSENT_LOWAT = 25
 """From linux/tcp.h; Python names it from 3.12 on."""
 
 
-def _fragments(payload: Payload) -> Iterator[bytes]:
-    for block in payload.blocks:
-        for start in range(0, len(block), FRAGMENTED_FROM):
-            yield block[start : start + FRAGMENTED_FROM]
+async def _fragments(payload: Payload) -> AsyncIterator[bytes]:
+    for piece in payload.pieces(FRAGMENTED_FROM):
+        yield piece
+        # The library waits only once its buffers are full, and megabytes fit in.
+        await asyncio.sleep(0)
 
 
 def _closed_error(closed: ConnectionClosed) -> ResponsesError:
