@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from pipecat_responses.core.encoding import encode, encode_in_pieces
 from pipecat_responses.core.items import Item, item
 from pipecat_responses.core.requests import (
-    BLOCK,
-    ITEMS_PER_BLOCK,
+    ITEMS_PER_RUN,
     Fields,
     Payload,
     cancel_payload,
@@ -38,10 +37,12 @@ ITEMS = st.lists(
 )
 
 
+BLOCK = 64 * 1024
+
+
 def whole(payload: Payload) -> Any:
     data = payload.join()
-    assert payload.size == len(data) == sum(map(len, payload.blocks))
-    assert b"".join(payload.blocks) == data
+    assert payload.size == len(data)
     return json.loads(data)
 
 
@@ -115,7 +116,8 @@ def test_blocks_are_bounded_and_complete(sizes: list[int]) -> None:
     # A block is the whole of a small message, a run of small items, or a piece of a large one.
     small = max((each.size + 1 for each in items if len(each.pieces) == 1), default=0)
     piece = max((len(piece) + 1 for each in items for piece in each.pieces), default=0)
-    assert max(map(len, payload.blocks)) <= max(BLOCK, ITEMS_PER_BLOCK * small, piece)
+    runs = [sum(map(len, run)) for run in payload.runs]
+    assert max(runs) <= max(1000, ITEMS_PER_RUN * small, piece)
     # What is written is neither large nor a write for each little block.
     written = list(payload.pieces(BLOCK))
     assert b"".join(written) == payload.join()
@@ -125,8 +127,7 @@ def test_blocks_are_bounded_and_complete(sizes: list[int]) -> None:
 
 def test_a_small_message_is_one_block() -> None:
     payload = websocket_payload(Fields({"model": "m"}), [item({"role": "user", "content": "a"})])
-    assert len(payload.blocks) == 1
-    assert payload.join() is payload.blocks[0]
+    assert list(payload.pieces(1000)) == [payload.join()]
 
 
 def test_items_are_not_encoded_again() -> None:

@@ -182,14 +182,19 @@ async def stage() -> AsyncIterator[Stage]:
     assert our_tasks() == []
 
 
+SILENT = ("stall", "silence", "no_terminal")
+PATIENT = {"silence": 1.0, "start": 3.0, "stall": 3.0, "terminal": 3.0}
+
+
 def options_of(cell: Cell) -> dict[str, Any]:
-    options = dict(cell.row.options)
+    # Only where silence is the fault is there a reason to hurry.
+    limits: dict[str, Any] = {} if cell.row.kind in SILENT else dict(PATIENT)
     if cell.row.kind == "restart":
-        options["limits"] = {"backoff": Backoff(first=0.1, cap=0.4)}
+        limits["backoff"] = Backoff(first=0.1, cap=0.4)
     elif cell.row.lasting or cell.row.kind == "down":
-        # Only time ends the attempts to reach a server.
-        options["limits"] = {"total": 0.5}
-    return options
+        # Time alone may end the attempts to reach a server.
+        limits.update(total=0.4, attempts=3)
+    return {**cell.row.options, "limits": limits}
 
 
 async def go_through(cell: Cell, sandbox: Sandbox, talk: Talk) -> None:
@@ -215,8 +220,8 @@ async def go_through(cell: Cell, sandbox: Sandbox, talk: Talk) -> None:
     talk.check_frames()
 
 
-async def on_its_own(cell: Cell) -> None:
-    """A fresh service: the fault comes at its first turn, and then at a later one."""
+async def on_its_own(cell: Cell, *, again: bool) -> None:
+    """A fresh service: the fault comes at its first turn, and then, perhaps, at a later one."""
     async with Sandbox() as sandbox:
         if cell.moment is Moment.CONNECTING:
             if cell.row.kind in SERVER_ACTS:
@@ -225,7 +230,7 @@ async def on_its_own(cell: Cell) -> None:
                 sandbox.faults.add(fault_of(cell))
         async with talking(sandbox, cell.transport, tools=True, **options_of(cell)) as talk:
             await go_through(cell, sandbox, talk)
-            if cell.moment is not Moment.CONNECTING:
+            if again:
                 await go_through(cell, sandbox, talk)
         if cell.row.kind == "stall":
             # The sandbox does not read from what it has stalled, so it cannot see the end of it.
@@ -236,9 +241,13 @@ async def on_its_own(cell: Cell) -> None:
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("cell", CELLS, ids=[cell.name for cell in CELLS])
 async def test_fault(cell: Cell, stage: Stage) -> None:
+    connecting = cell.moment is Moment.CONNECTING
+    # At the very first request a WebSocket does not know yet what the server can do.
+    first = cell.moment is Moment.REQUEST and cell.transport == "websocket"
     with short_probe():
-        if ALONE or cell.moment in (Moment.CONNECTING, Moment.REQUEST):
-            await on_its_own(cell)
+        if ALONE or connecting or first:
+            await on_its_own(cell, again=ALONE and not connecting)
+        if ALONE or connecting:
             return
         sandbox, talk = await stage.conversation(cell)
         try:

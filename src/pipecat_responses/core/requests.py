@@ -8,34 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from pipecat_responses.core.encoding import encode
 from pipecat_responses.core.items import Item
 
-BLOCK = 64 * 1024
-"""Bytes up to which a payload is one block."""
-
-ITEMS_PER_BLOCK = 64
-"""Items that are joined into one block of a larger payload."""
-
-SESSION_FIELDS = frozenset(
-    {"type", "input", "previous_response_id", "stream_id", "generate", "stream", "background"}
-)
-"""Fields of a request that belong to the session, not to a conversation's settings."""
+ITEMS_PER_RUN = 64
+"""Items that are joined at a time when a message is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The bytes of a message, in blocks that are small enough to be written one by one.
+    """The bytes of a message, not yet joined: a long one is joined run by run as it is written.
 
     Attributes:
-        blocks: The bytes, in order.
-        size: Their number.
+        runs: The bytes, in order; each run is small enough to be joined in one step.
+        size: The number of bytes.
     """
 
-    blocks: tuple[bytes, ...]
+    runs: tuple[Sequence[bytes], ...]
     size: int
+
+    def join(self) -> bytes:
+        """All bytes at once."""
+        return b"".join(chain.from_iterable(self.runs))
 
     def pieces(self, size: int) -> Iterator[bytes]:
         """The bytes in pieces of about a size, to be written one by one.
@@ -45,7 +42,8 @@ class Payload:
         """
         gathered: list[bytes] = []
         length = 0
-        for block in self.blocks:
+        for run in self.runs:
+            block = b"".join(run)
             for start in range(0, len(block), size):
                 piece = block[start : start + size]
                 if length + len(piece) > size:
@@ -54,10 +52,6 @@ class Payload:
                 gathered.append(piece)
                 length += len(piece)
         yield b"".join(gathered)
-
-    def join(self) -> bytes:
-        """All blocks as one."""
-        return self.blocks[0] if len(self.blocks) == 1 else b"".join(self.blocks)
 
 
 class Fields:
@@ -153,7 +147,7 @@ def cancel_payload(response_id: str, stream_id: str | None) -> Payload:
     if stream_id is not None:
         message["stream_id"] = stream_id
     data = encode(message)
-    return Payload((data,), len(data))
+    return Payload(((data,),), len(data))
 
 
 def items_size(items: Iterable[Item]) -> int:
@@ -162,21 +156,19 @@ def items_size(items: Iterable[Item]) -> int:
 
 
 def _payload(head: list[bytes], items: Sequence[Item], tail: bytes) -> Payload:
-    blocks = [b"".join(head)]
-    separator = b""
-    for start in range(0, len(items), ITEMS_PER_BLOCK):
-        run = items[start : start + ITEMS_PER_BLOCK]
-        data = [each.data for each in run if each.data is not None]
-        if len(data) < len(run):
-            # Some are large; they stay in pieces.
-            for each in run:
-                blocks += [separator, *each.pieces]
-                separator = b","
-        else:
-            # One join at the speed of C, the comma before it included.
-            blocks.append(b",".join([b"", *data] if separator else data))
-            separator = b","
-    blocks.append(tail)
-    if sum(map(len, blocks)) <= BLOCK:
-        blocks = [b"".join(blocks)]
-    return Payload(tuple(blocks), sum(map(len, blocks)))
+    runs: list[Sequence[bytes]] = [head]
+    size = sum(map(len, head)) + sum([each.size for each in items]) + max(0, len(items) - 1)
+    for start in range(0, len(items), ITEMS_PER_RUN):
+        some = items[start : start + ITEMS_PER_RUN]
+        data = [each.data for each in some if each.data is not None]
+        if len(data) == len(some):
+            # Comma, item, comma, item, … put together at the speed of C.
+            run = [b","] * (2 * len(data))
+            run[1::2] = data
+            runs.append(run if start else run[1:])
+            continue
+        # Some are large; they stay in pieces.
+        for number, each in enumerate(some, start):
+            runs += [[b","] if number else [], *([piece] for piece in each.pieces)]
+    runs.append([tail])
+    return Payload(tuple(runs), size + len(tail))

@@ -64,7 +64,7 @@ async def stream(
         response = await client.post(
             "/responses",
             cast_to=httpx2.Response,
-            content=payload.join() if len(payload.blocks) == 1 else _pieces(payload),
+            content=payload.join() if payload.size <= _PIECE else _pieces(payload),
             options={
                 "headers": {
                     "Content-Type": "application/json",
