@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import io
+import ssl
 from collections.abc import Iterator
 from unittest import mock
 
-import httpx2._transports.default as httpx_transport
 import pipecat.turns.user_turn_strategies as turn_strategies
 import pytest
 from loguru import logger
@@ -14,8 +14,8 @@ from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
 @pytest.fixture(scope="session", autouse=True)
 def _one_ssl_context() -> Iterator[None]:
     """Nothing here is encrypted, and reading the certificates anew costs each service 40 ms."""
-    made = httpx_transport.create_ssl_context()
-    with mock.patch.object(httpx_transport, "create_ssl_context", return_value=made):
+    made = ssl.create_default_context()
+    with mock.patch.object(ssl, "create_default_context", return_value=made):
         yield
 
 

@@ -33,10 +33,10 @@ Transport = Literal["websocket", "http"]
 KEY = "sk-test-0123456789abcdef-secret"
 SWIFT = Backoff(first=0.01, cap=0.05)
 LIMITS = {
-    "silence": 0.04,
-    "start": 0.12,
-    "stall": 0.12,
-    "terminal": 0.06,
+    "silence": 0.03,
+    "start": 0.09,
+    "stall": 0.09,
+    "terminal": 0.05,
     "total": 8.0,
     "attempts": 4,
     "backoff": SWIFT,
@@ -249,7 +249,8 @@ async def talking(
     sandbox: Sandbox, transport: Transport, *, tools: bool = False, **kwargs: Any
 ) -> AsyncIterator[Talk]:
     """A conversation with the sandbox, whose frames are checked at its end."""
-    talk = Talk(new_service(sandbox, transport, **kwargs), tools=tools)
+    metrics = kwargs.pop("metrics", True)
+    talk = Talk(new_service(sandbox, transport, **kwargs), tools=tools, metrics=metrics)
     async with talk:
         yield talk
     talk.check_frames()

@@ -193,8 +193,8 @@ def options_of(cell: Cell) -> dict[str, Any]:
         limits["backoff"] = Backoff(first=0.1, cap=0.4)
     elif cell.row.lasting or cell.row.kind == "down":
         # Time alone may end the attempts to reach a server.
-        limits.update(total=0.4, attempts=3)
-    return {**cell.row.options, "limits": limits}
+        limits.update(total=0.3, attempts=2 if cell.row.kind in SILENT else 3)
+    return {**cell.row.options, "limits": limits, "metrics": False}
 
 
 async def go_through(cell: Cell, sandbox: Sandbox, talk: Talk) -> None:

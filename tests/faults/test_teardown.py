@@ -147,7 +147,7 @@ async def test_cancel(sandbox, transport, moment) -> None:
 async def test_end(sandbox, transport, moment) -> None:
     """An EndFrame lets the turn that is under way come to its end, which limits bound."""
     sandbox.config.tokens_per_second = None
-    talk, held = talk_at(moment, sandbox, transport, total=1.0)
+    talk, held = talk_at(moment, sandbox, transport, total=0.3)
     async with talk:
         await bring_about(moment, sandbox, talk, held)
         sandbox.config.tokens_per_second = None

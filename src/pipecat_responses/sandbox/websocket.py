@@ -164,7 +164,11 @@ class Connection:
         Returns:
             The WebSocket, closed.
         """
-        await self._ws.prepare(request)
+        try:
+            await self._ws.prepare(request)
+        except ClientConnectionResetError:
+            # The client gave up while it was waiting for the handshake.
+            return self._ws
         self._transport = request.transport
         if closing is not None:
             await self._happen(closing)
