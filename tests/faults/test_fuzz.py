@@ -20,7 +20,7 @@ from pipecat_responses.core.errors import ResponsesError
 from pipecat_responses.core.retry import Backoff
 from tests.faults.support import Talk, memory_in_use, new_service, our_tasks, short_probe
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "80"))
 LIMITS = {
     "silence": 0.01,
     "start": 0.02,

@@ -45,6 +45,8 @@ async def complaints() -> AsyncIterator[list[str]]:
     """Debug mode, and everything that Python and asyncio have to say about what was left."""
     loop = asyncio.get_running_loop()
     said: list[str] = []
+    # What was there before is not looked through again.
+    gc.freeze()
     loop.set_debug(True)
     loop.slow_callback_duration = 60.0
     loop.set_exception_handler(lambda _, context: said.append(str(context)))
@@ -53,6 +55,7 @@ async def complaints() -> AsyncIterator[list[str]]:
         warnings.simplefilter("always", RuntimeWarning)
         yield said
         gc.collect()
+        gc.unfreeze()
         await asyncio.sleep(0)
     loop.set_debug(False)
     said += [str(w.message) for w in caught if w.category is not DeprecationWarning]
