@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import io
+import logging
 import traceback
 from typing import Any
 
@@ -170,7 +171,15 @@ SECRETS = [
 
 
 @pytest.mark.parametrize(("transport", "fault", "key"), SECRETS)
-async def test_no_secret_is_told(sandbox, transport, fault, key, log: io.StringIO) -> None:
+async def test_no_secret_is_told(
+    sandbox,
+    transport,
+    fault,
+    key,
+    log: io.StringIO,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
     params = {
         name: value.replace("{key}", key) if isinstance(value, str) else value
         for name, value in fault.params.items()
@@ -193,7 +202,7 @@ async def test_no_secret_is_told(sandbox, transport, fault, key, log: io.StringI
             told += traceback.format_exception(error)
             told += [str(arg) for arg in error.args]
         assert len(heard.errors) == 1
-    told.append(log.getvalue())
+    told += [log.getvalue(), caplog.text]
     for text in told:
         assert key not in text
         assert "Bearer sk-" not in text
