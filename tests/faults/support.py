@@ -280,3 +280,11 @@ def memory_in_use() -> int:
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def our_objects() -> int:
+    """How many objects of the package's classes are alive."""
+    gc.collect()
+    return sum(
+        str(type(each).__module__).startswith("pipecat_responses.") for each in gc.get_objects()
+    )

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from pipecat_responses.core.errors import ResponsesError
 from pipecat_responses.core.retry import Backoff
-from tests.faults.support import Talk, memory_in_use, new_service, our_tasks, short_probe
+from tests.faults.support import Talk, new_service, our_objects, our_tasks, short_probe
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "80"))
 LIMITS = {
@@ -429,7 +429,7 @@ def test_a_server_that_says_anything(transport: str, ranges: list[Range]) -> Non
                 broken.close()
             raise
 
-    before = memory_in_use()
+    before = our_objects()
     anything_goes()
     # Bounded: neither what a server sends nor how often it does so adds up.
-    assert memory_in_use() - before < 100 * 1024 * 1024
+    assert our_objects() - before < 1000

@@ -99,6 +99,7 @@ class Figures:
 
     turns: int = 0
     ends: Counter[str] = field(default_factory=Counter)
+    reports: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     faults: int = 0
     cuts: int = 0
@@ -182,7 +183,9 @@ class Session:
     def _verdict(self, heard: str, expected: str, errors: list[Any]) -> str:
         assert len(errors) <= 1, f"{len(errors)} reports"
         if errors:
-            assert isinstance(errors[0].exception, ResponsesError)
+            error = errors[0].exception
+            assert isinstance(error, ResponsesError)
+            self.figures.reports[error.failure.value] += 1
             assert expected.startswith(heard), f"heard {heard!r}"
             return "reported"
         assert heard == expected, f"heard {heard!r} instead of {expected!r}"
@@ -290,8 +293,9 @@ async def test_soak(capsys: pytest.CaptureFixture[str]) -> None:
         with capsys.disabled():
             print(
                 f"\n{figures.turns} turns in {SESSIONS} sessions, {seconds:.1f} s: "
-                f"{dict(figures.ends)}; {figures.faults} faults, {figures.cuts} cuts, "
-                f"{figures.restarts} restarts; {len(figures.violations)} violations\n"
+                f"{dict(figures.ends)}, reports {dict(figures.reports)}; "
+                f"{figures.faults} faults, {figures.cuts} cuts, {figures.restarts} restarts; "
+                f"{len(figures.violations)} violations\n"
                 f"memory {memory / 1e6:.1f} MB, then {growth / 1e6:+.1f} MB "
                 f"(traced {traced_growth / 1e6:+.2f} MB)"
             )
