@@ -13,7 +13,6 @@ from pipecat_responses.core.output import NOTHING, Output, read_output
 from pipecat_responses.core.planning import (
     ROOM_FOR_TURNS,
     FullReason,
-    cover,
     plan,
     plan_beside,
     worth,
@@ -113,8 +112,11 @@ NEXT = user("next")
 def test_cover(
     seen: list[Item], output: Output, items: list[Item], expected: tuple[int, list[Item]] | None
 ) -> None:
-    found = cover(Checkpoint("resp", MODEL, seen, output), items)
-    assert (None if found is None else (found[0], list(found[1]))) == expected
+    judged = worth(lanes_with(Checkpoint("resp", MODEL, seen, output)), items, MODEL)
+    found = [(each.length, list(each.send)) for each in judged.covering]
+    if judged.complete is not None:
+        found = [(len(items), [])]
+    assert (found[0] if found else None) == expected
 
 
 def names(checkpoints: Iterable[Checkpoint]) -> set[str]:

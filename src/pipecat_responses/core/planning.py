@@ -69,21 +69,6 @@ class Plan:
     fork: bool
 
 
-def cover(checkpoint: Checkpoint, items: Sequence[Item]) -> tuple[int, Sequence[Item]] | None:
-    """How much of a conversation a checkpoint covers.
-
-    Args:
-        checkpoint: The checkpoint.
-        items: The conversation's items; a list.
-
-    Returns:
-        The number of items covered from the start and the items the server lacks, or None if the
-        conversation does not continue what the model has seen.
-    """
-    found = _compare(checkpoint, items)
-    return found if isinstance(found, tuple) else None
-
-
 @dataclass(frozen=True, slots=True)
 class Worth:
     """What a connection's checkpoints are worth for a conversation.
@@ -148,7 +133,12 @@ class _Never(Enum):
 def _compare(
     checkpoint: Checkpoint, items: Sequence[Item]
 ) -> tuple[int, Sequence[Item]] | _Never | None:
-    """What :func:`cover` gives, but for what may still come to cover and what never will."""
+    """How much of a conversation a checkpoint covers.
+
+    Returns:
+        The number of items covered from the start and the items the server lacks; None if the
+        conversation may still come to what the model has seen; ``NEVER`` if it never will.
+    """
     seen = len(checkpoint.items)
     if len(items) < seen:
         return None if checkpoint.items[: len(items)] == items else _Never.NEVER

@@ -17,6 +17,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from loguru import logger
 
@@ -152,9 +153,10 @@ class WebSocketSession:
             except ResponsesError:
                 return False
         self._conversation = self._conversation or request.items
-        running = self._send_beside(request, generate=False)
-        if running is None:
+        found = self._beside(request.items, request.fields.model)
+        if found is None or not found[1].send:
             return False
+        running = self._send_beside(*found, replace(request, generate=False), keeps=True)
         self.stats.warm_ups += 1
         return await self._settle(running)
 
@@ -175,12 +177,11 @@ class WebSocketSession:
         if not (self.traits.lanes and self.traits.warm_up and self.forks):
             return
         items = settled(request.items)
-        todo = self._beside(items, request.fields.model)
-        if todo is None or not todo[1].send or items_size(todo[1].send) <= threshold:
+        found = self._beside(items, request.fields.model)
+        if found is None or items_size(found[1].send) <= threshold:
             return
-        running = self._send_beside(Request(request.fields, items, generate=False), generate=False)
-        if running is None:
-            return
+        known = Request(request.fields, items, generate=False)
+        running = self._send_beside(*found, known, keeps=True)
         self.stats.anchors += 1
         self._anchor = asyncio.create_task(self._settle(running), name="pipecat-responses anchor")
 
@@ -192,32 +193,20 @@ class WebSocketSession:
         """
         if not self._connections.usable or self.traits.lanes is not True:
             return None
-        running = self._send_beside(request, generate=True)
-        if running is not None:
-            self.stats.side_requests += 1
-        return running
+        # Everything, from nothing: it must not lean on the conversation's checkpoints.
+        found = self._beside((), request.fields.model)
+        if found is None:
+            return None
+        link, todo = found
+        self.stats.side_requests += 1
+        return self._send_beside(link, replace(todo, send=request.items), request, keeps=False)
 
-    def _send_beside(self, request: Request, *, generate: bool) -> Running | None:
-        asked = Request(request.fields, request.items, generate=generate)
-        if generate:
-            # Everything, from nothing: it must not lean on the conversation's checkpoints.
-            found = self._beside((), request.fields.model)
-            if found is None:
-                return None
-            link, lane_plan = found
-            todo = Plan(
-                lane_plan.lanes, lane_plan.lane, None, request.items, FullReason.FIRST, False
-            )
-        else:
-            found = self._beside(request.items, request.fields.model)
-            if found is None or not found[1].send:
-                return None
-            link, todo = found
+    def _send_beside(self, link: Link, todo: Plan, request: Request, *, keeps: bool) -> Running:
         running = link.send(
             todo,
-            asked,
+            request,
             turn=self.stats.turns,
-            keeps=not generate,
+            keeps=keeps,
             background=True,
             join=self._join_deltas,
         )
