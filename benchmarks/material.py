@@ -23,11 +23,11 @@ _WORDS = _SPEECH.split()
 @cache
 def text(size: int, seed: int = 0) -> str:
     """Words of about so many characters."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     words = [f"({seed})"]
     length = len(words[0])
     while length < size:
-        words.append(chance.choice(_WORDS))
+        words.append(rng.choice(_WORDS))
         length += len(words[-1]) + 1
     return " ".join(words)
 

@@ -23,13 +23,13 @@ from pipecat.processors.aggregators import async_tool_messages
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMessage
 from pipecat.utils.file_resolver import FileResolver
 
-from pipecat_responses.adapter import (
+from pipecat_responses.context.adapter import (
     ContextMessageError,
     Conversion,
     OpenAIResponsesLLMAdapter,
 )
-from pipecat_responses.core.items import Item
-from pipecat_responses.core.ledger import NOT_COMPLETED
+from pipecat_responses.protocol.items import Item
+from pipecat_responses.protocol.repairs import NOT_COMPLETED
 
 
 @pytest.fixture

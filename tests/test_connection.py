@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pipecat.utils.errors import ErrorCategory
 
-from pipecat_responses.core.retry import Backoff
+from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Fault, Sandbox
 from tests.support.conversation import Conversation
 from tests.support.history import of_context, of_items

@@ -16,8 +16,8 @@ from pipecat_responses import (
     OpenAIResponsesLLMService,
     OpenAIResponsesLLMSettings,
 )
-from pipecat_responses.base import _BaseOpenAIResponsesLLMService
 from pipecat_responses.sandbox import Sandbox
+from pipecat_responses.service.base import _BaseOpenAIResponsesLLMService
 from tests.support.conversation import Conversation
 from tests.support.services import KEY, SERVICES
 

@@ -17,20 +17,22 @@ ROOT = Path(pipecat_responses.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 BELOW = {
-    "core": {"core"},
-    "transport": {"transport", "core"},
-    "session": {"session", "transport", "core"},
+    "protocol": {"protocol"},
+    "transport": {"transport", "protocol"},
+    "session": {"session", "transport", "protocol"},
+    "context": {"context", "protocol"},
+    "service": {"service", "context", "session", "transport", "protocol"},
     "sandbox": {"sandbox"},
 }
 """What of ours a layer may import, itself included. What is not named here may import all."""
 
-OF_CORE = {
+OF_PROTOCOL = {
     "transport": {"events", "errors", "requests", "sse"},
 }
-"""Which modules of ``core`` a layer may import, where not all."""
+"""Which modules of ``protocol`` a layer may import, where not all."""
 
 LIBRARIES = {
-    "core": {"msgspec"},
+    "protocol": {"msgspec"},
     "transport": {"websockets", "openai", "httpx2", "httpx", "loguru", "msgspec"},
     "session": {"openai", "loguru", "msgspec", "websockets"},
     "sandbox": {"aiohttp", "msgspec"},
@@ -38,7 +40,7 @@ LIBRARIES = {
 """What a layer may import besides the standard library and us."""
 
 NO_IO = {"asyncio", "socket", "ssl", "select", "selectors", "threading", "time", "http", "urllib"}
-"""What reaches outside, or reads a clock: nothing for ``core``."""
+"""What reaches outside, or reads a clock: nothing for ``protocol``."""
 
 NOBODY = (
     "pipecat.services.openai.responses",
@@ -89,9 +91,9 @@ def test_imports_go_down_only(path: Path) -> None:
             continue
         below = layer_of(name)
         assert below in BELOW[layer], f"{layer} must not import {name}"
-        if below == "core" and layer in OF_CORE:
+        if below == "protocol" and layer in OF_PROTOCOL:
             module = name.split(".")[2] if name.count(".") > 1 else ""
-            assert module in OF_CORE[layer], f"{layer} must not import {name}"
+            assert module in OF_PROTOCOL[layer], f"{layer} must not import {name}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -104,8 +106,8 @@ def test_layers_use_their_own_libraries_only(path: Path) -> None:
     assert others <= LIBRARIES[layer]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "core").rglob("*.py")), ids=name_of)
-def test_the_core_reaches_nothing_outside_and_has_no_clock(path: Path) -> None:
+@pytest.mark.parametrize("path", sorted((ROOT / "protocol").rglob("*.py")), ids=name_of)
+def test_the_protocol_reaches_nothing_outside_and_has_no_clock(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports_of(path)} & NO_IO
 
 
@@ -133,4 +135,4 @@ def test_only_the_command_line_uses_the_sandbox() -> None:
 
 def test_there_is_something_to_look_at() -> None:
     assert {layer_of(module_of(path)) for path in FILES} >= set(BELOW)
-    assert f"{PACKAGE}.core.items.Item" in imports_of(ROOT / "core" / "output.py")
+    assert f"{PACKAGE}.protocol.items.Item" in imports_of(ROOT / "protocol" / "output.py")

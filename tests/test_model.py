@@ -1,6 +1,6 @@
 """What the model has seen equals the context, at every turn, whatever happens in between.
 
-The client's own planning, lanes and routing (``core.planning``, ``core.lanes``, ``session.link``)
+The client's own planning, lanes and routing (``planning``, ``lanes``, ``session.link``)
 are driven by the bytes of a server's events, and their requests go as bytes to a second model of
 the server's memory (``tests.support.reference``), step by random step. The last test does the same
 through a real pipeline and the sandbox.
@@ -30,19 +30,19 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import FunctionCallParams
 
 from pipecat_responses import OpenAIResponsesLLMService
-from pipecat_responses.core.errors import (
+from pipecat_responses.protocol.errors import (
     ConnectionLostError,
     Failure,
     Recovery,
     ResponsesError,
 )
-from pipecat_responses.core.events import Event, decode, read
-from pipecat_responses.core.items import Item, item
-from pipecat_responses.core.lanes import LaneSet
-from pipecat_responses.core.planning import FullReason, Plan, plan, plan_beside, worth
-from pipecat_responses.core.requests import Fields, Payload, Request
+from pipecat_responses.protocol.events import Event, decode, read
+from pipecat_responses.protocol.items import Item, make_item
+from pipecat_responses.protocol.lanes import LaneSet
+from pipecat_responses.protocol.planning import FullReason, Plan, plan, plan_side_request, worth
+from pipecat_responses.protocol.requests import Fields, Payload, Request
 from pipecat_responses.sandbox import Fault, Sandbox
-from pipecat_responses.session.address import Traits
+from pipecat_responses.session.capabilities import ServerCapabilities
 from pipecat_responses.session.link import Link, Running
 from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.websocket import settled
@@ -71,7 +71,7 @@ MODELS = ("gpt-4.1", "gpt-4.1-mini")
 
 @dataclass(eq=False)
 class Letter:
-    """A payload on its way, as ``transport.websocket.Ticket`` is."""
+    """A payload on its way, as ``transport.websocket.QueuedMessage`` is."""
 
     payload: Payload
     expected: list[Any]
@@ -132,7 +132,7 @@ class World:
     ) -> None:
         self.server = Server(lanes, after_failure)
         self.stats = SessionStats()
-        self.traits = Traits()
+        self.traits = ServerCapabilities()
         self.forks = forks
         self.loop = asyncio.new_event_loop()
         self.peers: list[Peer] = []
@@ -175,7 +175,7 @@ class World:
             text = json.dumps(wire)
             known = self.known.get(id(wire))
             if known is None or known[0] != text:
-                known = self.known[id(wire)] = (text, item(json.loads(text)))
+                known = self.known[id(wire)] = (text, make_item(json.loads(text)))
             result.append(known[1])
         return result
 
@@ -551,7 +551,7 @@ class World:
             with suppress(ResponsesError):
                 decode(data)
                 pytest.fail("that was an event")
-            peer.link.on_nonsense(ResponsesError("Nonsense", failure=Failure.PROTOCOL))
+            peer.link.on_undecodable(ResponsesError("Nonsense", failure=Failure.PROTOCOL))
             self.listen()
 
     def falls_short(self, a: int, b: int) -> None:
@@ -679,7 +679,7 @@ class World:
         if not items or self.traits.lanes is not True or not self.forks:
             return
         for peer in self.usable():
-            todo = plan_beside(peer.link.lanes, items, self.model, self.conversation)
+            todo = plan_side_request(peer.link.lanes, items, self.model, self.conversation)
             if todo is not None and todo.send:
                 self.expected = meaning(self.context[: len(items)])
                 request = Request(Fields({"model": self.model}), items, generate=False)
@@ -695,10 +695,10 @@ class World:
         self.number += 1
         wires = [{"role": "user", "content": f"beside {self.number}"}]
         for peer in self.usable():
-            todo = plan_beside(peer.link.lanes, (), self.model, self.conversation)
+            todo = plan_side_request(peer.link.lanes, (), self.model, self.conversation)
             if todo is not None:
                 self.expected = meaning(wires)
-                items = [item(each) for each in wires]
+                items = [make_item(each) for each in wires]
                 full = Plan(todo.lanes, todo.lane, None, items, FullReason.FIRST, fork=False)
                 request = Request(Fields({"model": self.model}), items)
                 before = self.covered(peer)
@@ -830,12 +830,12 @@ def test_a_session_of_500_turns(lanes: LaneMode, after_failure: AfterFailure) ->
     weights = [USUAL.get(name, 2) for name in names]
     for _ in range(max(1, EXAMPLES // 200)):
         seed = random.getrandbits(32)
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         world = World(lanes, after_failure)
         try:
             while world.turns < 500:
-                name = chance.choices(names, weights)[0]
-                STEPS[name](world, chance.randrange(61), chance.randrange(61))
+                name = rng.choices(names, weights)[0]
+                STEPS[name](world, rng.randrange(61), rng.randrange(61))
         except BaseException as failure:
             failure.add_note(f"seed {seed}, turn {world.turns}")
             raise
@@ -869,7 +869,7 @@ class Day:
         self.sandbox = sandbox
         self.llm = llm
         self.talk = talk
-        self.chance = random.Random(seed)
+        self.rng = random.Random(seed)
         self.number = 0
 
     def words(self) -> str:
@@ -885,7 +885,7 @@ class Day:
     async def interrupt_while_it_speaks(self) -> None:
         self.sandbox.config.tokens_per_second = 300
         await self.talk.start(f"{self.words()} Now count to 40.")
-        await self.talk.text_arrives(self.chance.randint(1, 3))
+        await self.talk.text_arrives(self.rng.randint(1, 3))
         await self.talk.interrupt()
         await self.talk.settle()
         self.sandbox.config.tokens_per_second = None
@@ -895,7 +895,7 @@ class Day:
         before = self.talk.starts
         await self.talk.start(self.words())
         await self.talk.heard.until(lambda: self.talk.starts > before)
-        for _ in range(self.chance.randint(0, 3)):
+        for _ in range(self.rng.randint(0, 3)):
             await asyncio.sleep(0)
         await self.talk.interrupt()
         await self.talk.settle()
@@ -904,7 +904,7 @@ class Day:
     async def cut_what_was_heard(self) -> None:
         last = self.talk.context.get_messages()[-1] if self.talk.context.get_messages() else {}
         if last.get("role") == "assistant" and len(last.get("content") or "") > 4:
-            last["content"] = last["content"][: self.chance.randint(1, len(last["content"]) - 1)]
+            last["content"] = last["content"][: self.rng.randint(1, len(last["content"]) - 1)]
 
     async def summarise(self) -> None:
         messages = self.talk.context.get_messages()
@@ -921,7 +921,7 @@ class Day:
         self.sandbox.cut()
 
     async def change_model(self) -> None:
-        settings = OpenAIResponsesLLMService.Settings(model=self.chance.choice(MODELS))
+        settings = OpenAIResponsesLLMService.Settings(model=self.rng.choice(MODELS))
         await self.talk.worker.queue_frame(LLMUpdateSettingsFrame(delta=settings))
 
     async def ask_beside(self) -> None:
@@ -960,7 +960,7 @@ async def test_500_turns_through_a_pipeline(sandbox: Sandbox) -> None:
             day.ask_beside: 3,
         }
         while len(llm.contexts) < 500:
-            await day.chance.choices(list(steps), list(steps.values()))[0]()
+            await day.rng.choices(list(steps), list(steps.values()))[0]()
         await day.ask()
         assert not talk.errors
         assert talk.starts == talk.ends == len(llm.contexts)

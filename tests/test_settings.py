@@ -12,7 +12,7 @@ from pipecat.services.openai.base_llm import OPENAI_MODEL_WITHOUT_RESPONSE_SCHEM
 from pipecat.services.openai.responses import llm as pipecat_llm
 from pipecat.utils.types import NOT_GIVEN
 
-from pipecat_responses.settings import (
+from pipecat_responses.service.settings import (
     LOWEST_EFFORTS,
     SESSION_KEYS,
     OpenAIResponsesLLMSettings,

@@ -13,14 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipecat_responses.core.errors import Failure, MidResponseLossError, ResponsesError
-    from pipecat_responses.frames import AbandonedUsageMetricsData
     from pipecat_responses.llm import (
         OpenAIResponsesHttpLLMService,
         OpenAIResponsesLLMService,
         OpenAIResponsesLLMSettings,
         OpenAIResponsesReasoningConfig,
     )
+    from pipecat_responses.protocol.errors import Failure, MidResponseLossError, ResponsesError
+    from pipecat_responses.service.frame_writer import AbandonedUsageMetricsData
     from pipecat_responses.session.stats import SessionStats, TurnReport
 
 __all__ = [
@@ -39,14 +39,14 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AbandonedUsageMetricsData": "frames",
-    "Failure": "core.errors",
-    "MidResponseLossError": "core.errors",
+    "AbandonedUsageMetricsData": "service.frame_writer",
+    "Failure": "protocol.errors",
+    "MidResponseLossError": "protocol.errors",
     "OpenAIResponsesHttpLLMService": "llm",
     "OpenAIResponsesLLMService": "llm",
     "OpenAIResponsesLLMSettings": "llm",
     "OpenAIResponsesReasoningConfig": "llm",
-    "ResponsesError": "core.errors",
+    "ResponsesError": "protocol.errors",
     "SessionStats": "session.stats",
     "TurnReport": "session.stats",
 }

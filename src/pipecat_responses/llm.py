@@ -13,13 +13,16 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import WebsocketLLMService
 
-from pipecat_responses.adapter import OpenAIResponsesLLMAdapter
-from pipecat_responses.base import _BaseOpenAIResponsesLLMService
-from pipecat_responses.core.errors import Recovery, ResponsesError
-from pipecat_responses.core.requests import Request
-from pipecat_responses.frames import AbandonedUsageMetricsData, token_usage
-from pipecat_responses.session.address import Address
-from pipecat_responses.session.connections import ConnectionsOptions
+from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
+from pipecat_responses.protocol.errors import Recovery, ResponsesError
+from pipecat_responses.protocol.requests import Request
+from pipecat_responses.service.base import _BaseOpenAIResponsesLLMService
+from pipecat_responses.service.frame_writer import AbandonedUsageMetricsData, token_usage
+from pipecat_responses.service.settings import (
+    OpenAIResponsesLLMSettings,
+    OpenAIResponsesReasoningConfig,
+)
+from pipecat_responses.session.capabilities import Address
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.http import HttpSession
 from pipecat_responses.session.notices import (
@@ -29,11 +32,11 @@ from pipecat_responses.session.notices import (
     Disconnected,
     Notice,
 )
+from pipecat_responses.session.pool import PoolOptions
 from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.turn import Backend
 from pipecat_responses.session.websocket import WebSocketSession
-from pipecat_responses.settings import OpenAIResponsesLLMSettings, OpenAIResponsesReasoningConfig
-from pipecat_responses.transport.websocket import ConnectionOptions
+from pipecat_responses.transport.websocket import SocketOptions
 
 __all__ = [
     "OpenAIResponsesHttpLLMService",
@@ -114,8 +117,8 @@ class OpenAIResponsesLLMService(
         self._session = WebSocketSession(
             Address(self._ws_url, self._handshake_headers),
             self._on_notice,
-            connections=ConnectionsOptions(
-                connection=ConnectionOptions(
+            connections=PoolOptions(
+                connection=SocketOptions(
                     close_timeout=self._ws_close_timeout,
                     max_message_bytes=self._max_message_bytes,
                 ),
@@ -169,7 +172,7 @@ class OpenAIResponsesLLMService(
     def _backend(self) -> WebSocketSession:
         return self._session
 
-    def _backend_beside(self) -> Backend:
+    def _side_backend(self) -> Backend:
         if self._beside is None:
             self._beside = HttpSession(self._client, max_event_bytes=self._max_message_bytes)
         return _Beside(self._session, self._beside)
@@ -261,7 +264,7 @@ class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):
     def _backend(self) -> HttpSession:
         return self._session
 
-    def _backend_beside(self) -> Backend:
+    def _side_backend(self) -> Backend:
         return self._beside
 
     @cached_property
@@ -293,7 +296,7 @@ class _Beside:
         return self._session.reached or self._http.reached
 
     async def respond(self, request: Request) -> Exchange:
-        running = await self._session.respond_beside(request)
+        running = await self._session.respond_aside(request)
         return running if running is not None else await self._http.respond(request)
 
 

@@ -24,7 +24,7 @@ from pipecat.frames.frames import (
 from pipecat.processors.aggregators.llm_context import LLMContext
 
 from pipecat_responses import OpenAIResponsesHttpLLMService, OpenAIResponsesLLMService
-from pipecat_responses.core.retry import Backoff
+from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Sandbox
 from tests.support.conversation import Conversation
 

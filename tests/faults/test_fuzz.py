@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from pipecat_responses.core.errors import ResponsesError
-from pipecat_responses.core.retry import Backoff
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.retry import Backoff
 from tests.faults.support import Talk, new_service, our_objects, our_tasks, short_probe
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "80"))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from pipecat_responses.core.errors import MidResponseLossError, ResponsesError
-from pipecat_responses.core.retry import Backoff
+from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
+from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Fault, Sandbox
 from tests.faults.support import Heard, Talk, counted, our_tasks, short_probe, talking, until
 from tests.faults.table import SERVER_ACTS, STREAMING, Cell, End, Moment, cells

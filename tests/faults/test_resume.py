@@ -10,8 +10,8 @@ from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_responses import OpenAIResponsesLLMSettings, OpenAIResponsesReasoningConfig
-from pipecat_responses.core.errors import MidResponseLossError
-from pipecat_responses.core.retry import Backoff
+from pipecat_responses.protocol.errors import MidResponseLossError
+from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Answer, Call, Fault, ModelInput, Reasoning, Sandbox, Text
 from tests.faults.support import Talk, counted, short_probe, talking, until
 from tests.support import history

@@ -1,4 +1,4 @@
-"""Many sessions at once, for many turns, while everything goes wrong by chance.
+"""Many sessions at once, for many turns, while everything goes wrong by rng.
 
 A short run is part of the suite. ``SOAK=1`` makes the long one and prints its figures.
 """
@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from pipecat_responses.core.errors import ResponsesError
-from pipecat_responses.core.retry import Backoff
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import (
     Answer,
     Fault,
@@ -118,7 +118,7 @@ class Session:
 
     def __init__(self, number: int, sandbox: Sandbox, figures: Figures) -> None:
         self.number = number
-        self.chance = random.Random(f"{SEED}-{number}")
+        self.rng = random.Random(f"{SEED}-{number}")
         self.sandbox = sandbox
         self.figures = figures
         self.turns = 0
@@ -132,10 +132,10 @@ class Session:
         self.talk = Talk(llm, tools=True, metrics=number % 2 == 0)
 
     async def turn(self) -> None:
-        """One turn of a kind that chance decides on, and its verdict."""
+        """One turn of a kind that rng decides on, and its verdict."""
         self.turns += 1
         self.figures.turns += 1
-        kind = self.chance.choices(("count", "interrupt", "call"), (6, 2, 2))[0]
+        kind = self.rng.choices(("count", "interrupt", "call"), (6, 2, 2))[0]
         try:
             async with asyncio.timeout(40):
                 end = await getattr(self, f"_{kind}")()
@@ -157,7 +157,7 @@ class Session:
         self.talk.forget(context=self.turns % CONTEXT_TURNS == 0)
 
     async def _count(self) -> str:
-        top = self.chance.randint(3, 40)
+        top = self.rng.randint(3, 40)
         heard = await self.talk.round(f"count to {top}")
         return self._verdict(heard.text, counted(top), heard.errors)
 
@@ -212,19 +212,19 @@ class Session:
 
 async def chaos(sandbox: Sandbox, sessions: list[Session], figures: Figures, turns: int) -> None:
     """Makes things go wrong as the turns go by."""
-    chance = random.Random(SEED)
+    rng = random.Random(SEED)
     seen = figures.turns
     end = seen + turns
     while figures.turns < end:
         await asyncio.sleep(0.002)
         for _ in range(figures.turns - seen):
-            if chance.random() < 0.5 and len(sandbox.faults) < 8:
-                sandbox.faults.add(replace(chance.choice(FAULTS)))
+            if rng.random() < 0.5 and len(sandbox.faults) < 8:
+                sandbox.faults.add(replace(rng.choice(FAULTS)))
                 figures.faults += 1
-            if chance.random() < 0.01:
+            if rng.random() < 0.01:
                 sandbox.cut()
                 figures.cuts += 1
-            if chance.random() < 0.005:
+            if rng.random() < 0.005:
                 await sandbox.stop()
                 await sandbox.start()
                 figures.restarts += 1

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from pipecat.frames.frames import EndFrame
 
-from pipecat_responses.core.retry import Backoff
+from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Fault, Sandbox
 from tests.faults.support import Talk, new_service, our_tasks, short_probe, until
 

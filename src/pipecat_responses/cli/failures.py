@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipecat_responses.core.errors import Failure, MidResponseLossError, ResponsesError
+from pipecat_responses.protocol.errors import Failure, MidResponseLossError, ResponsesError
 
 
 class UnusableError(Exception):

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipecat_responses.core.encoding import encode
-from pipecat_responses.core.errors import Failure, ResponsesError
-from pipecat_responses.core.events import (
+from pipecat_responses.protocol.encoding import encode
+from pipecat_responses.protocol.errors import Failure, ResponsesError
+from pipecat_responses.protocol.events import (
     ArgumentsDone,
     Created,
     Event,
@@ -28,17 +28,17 @@ from pipecat_responses.core.events import (
     Usage,
     text_of,
 )
-from pipecat_responses.core.items import Item, item
-from pipecat_responses.core.splice import Splice
-from pipecat_responses.session.outputs import (
-    Called,
-    Done,
-    Output,
-    Reasoned,
-    Say,
-    Think,
+from pipecat_responses.protocol.items import Item, make_item
+from pipecat_responses.protocol.splice import Splice
+from pipecat_responses.session.turn_events import (
+    CompleteCall,
+    ItemStart,
+    OutputItem,
+    Text,
     ThoughtEnd,
-    Working,
+    ThoughtText,
+    TurnDone,
+    TurnEvent,
 )
 
 
@@ -85,7 +85,7 @@ class Answer:
     def __init__(self) -> None:
         """Creates an answer of which nothing is there yet."""
         self.kept: list[Item] = []
-        self.called: dict[str, Called] = {}
+        self.called: dict[str, CompleteCall] = {}
         self._said: list[str] = []
         self._splice: Splice | None = None
 
@@ -103,7 +103,7 @@ class Answer:
         """The next stream goes on where the text stops; what it repeats is not said again."""
         self._splice = Splice(self.said)
 
-    def take(self, event: Event, stream: Stream) -> list[Output]:
+    def take(self, event: Event, stream: Stream) -> list[TurnEvent]:
         """Takes an event in.
 
         Args:
@@ -111,32 +111,34 @@ class Answer:
             stream: The stream it belongs to.
 
         Returns:
-            What comes of it; :class:`Done` if it ends the turn.
+            What comes of it; :class:`TurnDone` if it ends the turn.
 
         Raises:
             ResponsesError: If it is a failure, or ends the turn with nothing to show for it.
         """
-        outputs: list[Output] = []
+        outputs: list[TurnEvent] = []
         if isinstance(event, TextDelta):
             stream.text.append(event.text)
             self._say(event.text, stream, outputs)
         elif isinstance(event, ThoughtDelta):
             stream.output = stream.thinking = True
             if event.text:
-                outputs.append(Think(event.text))
+                outputs.append(ThoughtText(event.text))
         elif isinstance(event, Created):
             stream.response_id = event.response_id
         elif isinstance(event, ItemAdded):
             stream.output = True
             stream.open[event.item_id] = event
             if event.kind != "message":
-                outputs.append(Working(on_call=event.kind in _CALLS))
+                outputs.append(ItemStart(is_call=event.kind in _CALLS))
         elif isinstance(event, TextDone):
             self._catch_up(event.text, stream, outputs)
         elif isinstance(event, ArgumentsDone):
             added = stream.open.get(event.item_id)
             if added is not None and added.call_id and added.name:
-                self._call(Called(added.call_id, added.name, event.arguments), stream, outputs)
+                self._call(
+                    CompleteCall(added.call_id, added.name, event.arguments), stream, outputs
+                )
         elif isinstance(event, ItemDone):
             self._item_done(event, stream, outputs)
         elif isinstance(event, Terminal):
@@ -145,16 +147,16 @@ class Answer:
             raise event.error
         return outputs
 
-    def _say(self, text: str, stream: Stream, outputs: list[Output]) -> None:
+    def _say(self, text: str, stream: Stream, outputs: list[TurnEvent]) -> None:
         stream.output = True
         if self._splice is not None:
             text = self._splice.feed(text)
         if text:
             self._led_to_something(stream, outputs)
             self._said.append(text)
-            outputs.append(Say(text))
+            outputs.append(Text(text))
 
-    def _catch_up(self, whole: str, stream: Stream, outputs: list[Output]) -> None:
+    def _catch_up(self, whole: str, stream: Stream, outputs: list[TurnEvent]) -> None:
         """Says what the deltas left out (some servers send none)."""
         streamed = "".join(stream.text)[stream.text_done :]
         if len(whole) > len(streamed) and whole.startswith(streamed):
@@ -163,7 +165,7 @@ class Answer:
             self._say(missing, stream, outputs)
         stream.text_done = sum(map(len, stream.text))
 
-    def _item_done(self, event: ItemDone, stream: Stream, outputs: list[Output]) -> None:
+    def _item_done(self, event: ItemDone, stream: Stream, outputs: list[TurnEvent]) -> None:
         stream.output = True
         stream.open.pop(event.item_id, None)
         stream.finished += 1
@@ -174,27 +176,27 @@ class Answer:
         else:
             self._maybe_call(event.item, stream, outputs)
 
-    def _maybe_call(self, wire: Any, stream: Stream, outputs: list[Output]) -> None:
+    def _maybe_call(self, wire: Any, stream: Stream, outputs: list[TurnEvent]) -> None:
         called = _read_call(wire)
         if called is not None:
             self._call(called, stream, outputs)
 
-    def _call(self, called: Called, stream: Stream, outputs: list[Output]) -> None:
+    def _call(self, called: CompleteCall, stream: Stream, outputs: list[TurnEvent]) -> None:
         if called.call_id not in self.called:
             self._led_to_something(stream, outputs)
             self.called[called.call_id] = called
             outputs.append(called)
 
-    def _led_to_something(self, stream: Stream, outputs: list[Output]) -> None:
+    def _led_to_something(self, stream: Stream, outputs: list[TurnEvent]) -> None:
         _end_thought(stream, outputs)
         for wire in stream.reasoning:
             # Without its encrypted content the API would not know it again.
             if wire.get("encrypted_content"):
-                self.kept.append(item(wire))
-                outputs.append(Reasoned(wire))
+                self.kept.append(make_item(wire))
+                outputs.append(OutputItem(wire))
         stream.reasoning.clear()
 
-    def _terminal(self, event: Terminal, stream: Stream, outputs: list[Output]) -> None:
+    def _terminal(self, event: Terminal, stream: Stream, outputs: list[TurnEvent]) -> None:
         stream.usage = event.usage
         _end_thought(stream, outputs)
         if event.status is Status.FAILED:
@@ -210,10 +212,10 @@ class Answer:
         if silent and (event.status is Status.COMPLETED or not self.has_words):
             raise _nothing_said(event)
         outputs.append(
-            Done(event.status, event.reason, event.usage, event.model, event.response_id)
+            TurnDone(event.status, event.reason, event.usage, event.model, event.response_id)
         )
 
-    def _finish_splice(self, stream: Stream, outputs: list[Output]) -> None:
+    def _finish_splice(self, stream: Stream, outputs: list[TurnEvent]) -> None:
         splice, self._splice = self._splice, None
         if splice is not None:
             self._say(splice.finish(), stream, outputs)
@@ -222,13 +224,13 @@ class Answer:
 _CALLS = ("function_call", "custom_tool_call")
 
 
-def _end_thought(stream: Stream, outputs: list[Output]) -> None:
+def _end_thought(stream: Stream, outputs: list[TurnEvent]) -> None:
     if stream.thinking:
         stream.thinking = False
         outputs.append(ThoughtEnd())
 
 
-def _read_call(wire: Any) -> Called | None:
+def _read_call(wire: Any) -> CompleteCall | None:
     if not isinstance(wire, Mapping) or wire.get("status") == "incomplete":
         return None
     kind = wire.get("type")
@@ -237,11 +239,11 @@ def _read_call(wire: Any) -> Called | None:
         return None
     if kind == "function_call":
         arguments = wire.get("arguments")
-        return Called(call_id, name, arguments) if isinstance(arguments, str) else None
+        return CompleteCall(call_id, name, arguments) if isinstance(arguments, str) else None
     if kind == "custom_tool_call":
         text = wire.get("input")
         return (
-            Called(call_id, name, encode({"input": text}).decode())
+            CompleteCall(call_id, name, encode({"input": text}).decode())
             if isinstance(text, str)
             else None
         )

@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-from pipecat_responses.core.errors import Failure, ResponsesError
-from pipecat_responses.core.events import (
+from pipecat_responses.protocol.errors import Failure, ResponsesError
+from pipecat_responses.protocol.events import (
     ACTIVITY,
     Activity,
     Began,

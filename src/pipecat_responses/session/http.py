@@ -8,10 +8,10 @@ from typing import Any
 
 from openai import AsyncOpenAI
 
-from pipecat_responses.core.errors import ConnectionLostError, ResponsesError
-from pipecat_responses.core.events import Event, Refused, Terminal
-from pipecat_responses.core.planning import FullReason
-from pipecat_responses.core.requests import Payload, Request, http_payload
+from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
+from pipecat_responses.protocol.events import Event, Refused, Terminal
+from pipecat_responses.protocol.planning import FullReason
+from pipecat_responses.protocol.requests import Payload, Request, http_payload
 from pipecat_responses.session.exchange import Inbox
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.transport.http import stream
@@ -20,7 +20,7 @@ LINGER = 2.0
 """Seconds that an answer may take to end after its terminal event."""
 
 
-class HttpResponse:
+class HttpExchange:
     """One request and its answer (see ``session.exchange.Exchange``)."""
 
     def __init__(self, session: HttpSession, payload: Payload, report: TurnReport) -> None:
@@ -107,7 +107,7 @@ class HttpSession:
         self.reached = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def respond(self, request: Request) -> HttpResponse:
+    async def respond(self, request: Request) -> HttpExchange:
         """Sends a request; its answer is awaited through what is returned."""
         payload = http_payload(request.fields, request.items)
         report = TurnReport(
@@ -118,7 +118,7 @@ class HttpSession:
             size=payload.size,
         )
         self.stats.sent(report)
-        return HttpResponse(self, payload, report)
+        return HttpExchange(self, payload, report)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs something that must not outlive the session."""

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from loguru import logger
 
-from pipecat_responses.core.errors import ConnectionLostError, Failure, ResponsesError
-from pipecat_responses.core.events import (
+from pipecat_responses.protocol.errors import ConnectionLostError, Failure, ResponsesError
+from pipecat_responses.protocol.events import (
     Began,
     Created,
     Event,
@@ -24,14 +24,14 @@ from pipecat_responses.core.events import (
     Terminal,
     TextDelta,
 )
-from pipecat_responses.core.lanes import Checkpoint, Lane, LaneSet
-from pipecat_responses.core.output import NOTHING, read_output
-from pipecat_responses.core.planning import Plan
-from pipecat_responses.core.requests import Request, cancel_payload, websocket_payload
-from pipecat_responses.session.address import Traits
+from pipecat_responses.protocol.lanes import Checkpoint, Lane, LaneSet
+from pipecat_responses.protocol.output import NOTHING, read_output
+from pipecat_responses.protocol.planning import Plan
+from pipecat_responses.protocol.requests import Request, cancel_payload, websocket_payload
+from pipecat_responses.session.capabilities import ServerCapabilities
 from pipecat_responses.session.exchange import Inbox
 from pipecat_responses.session.stats import SessionStats, TurnReport
-from pipecat_responses.transport.websocket import Connection, Ticket
+from pipecat_responses.transport.websocket import Connection, QueuedMessage
 
 PROBE = 1.5
 """Seconds a silent server has to answer a ping."""
@@ -41,7 +41,7 @@ class Owner(Protocol):
     """The session a link belongs to."""
 
     stats: SessionStats
-    traits: Traits
+    traits: ServerCapabilities
 
     def changed(self, link: Link) -> None:
         """Something about a link has changed that may call for action."""
@@ -85,7 +85,7 @@ class Running:
     restore: Checkpoint | None
     inbox: Inbox
     request_id: str | None = None
-    ticket: Ticket | None = None
+    ticket: QueuedMessage | None = None
     response_id: str | None = None
     created: bool = False
     listening: bool = True
@@ -280,7 +280,7 @@ class Link:
         if running.listening:
             running.inbox.put(event)
 
-    def on_nonsense(self, error: ResponsesError) -> None:
+    def on_undecodable(self, error: ResponsesError) -> None:
         """A message was no event; the response that runs may have lost a piece."""
         logger.warning("{}", error)
         listening = [each for each in self._running.values() if each.listening]

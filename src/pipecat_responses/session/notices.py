@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pipecat_responses.core.errors import ResponsesError
-from pipecat_responses.core.events import Usage
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.events import Usage
 
 
 @dataclass(frozen=True, slots=True)

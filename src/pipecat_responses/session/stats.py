@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pipecat_responses.core.planning import FullReason
+from pipecat_responses.protocol.planning import FullReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class SessionStats:
         side_requests: Requests beside the conversation (``run_inference``).
         abandoned: Responses nobody waited for any more.
         abandoned_tokens: Tokens that those responses used, as far as the server said.
-        connections_opened: Connections opened.
+        connections_opened: ConnectionPool opened.
         last_turn: How the latest request of a turn went out.
     """
 

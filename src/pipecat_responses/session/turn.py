@@ -24,20 +24,20 @@ from typing import Literal, Protocol
 
 from loguru import logger
 
-from pipecat_responses.core.errors import (
+from pipecat_responses.protocol.errors import (
     Failure,
     MidResponseLossError,
     Recovery,
     ResponsesError,
 )
-from pipecat_responses.core.events import Status
-from pipecat_responses.core.items import item
-from pipecat_responses.core.requests import Request
-from pipecat_responses.core.retry import Backoff, Budget
+from pipecat_responses.protocol.events import Status
+from pipecat_responses.protocol.items import make_item
+from pipecat_responses.protocol.requests import Request
+from pipecat_responses.protocol.retry import Backoff, Budget
 from pipecat_responses.session.answer import Answer, Stream
 from pipecat_responses.session.exchange import Exchange
-from pipecat_responses.session.outputs import Done, Output, Used
 from pipecat_responses.session.stats import SessionStats
+from pipecat_responses.session.turn_events import AttemptUsage, TurnDone, TurnEvent
 
 RESUME_INSTRUCTION = (
     "A technical fault cut your last message off. The user has heard it up to its last character. "
@@ -106,7 +106,7 @@ class _Attempt:
 
 
 class Turn:
-    """One turn. Call :meth:`next` until it gives ``Done``; :meth:`abandon` at any time."""
+    """One turn. Call :meth:`next` until it gives ``TurnDone``; :meth:`abandon` at any time."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Turn:
         policy: TurnPolicy,
         *,
         clock: Callable[[], float] = time.monotonic,
-        chance: random.Random | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         """Prepares a turn; nothing is sent before the first :meth:`next`."""
         self._backend = backend
@@ -126,7 +126,7 @@ class Turn:
             deadline=clock() + policy.total,
             attempts=policy.attempts,
             backoff=policy.backoff,
-            chance=chance or random.Random(),
+            rng=rng or random.Random(),
         )
         self._answer = Answer()
         self._attempt: _Attempt | None = None
@@ -135,11 +135,11 @@ class Turn:
         self._last = Stream()
         self._response_id: str | None = None
 
-    async def next(self) -> list[Output]:
+    async def next(self) -> list[TurnEvent]:
         """Goes on with the turn.
 
         Returns:
-            What came of it, in order; the last of all is ``Done``.
+            What came of it, in order; the last of all is ``TurnDone``.
 
         Raises:
             ResponsesError: If the turn is lost. Words that were said before stay said.
@@ -185,26 +185,26 @@ class Turn:
             [
                 *self._request.items,
                 *answer.kept,
-                item({"role": "assistant", "content": answer.said}),
-                item({"role": "developer", "content": RESUME_INSTRUCTION}),
+                make_item({"role": "assistant", "content": answer.said}),
+                make_item({"role": "developer", "content": RESUME_INSTRUCTION}),
             ],
         )
 
-    async def _read(self, attempt: _Attempt) -> list[Output]:
+    async def _read(self, attempt: _Attempt) -> list[TurnEvent]:
         now = self._clock()
         events = await attempt.exchange.next(max(0.0, self._limit(attempt) - now))
         if not events:
             return await self._quiet(attempt, self._clock())
         attempt.last = self._clock()
         attempt.begun = True
-        outputs: list[Output] = []
+        outputs: list[TurnEvent] = []
         for event in events:
             try:
                 outputs += self._answer.take(event, attempt.stream)
             except ResponsesError as error:
                 # What came before the failure is said first.
                 return outputs + self._fail(error)
-        if outputs and isinstance(outputs[-1], Done):
+        if outputs and isinstance(outputs[-1], TurnDone):
             self.abandon()
         return outputs
 
@@ -227,7 +227,7 @@ class Turn:
             return NEVER
         return attempt.sent + timeout
 
-    async def _quiet(self, attempt: _Attempt, now: float) -> list[Output]:
+    async def _quiet(self, attempt: _Attempt, now: float) -> list[TurnEvent]:
         policy = self._policy
         if not attempt.begun and not attempt.exchange.sent:
             # A large request on a slow line: the server has nothing to answer yet.
@@ -236,7 +236,7 @@ class Turn:
             raise _timeout(f"The response put nothing out within {policy.output_timeout:g} s")
         elif attempt.begun and attempt.stream.all_done and now >= attempt.last + policy.terminal:
             logger.warning("The server put everything out but did not end the response")
-            return self._end(Done(Status.COMPLETED, response_id=self._response_id))
+            return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
         elif attempt.begun and now >= attempt.last + policy.stall:
             raise _timeout(f"The response fell silent for {policy.stall:g} s")
         elif not attempt.begun and now >= attempt.sent + policy.start:
@@ -248,7 +248,7 @@ class Turn:
 
     # -- recovery -----------------------------------------------------------------------------
 
-    def _fail(self, error: ResponsesError) -> list[Output]:
+    def _fail(self, error: ResponsesError) -> list[TurnEvent]:
         """The attempt has failed: what is known of it is kept, and it is let go of."""
         self._failed = error
         attempt = self._attempt
@@ -261,9 +261,9 @@ class Turn:
         error.request_id = error.request_id or attempt.exchange.request_id
         self.abandon()
         usage = attempt.stream.usage
-        return [Used(usage)] if usage is not None else []
+        return [AttemptUsage(usage)] if usage is not None else []
 
-    async def _recover(self, error: ResponsesError) -> list[Output]:
+    async def _recover(self, error: ResponsesError) -> list[TurnEvent]:
         """Makes ready for another attempt, or ends the turn.
 
         Raises:
@@ -272,11 +272,11 @@ class Turn:
         if self._last.all_done and self._answer.has_words and error.failure in _BROKE_OFF:
             # Only the terminal event is missing, and it says nothing that is to be heard.
             logger.warning("The response broke off after everything had been put out: {}", error)
-            return self._end(Done(Status.COMPLETED, response_id=self._response_id))
+            return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
         if self._answer.called:
             # Asking again could call again, and what has been called is going to run.
             logger.warning("The response broke off after its calls were complete: {}", error)
-            return self._end(Done(Status.INCOMPLETE, "lost"))
+            return self._end(TurnDone(Status.INCOMPLETE, "lost"))
         coming_back = (
             error.failure is Failure.CONNECTION
             and self._backend.reached
@@ -285,7 +285,7 @@ class Turn:
         delay = self._budget.spend(error, self._clock(), coming_back=coming_back)
         if delay is None and error.failure is Failure.EMPTY and self._answer.has_words:
             # Asked to go on, the model has nothing to add.
-            return self._end(Done(Status.COMPLETED, response_id=self._response_id))
+            return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
         stop = self._answer.has_words and self._policy.on_mid_response_loss == "stop"
         if delay is None or stop:
             self._failed = self._lost(error)
@@ -298,7 +298,7 @@ class Turn:
         self._failed = None
         return []
 
-    def _end(self, done: Done) -> list[Output]:
+    def _end(self, done: TurnDone) -> list[TurnEvent]:
         self.abandon()
         self._failed = None
         return [done]

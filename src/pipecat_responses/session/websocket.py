@@ -6,7 +6,7 @@ way: warm-ups, anchors, requests beside the conversation use a lane that holds n
 conversation needs, or do not happen.
 
 What happens when the user interrupts: the turn calls ``abandon()`` on its response
-(``session.link``). The lane is left alone until the response ends (``core.lanes``), and the next
+(``session.link``). The lane is left alone until the response ends (``lanes``), and the next
 turn is planned on another one, from an older checkpoint, and leaves at once. If cut replies have
 left much to send again, :meth:`lay_anchor` puts a checkpoint in place while the user speaks.
 """
@@ -21,15 +21,15 @@ from dataclasses import replace
 
 from loguru import logger
 
-from pipecat_responses.core.errors import Failure, ResponsesError
-from pipecat_responses.core.events import Refused, Status, Terminal
-from pipecat_responses.core.items import FunctionOutput, Item
-from pipecat_responses.core.planning import FullReason, Plan, plan, plan_beside
-from pipecat_responses.core.requests import Request, items_size
-from pipecat_responses.session.address import Address, traits_of
-from pipecat_responses.session.connections import Connections, ConnectionsOptions
+from pipecat_responses.protocol.errors import Failure, ResponsesError
+from pipecat_responses.protocol.events import Refused, Status, Terminal
+from pipecat_responses.protocol.items import FunctionOutput, Item
+from pipecat_responses.protocol.planning import FullReason, Plan, plan, plan_side_request
+from pipecat_responses.protocol.requests import Request, items_size
+from pipecat_responses.session.capabilities import Address, traits_of
 from pipecat_responses.session.link import Link, Running
 from pipecat_responses.session.notices import AbandonedUsage, Listener
+from pipecat_responses.session.pool import ConnectionPool, PoolOptions
 from pipecat_responses.session.stats import SessionStats
 
 FORKS_GIVEN_UP_AFTER = 3
@@ -50,11 +50,11 @@ class WebSocketSession:
         address: Address,
         listener: Listener,
         *,
-        connections: ConnectionsOptions | None = None,
+        connections: PoolOptions | None = None,
         anchor_threshold: int | None = 4096,
         join_deltas: bool = True,
         clock: Callable[[], float] = time.monotonic,
-        chance: random.Random | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         """Creates a session; nothing is opened before :meth:`start`.
 
@@ -66,18 +66,18 @@ class WebSocketSession:
                 anchor, or None for never.
             join_deltas: Whether text that has arrived together is joined.
             clock: Seconds, from anywhere.
-            chance: Where jitter comes from.
+            rng: Where jitter comes from.
         """
         self.stats = SessionStats()
         self.traits = traits_of(address.url)
         self.forks = True
-        self._connections = Connections(
+        self._connections = ConnectionPool(
             self,
             address,
             listener,
-            connections or ConnectionsOptions(),
+            connections or PoolOptions(),
             clock=clock,
-            chance=chance or random.Random(),
+            rng=rng or random.Random(),
         )
         self._anchor_threshold = anchor_threshold
         self._join_deltas = join_deltas
@@ -185,7 +185,7 @@ class WebSocketSession:
         self.stats.anchors += 1
         self._anchor = asyncio.create_task(self._settle(running), name="pipecat-responses anchor")
 
-    async def respond_beside(self, request: Request) -> Running | None:
+    async def respond_aside(self, request: Request) -> Running | None:
         """Sends a request that is no part of the conversation, at the same time as turns.
 
         Returns:
@@ -216,7 +216,7 @@ class WebSocketSession:
 
     def _beside(self, items: Sequence[Item], model: str) -> tuple[Link, Plan] | None:
         for link in self._connections.usable:
-            todo = plan_beside(link.lanes, items, model, self._conversation)
+            todo = plan_side_request(link.lanes, items, model, self._conversation)
             if todo is not None:
                 return link, todo
         return None

@@ -21,15 +21,15 @@ from openai import (
     OpenAIError,
 )
 
-from pipecat_responses.core.errors import (
+from pipecat_responses.protocol.errors import (
     ConnectionLostError,
     Failure,
     ResponsesError,
     read_error,
 )
-from pipecat_responses.core.events import Event, decode, read
-from pipecat_responses.core.requests import Payload
-from pipecat_responses.core.sse import EventStream
+from pipecat_responses.protocol.events import Event, decode, read
+from pipecat_responses.protocol.requests import Payload
+from pipecat_responses.protocol.sse import EventStream
 
 _PIECE = 128 * 1024
 """Bytes of a request's body that are written in one step."""
@@ -47,7 +47,7 @@ async def stream(
 ) -> None:
     """Posts a request and hands over the events of its answer until the answer ends.
 
-    The SDK's own retries are off: a turn repeats by one table (``core.errors``), whatever the
+    The SDK's own retries are off: a turn repeats by one table (``protocol.errors``), whatever the
     transport, and within one budget.
 
     Args:

@@ -31,14 +31,14 @@ from websockets.exceptions import (
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event as Parsed
 
-from pipecat_responses.core.errors import (
+from pipecat_responses.protocol.errors import (
     ConnectionLostError,
     Failure,
     ResponsesError,
     read_error,
 )
-from pipecat_responses.core.events import Event, decode, read
-from pipecat_responses.core.requests import Payload
+from pipecat_responses.protocol.events import Event, decode, read
+from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.transport.handshake import handshake_error
 
 Data: TypeAlias = bytes | bytearray | memoryview
@@ -48,7 +48,7 @@ FRAGMENTED_FROM = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionOptions:
+class SocketOptions:
     """How a connection behaves.
 
     Attributes:
@@ -72,7 +72,7 @@ class Receiver(Protocol):
     def on_event(self, stream_id: str | None, event: Event) -> None:
         """An event arrived, on a named lane or (None) on none."""
 
-    def on_nonsense(self, error: ResponsesError) -> None:
+    def on_undecodable(self, error: ResponsesError) -> None:
         """A message arrived that is no event."""
 
     def on_lost(self, error: ResponsesError) -> None:
@@ -123,7 +123,7 @@ class _Channel(ClientConnection):
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
-class Ticket:
+class QueuedMessage:
     """A payload on its way out.
 
     Attributes:
@@ -146,12 +146,12 @@ class Ticket:
 class Connection:
     """An open WebSocket. See the module's head for its life."""
 
-    def __init__(self, websocket: _Channel, receiver: Receiver, options: ConnectionOptions) -> None:
+    def __init__(self, websocket: _Channel, receiver: Receiver, options: SocketOptions) -> None:
         """Wraps an open WebSocket; use :meth:`open`."""
         self._websocket = websocket
         self._receiver = receiver
         self._options = options
-        self._outbox: deque[Ticket] = deque()
+        self._outbox: deque[QueuedMessage] = deque()
         self._outbox_filled = asyncio.Event()
         self._lost: ResponsesError | None = None
         self._received = 0
@@ -164,7 +164,7 @@ class Connection:
         url: str,
         headers: Mapping[str, str],
         receiver: Receiver,
-        options: ConnectionOptions | None = None,
+        options: SocketOptions | None = None,
     ) -> Connection:
         """Opens a connection.
 
@@ -177,7 +177,7 @@ class Connection:
         Raises:
             ResponsesError: If the handshake fails, saying how and what to do about it.
         """
-        options = options or ConnectionOptions()
+        options = options or SocketOptions()
         try:
             websocket = await _SameOriginConnect(
                 url,
@@ -210,7 +210,7 @@ class Connection:
         """Why the connection has ended, or None while it is open."""
         return self._lost
 
-    def post(self, payload: Payload, *, background: bool = False) -> Ticket:
+    def post(self, payload: Payload, *, background: bool = False) -> QueuedMessage:
         """Gives a payload away to be written.
 
         Args:
@@ -221,7 +221,7 @@ class Connection:
         Returns:
             A ticket to take it back with.
         """
-        ticket = Ticket(payload, background=background)
+        ticket = QueuedMessage(payload, background=background)
         if background:
             self._outbox.append(ticket)
         else:
@@ -233,7 +233,7 @@ class Connection:
         self._outbox_filled.set()
         return ticket
 
-    def take_back(self, ticket: Ticket) -> bool:
+    def take_back(self, ticket: QueuedMessage) -> bool:
         """Takes a payload back, if it has not begun to leave.
 
         Returns:
@@ -306,7 +306,7 @@ class Connection:
         try:
             wire = decode(data)
         except ResponsesError as error:
-            self._receiver.on_nonsense(error)
+            self._receiver.on_undecodable(error)
             return
         event = read(wire, data)
         if event is not None:

@@ -1,0 +1,313 @@
+"""Events: what a server says, decoded straight into the few fields that are used.
+
+Both transports carry the same events (OpenAI's API reference, "Streaming events"). Decoding never
+raises for an event that is merely unknown, incomplete or odd: unknown types become None, missing
+and wrongly typed fields read as absent. Only bytes that are not a JSON object raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import msgspec
+
+from pipecat_responses.protocol.errors import Failure, ResponsesError, read_error
+from pipecat_responses.protocol.output import output_text
+
+
+class Status(StrEnum):
+    """How a response ended."""
+
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The tokens of one response. What a server leaves out counts as 0.
+
+    Attributes:
+        input: Input tokens.
+        output: Output tokens.
+        total: All tokens.
+        cached: Input tokens that came out of the cache.
+        cache_write: Input tokens that were written to the cache.
+        reasoning: Output tokens that went into reasoning.
+    """
+
+    input: int = 0
+    output: int = 0
+    total: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+
+class Created(msgspec.Struct, frozen=True):
+    """The server has accepted a request."""
+
+    response_id: str | None
+
+
+class Began(msgspec.Struct, frozen=True):
+    """The server has begun the response (its parent is part of it now)."""
+
+
+class TextDelta(msgspec.Struct, frozen=True):
+    """A piece of the answer's text, or of a refusal."""
+
+    text: str
+
+
+class ThoughtDelta(msgspec.Struct, frozen=True):
+    """A piece of the summary of the model's reasoning."""
+
+    text: str
+
+
+class TextDone(msgspec.Struct, frozen=True):
+    """The whole text of a part of the answer."""
+
+    item_id: str
+    text: str
+
+
+class ItemAdded(msgspec.Struct, frozen=True):
+    """The model has begun an item."""
+
+    item_id: str
+    kind: str
+    name: str = ""
+    call_id: str = ""
+
+
+class ArgumentsDone(msgspec.Struct, frozen=True):
+    """The arguments of a call are complete."""
+
+    item_id: str
+    arguments: str
+
+
+class ItemDone(msgspec.Struct, frozen=True):
+    """The model has finished an item."""
+
+    item_id: str
+    kind: str
+    item: Mapping[str, Any]
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """The response is alive, and nothing of it is of use here (deltas of arguments, say)."""
+
+
+class Terminal(msgspec.Struct, frozen=True):
+    """The last event of a response."""
+
+    status: Status
+    response_id: str | None
+    output: tuple[Any, ...] | None
+    usage: Usage | None
+    model: str | None
+    reason: str | None
+    error: ResponsesError | None
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """An ``error`` event: the request was refused, or the response broke off."""
+
+    error: ResponsesError
+
+
+Event: TypeAlias = (
+    Created
+    | Began
+    | TextDelta
+    | ThoughtDelta
+    | TextDone
+    | ItemAdded
+    | ArgumentsDone
+    | ItemDone
+    | Activity
+    | Terminal
+    | Refused
+)
+
+ACTIVITY = Activity()
+BEGAN = Began()
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """An event as it came, with its larger parts not yet decoded."""
+
+    type: Any = None
+    stream_id: Any = None
+    item_id: Any = None
+    delta: Any = None
+    text: Any = None
+    refusal: Any = None
+    arguments: Any = None
+    input: Any = None
+    response: msgspec.Raw = msgspec.Raw(b"null")
+    item: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decoder = msgspec.json.Decoder(Envelope)
+
+
+def decode(data: bytes | bytearray | memoryview | str) -> Envelope:
+    """Decodes one event's JSON.
+
+    Args:
+        data: The JSON text.
+
+    Returns:
+        The event, to be read with :func:`read`.
+
+    Raises:
+        ResponsesError: If it is not a JSON object.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ResponsesError(
+            f"The server sent something that is no event: {error}", failure=Failure.PROTOCOL
+        ) from None
+
+
+def read(
+    wire: Envelope, data: bytes | bytearray | memoryview | str, *, transport: str = "websocket"
+) -> Event | None:
+    """Reads a decoded event.
+
+    Args:
+        wire: The decoded event.
+        data: Its JSON text (errors are read whole, since their shapes differ).
+        transport: Where it came from, for errors.
+
+    Returns:
+        The event, or None if its type is not known.
+    """
+    kind = wire.type
+    # First what comes most.
+    if kind == "response.output_text.delta" or kind == "response.refusal.delta":
+        return TextDelta(wire.delta) if isinstance(wire.delta, str) else ACTIVITY
+    if kind == "response.reasoning_summary_text.delta":
+        return ThoughtDelta(wire.delta) if isinstance(wire.delta, str) else ACTIVITY
+    if not isinstance(kind, str):
+        # An error of a gateway may come without a type.
+        return Refused(read_error(_loads(data), transport=transport)) if _has_error(data) else None
+    if kind == "response.created":
+        response = _loads(wire.response)
+        return Created(_str(response.get("id")) or None)
+    if kind == "response.in_progress":
+        return BEGAN
+    if kind in ("response.output_text.done", "response.refusal.done"):
+        text = wire.text if kind == "response.output_text.done" else wire.refusal
+        return TextDone(_str(wire.item_id), text) if isinstance(text, str) else ACTIVITY
+    if kind == "response.output_item.added":
+        item = _loads(wire.item)
+        return ItemAdded(
+            _str(item.get("id")),
+            _str(item.get("type")),
+            _str(item.get("name")),
+            _str(item.get("call_id")),
+        )
+    if kind == "response.output_item.done":
+        item = _loads(wire.item)
+        return ItemDone(_str(item.get("id")), _str(item.get("type")), item)
+    if kind == "response.function_call_arguments.done":
+        if not isinstance(wire.arguments, str):
+            return ACTIVITY
+        return ArgumentsDone(_str(wire.item_id), wire.arguments)
+    if kind == "error":
+        return Refused(read_error(_loads(data), transport=transport))
+    if kind in _TERMINAL:
+        return _terminal(_TERMINAL[kind], _loads(wire.response), transport)
+    return ACTIVITY if kind.startswith("response.") else None
+
+
+_TERMINAL = {
+    "response.completed": Status.COMPLETED,
+    "response.incomplete": Status.INCOMPLETE,
+    "response.failed": Status.FAILED,
+}
+
+
+def _terminal(status: Status, response: Mapping[str, Any], transport: str) -> Terminal:
+    response_id = _str(response.get("id")) or None
+    error: ResponsesError | None = None
+    if status is Status.FAILED:
+        said = response.get("error")
+        error = read_error(
+            {"message": "The response failed", **said}
+            if isinstance(said, Mapping)
+            else {"message": "The response failed without saying why"},
+            transport=transport,
+            response_id=response_id,
+        )
+    details = response.get("incomplete_details")
+    reason = _str(details.get("reason")) if isinstance(details, Mapping) else ""
+    output = response.get("output")
+    return Terminal(
+        status=status,
+        response_id=response_id,
+        output=tuple(output) if isinstance(output, list) else None,
+        usage=read_usage(response.get("usage")),
+        model=_str(response.get("model")) or None,
+        reason=reason or None,
+        error=error,
+    )
+
+
+def read_usage(wire: Any) -> Usage | None:
+    """Reads a ``usage`` object; None if there is none."""
+    if not isinstance(wire, Mapping):
+        return None
+    into = wire.get("input_tokens_details")
+    out = wire.get("output_tokens_details")
+    into = into if isinstance(into, Mapping) else {}
+    out = out if isinstance(out, Mapping) else {}
+    return Usage(
+        input=_count(wire.get("input_tokens")),
+        output=_count(wire.get("output_tokens")),
+        total=_count(wire.get("total_tokens")),
+        cached=_count(into.get("cached_tokens")),
+        cache_write=_count(into.get("cache_write_tokens")),
+        reasoning=_count(out.get("reasoning_tokens")),
+    )
+
+
+def text_of(output: tuple[Any, ...] | None) -> str:
+    """All the words in a response's output."""
+    return "".join(
+        output_text(entry) or ""
+        for entry in output or ()
+        if isinstance(entry, Mapping) and entry.get("type") == "message"
+    )
+
+
+def _loads(data: bytes | bytearray | memoryview | str | msgspec.Raw) -> Mapping[str, Any]:
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _has_error(data: bytes | bytearray | memoryview | str) -> bool:
+    return isinstance(_loads(data).get("error"), (dict, str))
+
+
+def _str(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0
+    # Also keeps NaN and infinities out.
+    return int(value) if 0 <= value < 1e15 else 0

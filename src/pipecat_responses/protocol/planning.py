@@ -1,0 +1,248 @@
+"""Planning a turn: where it runs, what it continues from, what it has to send.
+
+One pure function over plain state. It returns what to do; doing it is the session's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+from pipecat_responses.protocol.items import Item
+from pipecat_responses.protocol.lanes import Checkpoint, Lane, LaneSet
+
+KEPT = 2
+"""Checkpoints that a turn keeps: the one it continues from, and the one before it."""
+
+
+class FullReason(StrEnum):
+    """Why a request had to carry the whole conversation."""
+
+    FIRST = "first"
+    CONTEXT_CHANGED = "context changed"
+    MODEL_CHANGED = "model changed"
+    MEMORY_LOST = "memory lost"
+    RECONNECTED = "reconnected"
+    NO_LANES = "no lanes"
+    NO_FORKS = "no forks"
+    NOTHING_REMEMBERED = "nothing remembered yet"
+    NOTHING_NEW = "nothing new to send"
+    HTTP = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """How much of a conversation a checkpoint covers.
+
+    Attributes:
+        checkpoint: The checkpoint.
+        lane: The lane that holds it.
+        length: Number of items, from the start, that need not be sent as they stand.
+        send: The items that the server lacks.
+    """
+
+    checkpoint: Checkpoint
+    lane: Lane
+    length: int
+    send: Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a turn does.
+
+    Attributes:
+        lanes: The connection's lanes to run on.
+        lane: The lane to run on.
+        checkpoint: What to continue from, or None to send everything.
+        send: The items to send.
+        full_reason: Why everything is sent, or None.
+        fork: Whether the parent is another lane's.
+    """
+
+    lanes: LaneSet
+    lane: Lane
+    checkpoint: Checkpoint | None
+    send: Sequence[Item]
+    full_reason: FullReason | None
+    fork: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a connection's checkpoints are worth for a conversation.
+
+    Those that are shorter than the best two stand nowhere: nobody needs to know.
+
+    Attributes:
+        covering: The ones that cover most of it and leave something to send, the best first.
+        complete: One that covers it to its end.
+        open: Those whose own output the conversation does not repeat yet, but may.
+        never: Those that can never cover it again.
+    """
+
+    covering: Sequence[Cover]
+    complete: Checkpoint | None
+    open: Sequence[Checkpoint]
+    never: Sequence[Checkpoint]
+
+    @property
+    def needed(self) -> list[Checkpoint]:
+        """The checkpoints that the next turn may need."""
+        kept = [each.checkpoint for each in self.covering]
+        return [*kept, *self.open, *([self.complete] if self.complete is not None else [])]
+
+
+def worth(lanes: LaneSet, items: Sequence[Item], model: str) -> Worth:
+    """Judges a connection's checkpoints.
+
+    Args:
+        lanes: The connection's lanes.
+        items: The conversation's items.
+        model: The model that is to answer.
+    """
+    covering: list[Cover] = []
+    complete: Checkpoint | None = None
+    still_open: list[Checkpoint] = []
+    never: list[Checkpoint] = []
+    holding = [(lane.checkpoint, lane) for lane in lanes.lanes if lane.checkpoint is not None]
+    # The longest first, and no more than are of use: a comparison walks the whole conversation.
+    holding.sort(key=lambda each: len(each[0].items), reverse=True)
+    for held, lane in holding:
+        if held.model != model:
+            never.append(held)
+        elif len(covering) < KEPT:
+            found = _compare(held, items)
+            if found is _Never.NEVER:
+                never.append(held)
+            elif found is None:
+                still_open.append(held)
+            elif found[1]:
+                covering.append(Cover(held, lane, *found))
+            else:
+                complete = complete or held
+    covering.sort(key=lambda each: each.length, reverse=True)
+    return Worth(covering, complete, still_open, never)
+
+
+class _Never(Enum):
+    NEVER = auto()
+
+
+def _compare(
+    checkpoint: Checkpoint, items: Sequence[Item]
+) -> tuple[int, Sequence[Item]] | _Never | None:
+    """How much of a conversation a checkpoint covers.
+
+    Returns:
+        The number of items covered from the start and the items the server lacks; None if the
+        conversation may still come to what the model has seen; ``NEVER`` if it never will.
+    """
+    seen = len(checkpoint.items)
+    if len(items) < seen:
+        return None if checkpoint.items[: len(items)] == items else _Never.NEVER
+    if items[:seen] != checkpoint.items:
+        return _Never.NEVER
+    match = checkpoint.output.match(items, seen)
+    if match is not None:
+        return match.end, [*match.pending, *items[match.end :]]
+    return None if checkpoint.output.may_follow(items, seen) else _Never.NEVER
+
+
+def plan(
+    connections: Sequence[LaneSet],
+    items: Sequence[Item],
+    model: str,
+    *,
+    blank: FullReason = FullReason.FIRST,
+) -> Plan | None:
+    """Plans a turn.
+
+    The checkpoint with the longest covered prefix wins; then the lane whose loss costs least,
+    never one that holds this checkpoint or the one before it. Without lanes the only lane there is
+    continues itself. On equal terms the first connection wins.
+
+    Args:
+        connections: The lanes of each open connection, the preferred one first.
+        items: The conversation's items, a list.
+        model: The model that is to answer.
+        blank: The reason to give where nothing has been remembered yet.
+
+    Returns:
+        The plan, or None if every connection is full: the turn needs a fresh one.
+    """
+    best: Plan | None = None
+    for lanes in connections:
+        candidate = _plan_on(lanes, items, model, blank)
+        if candidate is not None and (best is None or len(candidate.send) < len(best.send)):
+            best = candidate
+    return best
+
+
+def _plan_on(lanes: LaneSet, items: Sequence[Item], model: str, blank: FullReason) -> Plan | None:
+    judged = worth(lanes, items, model)
+    covering = judged.covering
+    if lanes.named is False or not lanes.forks:
+        # A lane can only continue itself.
+        for each in covering:
+            if each.lane.idle and lanes.room:
+                return Plan(lanes, each.lane, each.checkpoint, each.send, None, fork=False)
+        covering = ()
+    keep = [each.checkpoint for each in covering]
+    lane = lanes.free_lane(keep, judged.never) or lanes.free_lane(keep[:1], judged.never)
+    if lane is None:
+        return None
+    if covering:
+        best = covering[0]
+        return Plan(lanes, lane, best.checkpoint, best.send, None, fork=True)
+    return Plan(lanes, lane, None, items, _why_full(lanes, judged, model, blank), fork=False)
+
+
+def _why_full(lanes: LaneSet, judged: Worth, model: str, blank: FullReason) -> FullReason:
+    held = [lane.checkpoint for lane in lanes.lanes if lane.checkpoint is not None]
+    if judged.covering:
+        return FullReason.NO_FORKS
+    if judged.complete is not None:
+        # The API wants at least one input item.
+        return FullReason.NOTHING_NEW
+    if held:
+        if all(each.model != model for each in held):
+            return FullReason.MODEL_CHANGED
+        return FullReason.CONTEXT_CHANGED
+    if lanes.named is False and not lanes.silent:
+        return FullReason.NO_LANES
+    return blank
+
+
+def plan_side_request(
+    lanes: LaneSet, items: Sequence[Item], model: str, conversation: Sequence[Item]
+) -> Plan | None:
+    """Plans a request beside the conversation: it must take nothing that a turn needs.
+
+    Args:
+        lanes: The connection's lanes.
+        items: What is to be known to the server; covered checkpoints are continued from.
+        model: The model.
+        conversation: The conversation's items, whose two best checkpoints are kept.
+
+    Returns:
+        The plan, or None if there is no lane to spare.
+    """
+    has_lanes = lanes.named is not False
+    if has_lanes and lanes.room < ROOM_FOR_TURNS:
+        return None
+    judged = worth(lanes, conversation, model)
+    covering = worth(lanes, items, model).covering if items and lanes.forks and has_lanes else ()
+    keep = [*judged.needed, *(each.checkpoint for each in covering[:1])]
+    lane = lanes.free_lane(keep, judged.never)
+    if lane is None or (not has_lanes and lane.checkpoint is not None):
+        return None
+    if covering:
+        best = covering[0]
+        return Plan(lanes, lane, best.checkpoint, best.send, None, fork=True)
+    return Plan(lanes, lane, None, items, FullReason.FIRST, fork=False)
+
+
+ROOM_FOR_TURNS = 3
+"""Responses that must still fit on a connection after one has started beside the conversation."""

@@ -1,0 +1,174 @@
+"""Requests: fields that seldom change, items that were encoded before, put together as bytes.
+
+A request is assembled from pieces that exist already: the fields' JSON (encoded when a field
+changes), the items' JSON (encoded once in an item's life), and a few bytes around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from pipecat_responses.protocol.encoding import encode
+from pipecat_responses.protocol.items import Item
+
+ITEMS_PER_RUN = 64
+"""Items that are joined at a time when a message is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The bytes of a message, not yet joined: a long one is joined run by run as it is written.
+
+    Attributes:
+        runs: The bytes, in order; each run is small enough to be joined in one step.
+        size: The number of bytes.
+    """
+
+    runs: tuple[Sequence[bytes], ...]
+    size: int
+
+    def join(self) -> bytes:
+        """All bytes at once."""
+        return b"".join(chain.from_iterable(self.runs))
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """The bytes in pieces of about a size, to be written one by one.
+
+        Args:
+            size: Bytes that a piece has at most, and when there are enough of them at least half.
+        """
+        gathered: list[bytes] = []
+        length = 0
+        for run in self.runs:
+            block = b"".join(run)
+            for start in range(0, len(block), size):
+                piece = block[start : start + size]
+                if length + len(piece) > size:
+                    yield b"".join(gathered)
+                    gathered, length = [], 0
+                gathered.append(piece)
+                length += len(piece)
+        yield b"".join(gathered)
+
+
+class Fields:
+    """The fields of a request other than its input: model, instructions, tools, and so on.
+
+    Values are encoded when they change, told by comparing with the last ones, so a turn that
+    changes nothing encodes nothing.
+
+    Attributes:
+        model: The model's name.
+        encoded: The fields as JSON, without the braces around them.
+    """
+
+    __slots__ = ("_values", "encoded", "model")
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """Encodes fields.
+
+        Args:
+            values: Names and values. ``model`` must be among them.
+
+        Raises:
+            TypeError: If a value is not to be put into JSON.
+        """
+        self._values = dict(values)
+        self.model = str(values.get("model") or "")
+        self.encoded = encode(self._values)[1:-1]
+
+    def same_as(self, values: Mapping[str, Any]) -> bool:
+        """Whether these are the fields for other values, too."""
+        return self._values == values
+
+    def changed(self, **values: Any) -> Fields:
+        """A copy with some fields changed; None takes a field away."""
+        merged = {**self._values, **values}
+        return Fields({name: value for name, value in merged.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a turn asks for, before anything is known about where it runs.
+
+    Attributes:
+        fields: Everything but the input.
+        items: The whole conversation, a list.
+        generate: False prepares state on the server and puts nothing out.
+    """
+
+    fields: Fields
+    items: Sequence[Item]
+    generate: bool = True
+
+
+def websocket_payload(
+    fields: Fields,
+    items: Sequence[Item],
+    *,
+    previous_response_id: str | None = None,
+    stream_id: str | None = None,
+    generate: bool = True,
+) -> Payload:
+    """Puts a ``response.create`` message together.
+
+    Args:
+        fields: The request's fields.
+        items: The items to send.
+        previous_response_id: What to continue from.
+        stream_id: The lane, or None for the default one.
+        generate: False to prepare state only.
+    """
+    head = [b'{"type":"response.create",', fields.encoded]
+    if stream_id is not None:
+        head += [b',"stream_id":', encode(stream_id)]
+    if previous_response_id is not None:
+        head += [b',"previous_response_id":', encode(previous_response_id)]
+    if not generate:
+        head.append(b',"generate":false')
+    head.append(b',"input":[')
+    return _payload(head, items, b"]}")
+
+
+def http_payload(fields: Fields, items: Sequence[Item]) -> Payload:
+    """Puts the body of a streaming ``POST /responses`` together."""
+    return _payload([b'{"stream":true,', fields.encoded, b',"input":['], items, b"]}")
+
+
+def cancel_payload(response_id: str, stream_id: str | None) -> Payload:
+    """Puts a ``response.cancel`` message together.
+
+    No documentation promises that a Responses server understands it: it is a courtesy, sent once.
+    """
+    message: dict[str, Any] = {"type": "response.cancel", "response_id": response_id}
+    if stream_id is not None:
+        message["stream_id"] = stream_id
+    data = encode(message)
+    return Payload(((data,),), len(data))
+
+
+def items_size(items: Iterable[Item]) -> int:
+    """Bytes that items take up in a request, commas included."""
+    return sum(each.size + 1 for each in items)
+
+
+def _payload(head: list[bytes], items: Sequence[Item], tail: bytes) -> Payload:
+    runs: list[Sequence[bytes]] = [head]
+    size = sum(map(len, head)) + sum([each.size for each in items]) + max(0, len(items) - 1)
+    for start in range(0, len(items), ITEMS_PER_RUN):
+        some = items[start : start + ITEMS_PER_RUN]
+        data = [each.data for each in some if each.data is not None]
+        if len(data) == len(some):
+            # Comma, item, comma, item, … put together at the speed of C.
+            run = [b","] * (2 * len(data))
+            run[1::2] = data
+            runs.append(run if start else run[1:])
+            continue
+        # Some are large; they stay in pieces.
+        for number, each in enumerate(some, start):
+            runs += [[b","] if number else [], *([piece] for piece in each.pieces)]
+    runs.append([tail])
+    return Payload(tuple(runs), size + len(tail))

@@ -1,0 +1,63 @@
+"""Server-sent events: bytes in, the data of complete events out."""
+
+from __future__ import annotations
+
+from pipecat_responses.protocol.errors import Failure, ResponsesError
+
+
+class EventStream:
+    """Splits a stream of bytes into the data of its events.
+
+    Only ``data`` lines matter here: the API repeats an event's type inside its JSON.
+    """
+
+    def __init__(self, max_event_bytes: int) -> None:
+        """Creates a parser.
+
+        Args:
+            max_event_bytes: Largest event that is accepted.
+        """
+        self._max = max_event_bytes
+        self._rest = b""
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Takes the next bytes, cut anywhere.
+
+        Returns:
+            The data of each event that is complete now.
+
+        Raises:
+            ResponsesError: If an event is larger than is accepted.
+        """
+        data = self._rest + data if self._rest else data
+        *lines, self._rest = data.split(b"\n")
+        if len(self._rest) + self._size > self._max:
+            raise self._too_large()
+        events: list[bytes] = []
+        for line in lines:
+            if line.startswith(b"data:"):
+                text = line[5:].strip()
+                self._data.append(text)
+                self._size += len(text)
+            elif not line.strip():
+                self._dispatch(events)
+        return events
+
+    def _dispatch(self, events: list[bytes]) -> None:
+        if self._size > self._max:
+            raise self._too_large()
+        if self._data:
+            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            if data != b"[DONE]":
+                events.append(data)
+            self._data = []
+            self._size = 0
+
+    def _too_large(self) -> ResponsesError:
+        return ResponsesError(
+            "The server sent an event over the size limit (max_message_bytes)",
+            failure=Failure.PROTOCOL,
+            transport="http",
+        )

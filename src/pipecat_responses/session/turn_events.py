@@ -1,0 +1,93 @@
+"""What comes of a turn, piece by piece, whatever the transport and however many attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pipecat_responses.protocol.events import Status, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text to be spoken."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtText:
+    """A piece of the summary of the model's reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtEnd:
+    """The summary of one thought is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputItem:
+    """A reasoning item, to be kept in the context before what it led to."""
+
+    item: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemStart:
+    """The model has begun an item that is not text.
+
+    Attributes:
+        is_call: Whether it is a function call, which is an answer, too.
+    """
+
+    is_call: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteCall:
+    """A complete function call, to be run once."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptUsage:
+    """Tokens of an attempt that came to nothing."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDone:
+    """The end of the answer.
+
+    Attributes:
+        status: How it ended.
+        reason: Why it is incomplete, if it is.
+        usage: Its tokens, if the server said.
+        model: The model that answered, if the server said.
+        response_id: The response's id, if the server said.
+    """
+
+    status: Status
+    reason: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    response_id: str | None = None
+
+
+TurnEvent: TypeAlias = (
+    Text
+    | ThoughtText
+    | ThoughtEnd
+    | OutputItem
+    | ItemStart
+    | CompleteCall
+    | AttemptUsage
+    | TurnDone
+)
