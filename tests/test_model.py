@@ -30,6 +30,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import FunctionCallParams
 
 from pipecat_responses import OpenAIResponsesLLMService
+from pipecat_responses.context.pending import settled
 from pipecat_responses.protocol.errors import (
     ConnectionLostError,
     Failure,
@@ -45,7 +46,6 @@ from pipecat_responses.sandbox import Fault, Sandbox
 from pipecat_responses.session.capabilities import ServerCapabilities
 from pipecat_responses.session.link import Link, Running
 from pipecat_responses.session.stats import SessionStats
-from pipecat_responses.session.websocket import settled
 from tests.support.conversation import Conversation
 from tests.support.reference import (
     AfterFailure,
