@@ -16,8 +16,9 @@ model uses an id again. Three rules are kept by repair:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from pipecat_responses.protocol.encoding import encode
 from pipecat_responses.protocol.items import (
@@ -28,6 +29,7 @@ from pipecat_responses.protocol.items import (
     Reasoning,
     make_item,
 )
+from pipecat_responses.protocol.revertible import RevertibleDict
 
 NOT_COMPLETED = "This function call was not completed, and it has no result."
 """The output that stands in for one that the context lacks."""
@@ -35,42 +37,81 @@ NOT_COMPLETED = "This function call was not completed, and it has no result."
 CALL_ID_LENGTH = 64
 """The longest ``call_id`` that the API takes."""
 
-_ABSENT: Any = object()
-_TABLES = ("_uses", "_waiting", "_latest", "_open", "_ids", "_replaced", "_dropped")
+T = TypeVar("T")
+U = TypeVar("U")
+
+_NOTHING: Any = object()
+
+
+@dataclass(slots=True, eq=False)
+class _Tables:
+    """What is known of the items added so far; each table remembers what an item changed in it."""
+
+    # By the id that the context gives: how many calls have it, which of them (by index) wait for
+    # their output, and where the output of the last one is that has one.
+    uses: RevertibleDict[str, int] = field(default_factory=RevertibleDict)
+    waiting: RevertibleDict[str, tuple[int, ...]] = field(default_factory=RevertibleDict)
+    latest: RevertibleDict[str, int] = field(default_factory=RevertibleDict)
+    # By a call's index: the id that it is sent with, for those without an output.
+    open: RevertibleDict[int, str] = field(default_factory=RevertibleDict)
+    # All ids that calls are sent with.
+    ids: RevertibleDict[str, int] = field(default_factory=RevertibleDict)
+    # By an item's index: what is sent instead of it, the index of the item that this is made from
+    # if it is another one, and whether nothing is sent.
+    replaced: RevertibleDict[int, Item] = field(default_factory=RevertibleDict)
+    moved: RevertibleDict[int, int] = field(default_factory=RevertibleDict)
+    dropped: RevertibleDict[int, bool] = field(default_factory=RevertibleDict)
+
+    def revert(self, length: int) -> None:
+        """Forgets what the items from an index on have changed."""
+        self.uses.revert(length)
+        self.waiting.revert(length)
+        self.latest.revert(length)
+        self.open.revert(length)
+        self.ids.revert(length)
+        self.replaced.revert(length)
+        self.moved.revert(length)
+        self.dropped.revert(length)
+
+    def copy(self) -> _Tables:
+        return _Tables(
+            self.uses.copy(),
+            self.waiting.copy(),
+            self.latest.copy(),
+            self.open.copy(),
+            self.ids.copy(),
+            self.replaced.copy(),
+            self.moved.copy(),
+            self.dropped.copy(),
+        )
 
 
 class InputRepairs:
     """The items of a context in order, and the repairs that they need.
 
-    Items are added at the end and cut off at the end. Each entry of a table that an item changed
-    is remembered as it was before, so that cutting costs what is cut.
+    Items are added at the end and cut off at the end, and cutting costs what is cut.
     """
 
-    def __init__(self, warn: Callable[[str], None], note: Callable[[str], None]) -> None:
-        """Creates a ledger without items.
+    def __init__(
+        self,
+        warn: Callable[[str], None],
+        note: Callable[[str], None],
+        *,
+        like: InputRepairs | None = None,
+    ) -> None:
+        """Creates a ledger.
 
         Args:
             warn: Told of each repair that changes what the model reads. It may hear the same
                 more than once.
             note: Told of what is left out without harm.
+            like: A ledger to begin with the items of, or None to begin without any.
         """
         self._warn = warn
         self._note = note
-        self._raw: list[Item] = []
-        self._fillers: dict[str, Item] = {}
-        # By the id that the context gives: how many calls have it, which of them (by index) wait
-        # for their output, and where the output of the last one is that has one.
-        self._uses: dict[str, int] = {}
-        self._waiting: dict[str, tuple[int, ...]] = {}
-        self._latest: dict[str, int] = {}
-        # By a call's index: the id that it is sent with, for those without an output.
-        self._open: dict[int, str] = {}
-        # All ids that calls are sent with.
-        self._ids: dict[str, int] = {}
-        # By an item's index: what is sent instead of it, and whether nothing is.
-        self._replaced: dict[int, Item] = {}
-        self._dropped: dict[int, bool] = {}
-        self._undo: list[tuple[int, str, Any, Any]] = []
+        self._raw: list[Item] = [] if like is None else like._raw.copy()
+        self._fillers: dict[str, Item] = {} if like is None else like._fillers.copy()
+        self._tables: _Tables = _Tables() if like is None else like._tables.copy()
 
     def __len__(self) -> int:
         """How many items were added, whether or not they are sent."""
@@ -82,21 +123,12 @@ class InputRepairs:
         Args:
             length: How many items stay, counted as they were added.
         """
-        while self._undo and self._undo[-1][0] >= length:
-            _, name, key, before = self._undo.pop()
-            table = getattr(self, name)
-            if before is _ABSENT:
-                del table[key]
-            else:
-                table[key] = before
+        self._tables.revert(length)
         del self._raw[length:]
 
     def copy(self) -> InputRepairs:
         """A ledger of its own with the same items."""
-        twin = InputRepairs(self._warn, self._note)
-        for name in ("_raw", "_undo", "_fillers", *_TABLES):
-            setattr(twin, name, getattr(self, name).copy())
-        return twin
+        return InputRepairs(self._warn, self._note, like=self)
 
     def extend(self, items: Iterable[Item]) -> None:
         """Adds items at the end.
@@ -119,50 +151,68 @@ class InputRepairs:
     def items(self) -> list[Item]:
         """All items, in a list of the caller's own, as the API takes them."""
         end = self._reasoning_start(len(self._raw))
-        result: list[Item | None] = self._raw[:end]  # type: ignore[assignment]
-        for index, entry in self._replaced.items():
-            if index < end:
-                result[index] = entry
-        for index in self._dropped:
-            if index < end:
-                result[index] = None
-        for index in sorted(self._open, reverse=True):
-            result.insert(self._group_end(index), self._filler(self._open[index]))
-        if self._dropped:
-            return [entry for entry in result if entry is not None]
-        return result  # type: ignore[return-value]
+        return self._arranged(self._raw[:end], self._tables.replaced, self._filler)
 
-    def _set(self, index: int, name: str, key: Any, value: Any) -> None:
-        table = getattr(self, name)
-        self._undo.append((index, name, key, table.get(key, _ABSENT)))
-        if value is _ABSENT:
-            del table[key]
-        else:
-            table[key] = value
+    def origins(self) -> list[int | None]:
+        """Where each of ``items()`` comes from.
+
+        Returns:
+            For each item the index of the added one that gives what it says, counted as they were
+            added; None for an output that stands in for one that was never added.
+        """
+        end = self._reasoning_start(len(self._raw))
+        return self._arranged(list(range(end)), self._tables.moved, lambda _: None)
+
+    def _arranged(
+        self, sent: list[T], replaced: Mapping[int, T], filler: Callable[[str], U]
+    ) -> list[T | U]:
+        """Repairs a list that has one value for each item added.
+
+        Args:
+            sent: The values, up to the last item that is sent. The list is used up.
+            replaced: By index, the values that take the place of others.
+            filler: Gives the value of an output that stands in, by its call id.
+        """
+        result: list[Any] = sent
+        end = len(sent)
+        for index, value in replaced.items():
+            if index < end:
+                result[index] = value
+        dropped = self._tables.dropped
+        for index in dropped:
+            if index < end:
+                result[index] = _NOTHING
+        waiting = self._tables.open
+        for index in sorted(waiting, reverse=True):
+            result.insert(self._group_end(index), filler(waiting[index]))
+        if dropped:
+            return [value for value in result if value is not _NOTHING]
+        return result
 
     def _add_call(self, index: int, call: FunctionCall) -> None:
         given = call.call_id
         if not isinstance(given, str):
             return
+        tables = self._tables
         call_id = given
-        if given in self._ids:
+        if given in tables.ids:
             self._warn(
                 f"The context has {given!r} as the id of more than one function call: the later "
                 "ones and their outputs are sent with ids of their own."
             )
             call_id = self._free_id(given)
-            self._set(index, "_replaced", index, _with_call_id(call, call_id))
-        self._set(index, "_ids", call_id, index)
-        self._set(index, "_uses", given, self._uses.get(given, 0) + 1)
-        self._set(index, "_waiting", given, (*self._waiting.get(given, ()), index))
-        self._set(index, "_open", index, call_id)
+            tables.replaced.put(index, index, _with_call_id(call, call_id))
+        tables.ids.put(index, call_id, index)
+        tables.uses.put(index, given, tables.uses.get(given, 0) + 1)
+        tables.waiting.put(index, given, (*tables.waiting.get(given, ()), index))
+        tables.open.put(index, index, call_id)
 
     def _free_id(self, call_id: str) -> str:
-        number = max(2, self._uses.get(call_id, 0) + 1)
+        number = max(2, self._tables.uses.get(call_id, 0) + 1)
         while True:
             suffix = f"_{number}"
             free = call_id[: CALL_ID_LENGTH - len(suffix)] + suffix
-            if free not in self._ids:
+            if free not in self._tables.ids:
                 return free
             number += 1
 
@@ -171,16 +221,17 @@ class InputRepairs:
         given = output.call_id
         if not isinstance(given, str):
             return True
-        waiting = self._waiting.get(given)
+        tables = self._tables
+        waiting = tables.waiting.get(given)
         if waiting:
-            call_id = self._open[waiting[0]]
+            call_id = tables.open[waiting[0]]
             if call_id != given:
-                self._set(index, "_replaced", index, _with_call_id(output, call_id))
-            self._set(index, "_open", waiting[0], _ABSENT)
-            self._set(index, "_waiting", given, waiting[1:])
-            self._set(index, "_latest", given, index)
+                tables.replaced.put(index, index, _with_call_id(output, call_id))
+            tables.open.remove(index, waiting[0])
+            tables.waiting.put(index, given, waiting[1:])
+            tables.latest.put(index, given, index)
             return True
-        first = self._latest.get(given)
+        first = tables.latest.get(given)
         if first is None:
             self._warn(
                 f"The output of the function call {given!r} has no call before it in the "
@@ -191,10 +242,11 @@ class InputRepairs:
                 f"The context has more than one output of the function call {given!r}: the last "
                 "one is sent, in the place of the first."
             )
-            call_id = str(self._replaced.get(first, self._raw[first]).wire["call_id"])
+            call_id = str(tables.replaced.get(first, self._raw[first]).wire["call_id"])
             latest = output if call_id == given else _with_call_id(output, call_id)
-            self._set(index, "_replaced", first, latest)
-        self._set(index, "_dropped", index, True)
+            tables.replaced.put(index, first, latest)
+            tables.moved.put(index, first, index)
+        tables.dropped.put(index, index, True)
         return False
 
     def _reasoning_start(self, end: int) -> int:
@@ -204,15 +256,15 @@ class InputRepairs:
             end -= 1
             if isinstance(self._raw[end], Reasoning):
                 start = end
-            elif end not in self._dropped:
+            elif end not in self._tables.dropped:
                 break
         return start
 
     def _drop_reasoning(self, index: int) -> None:
         for place in range(self._reasoning_start(index), index):
-            if place not in self._dropped:
+            if place not in self._tables.dropped:
                 self._note("A reasoning item that led to nothing is left out of the input.")
-                self._set(index, "_dropped", place, True)
+                self._tables.dropped.put(index, place, True)
 
     def _group_end(self, index: int) -> int:
         while index < len(self._raw) and isinstance(self._raw[index], FunctionCall):

@@ -1,0 +1,117 @@
+"""Repairs tell where each item that is sent comes from. What they repair: tests/context."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipecat_responses.protocol.items import Item, make_item
+from pipecat_responses.protocol.repairs import NOT_COMPLETED, InputRepairs
+
+
+def ignore(_: str) -> None:
+    pass
+
+
+def user(text: str = "a") -> Item:
+    return make_item({"role": "user", "content": text})
+
+
+def assistant() -> Item:
+    return make_item({"role": "assistant", "content": "b"})
+
+
+def call(call_id: str) -> Item:
+    return make_item({"type": "function_call", "call_id": call_id, "name": "f", "arguments": "{}"})
+
+
+def output(call_id: str, content: str = "42") -> Item:
+    return make_item({"type": "function_call_output", "call_id": call_id, "output": content})
+
+
+def reasoning() -> Item:
+    return make_item({"type": "reasoning", "id": "rs_1", "summary": []})
+
+
+def repaired(*items: Item) -> InputRepairs:
+    repairs = InputRepairs(ignore, ignore)
+    repairs.extend(items)
+    return repairs
+
+
+@pytest.mark.parametrize(
+    ("items", "origins"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param([user(), call("c"), output("c")], [0, 1, 2], id="no repair"),
+        pytest.param([call("c"), call("d"), user()], [0, 1, None, None, 2], id="inserted"),
+        pytest.param([output("c"), user(), output("c"), user()], [1, 3], id="dropped"),
+        pytest.param([call("c"), output("c"), call("c"), output("c")], [0, 1, 2, 3], id="renamed"),
+        pytest.param(
+            [call("c"), output("c", "1"), user(), output("c", "2"), output("c", "3"), user()],
+            [0, 4, 2, 5],
+            id="moved",
+        ),
+        pytest.param(
+            [
+                *(call("c"), output("c"), call("c"), output("c", "1")),
+                *(user(), output("c", "2"), call("d")),
+            ],
+            [0, 1, 2, 5, 4, 6, None],
+            id="moved and renamed",
+        ),
+        pytest.param([user(), reasoning(), user(), reasoning()], [0, 2], id="reasoning"),
+        pytest.param(
+            [reasoning(), output("c"), assistant(), reasoning(), output("c")],
+            [0, 2],
+            id="reasoning and dropped",
+        ),
+    ],
+)
+def test_origins(items: list[Item], origins: list[int | None]) -> None:
+    repairs = repaired(*items)
+    assert repairs.origins() == origins
+    for item, origin in zip(repairs.items(), origins, strict=True):
+        if origin is None:
+            assert item.wire["output"] == NOT_COMPLETED
+        else:
+            assert without_id(item) == without_id(items[origin])
+
+
+def without_id(item: Item) -> dict[str, Any]:
+    return {key: value for key, value in item.wire.items() if key != "call_id"}
+
+
+def test_origins_follow_what_is_cut_off() -> None:
+    repairs = repaired(call("c"), output("c", "1"), output("c", "2"), call("d"))
+    assert repairs.origins() == [0, 2, 3, None]
+    twin = repairs.copy()
+    repairs.truncate(2)
+    assert repairs.origins() == [0, 1]
+    repairs.extend([output("c", "3"), user()])
+    assert repairs.origins() == [0, 2, 3]
+    assert [item.wire.get("output") for item in repairs.items()] == [None, "3", None]
+    assert twin.origins() == [0, 2, 3, None]
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    repairs = repaired(call("c"), user())
+    stand_in = repairs.items()[1]
+    twin = repairs.copy()
+    twin.extend([output("c"), user()])
+    repairs.truncate(1)
+    assert len(repairs) == 1
+    assert len(twin) == 4
+    assert [item.wire.get("type") for item in twin.items()] == [
+        *("function_call", None, "function_call_output", None)
+    ]
+    assert repairs.items()[1] is stand_in
+
+
+def test_asking_for_origins_says_nothing() -> None:
+    heard: list[str] = []
+    repairs = InputRepairs(heard.append, heard.append)
+    repairs.extend([call("c"), user()])
+    assert repairs.origins() == [0, None, 1]
+    assert heard == []
