@@ -7,10 +7,9 @@ from typing import Any
 import msgspec
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMessage
 
-from pipecat_responses.context.adapter import (
-    Conversion,
-    OpenAIResponsesLLMAdapter,
-)
+from pipecat_responses.context.adapter import Conversion, OpenAIResponsesLLMAdapter
+from pipecat_responses.context.cache import ConversionCache
+from pipecat_responses.context.wires import MessageWires
 from pipecat_responses.protocol.items import Item
 
 IMAGE = "data:image/png;base64,AAAA"
@@ -101,3 +100,14 @@ async def converted(adapter: OpenAIResponsesLLMAdapter, messages: list[Any]) -> 
 
 def same_objects(one: list[Item], other: list[Item]) -> bool:
     return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+
+
+def recording_cache(adapter: OpenAIResponsesLLMAdapter, seen: list[Any]) -> ConversionCache:
+    """A cache of its own that tells which messages it has converted."""
+    wires = MessageWires("openai_responses", adapter, print)
+
+    async def record(message: Any) -> list[dict[str, Any]]:
+        seen.append(message)
+        return await wires.of(message)
+
+    return ConversionCache(record, print)

@@ -9,7 +9,16 @@ from pipecat.adapters.llm.base_llm_adapter import LLMContextConversionError
 from pipecat.processors.aggregators.llm_context import LLMContext
 
 from pipecat_responses.context.adapter import ContextMessageError, OpenAIResponsesLLMAdapter
-from tests.context.support import PDF, call, conversation, result, same_objects, specific, user
+from tests.context.support import (
+    PDF,
+    call,
+    conversation,
+    recording_cache,
+    result,
+    same_objects,
+    specific,
+    user,
+)
 
 CYCLE: dict[str, Any] = {"type": "thing"}
 CYCLE["self"] = CYCLE
@@ -84,16 +93,14 @@ async def test_a_broken_message_does_not_cost_the_others(
 
 
 async def test_what_comes_before_a_broken_message_is_kept(
-    adapter: OpenAIResponsesLLMAdapter, monkeypatch: pytest.MonkeyPatch
+    adapter: OpenAIResponsesLLMAdapter,
 ) -> None:
+    seen: list[Any] = []
+    cache = recording_cache(adapter, seen)
     context = LLMContext([*conversation(20), {"role": "?"}])
     with pytest.raises(ContextMessageError, match="message 100 "):
-        await adapter.convert(context)
-    seen: list[Any] = []
-    original = adapter._wires
-    monkeypatch.setattr(
-        adapter, "_wires", lambda message: seen.append(message) or original(message)
-    )
+        await cache.convert(context)
+    seen.clear()
     context.get_messages()[100] = user("Fine")
-    await adapter.convert(context)
+    await cache.convert(context)
     assert seen == [user("Fine")]

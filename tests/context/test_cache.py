@@ -19,6 +19,7 @@ from tests.context.support import (
     conversation,
     converted,
     reasoning,
+    recording_cache,
     result,
     same_objects,
     specific,
@@ -41,22 +42,18 @@ async def test_unchanged_messages_give_the_same_objects(
     assert more.items[-1].wire == {"role": "user", "content": "And now?"}
 
 
-async def test_only_new_messages_are_converted(
-    adapter: OpenAIResponsesLLMAdapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context = LLMContext(conversation(100))
-    await adapter.convert(context)
+async def test_only_new_messages_are_converted(adapter: OpenAIResponsesLLMAdapter) -> None:
     seen: list[Any] = []
-    original = adapter._wires
-    monkeypatch.setattr(
-        adapter, "_wires", lambda message: seen.append(message) or original(message)
-    )
+    cache = recording_cache(adapter, seen)
+    context = LLMContext(conversation(100))
+    await cache.convert(context)
+    seen.clear()
     for turn in range(3):
         context.add_message(call(f"new{turn}"))
         context.add_message(result(f"new{turn}", "IN_PROGRESS"))
-        await adapter.convert(context)
+        await cache.convert(context)
         context.get_messages()[-1]["content"] = "done"
-        await adapter.convert(context)
+        await cache.convert(context)
         assert len(seen) == 3
         seen.clear()
 
@@ -195,11 +192,12 @@ async def test_shared_messages_of_different_contexts(adapter: OpenAIResponsesLLM
 async def test_nothing_is_kept_of_a_context_that_is_gone(
     adapter: OpenAIResponsesLLMAdapter,
 ) -> None:
+    cache = recording_cache(adapter, [])
     context = LLMContext(conversation(3))
-    await adapter.convert(context)
+    await cache.convert(context)
     gone = ref(context)
     del context
     gc.collect()
     assert gone() is None
-    assert len(adapter._histories) == 0
-    assert len(adapter._entries) == 0
+    assert len(cache._contexts) == 0
+    assert len(cache._messages) == 0

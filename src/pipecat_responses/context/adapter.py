@@ -1,36 +1,30 @@
-"""From a Pipecat context to the items of a conversation.
+"""Pipecat's adapter for the Responses API: a context's items, tools and instructions.
 
-A message is converted and encoded once in its life. A context is compared with what is known of
-it (``history``, ``snapshots``), and only what differs is looked at further: taken as it is
-(``drafts``) and converted (``messages``). What the API would refuse for ever after is repaired on
-the way (``protocol.repairs``), and what cannot be sent at all is reported with the place where it
-stands (``ContextMessageError``).
+The items come from the conversion cache (``cache``), which converts each message once. What the
+API would refuse for ever after is repaired on the way (``protocol.repairs``), and what cannot be
+sent at all is reported with the place where it stands (``ContextMessageError``).
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Required, TypedDict
-from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from loguru import logger
 from openai import NOT_GIVEN as OPENAI_NOT_GIVEN
 from openai import NotGiven as OpenAINotGiven
-from pipecat.adapters.llm.base_llm_adapter import BaseLLMAdapter, LLMContextConversionError
+from pipecat.adapters.llm.base_llm_adapter import BaseLLMAdapter
 from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMessage
 from pipecat.utils.types import is_given
 
-from pipecat_responses.context.cache import Entry, History
-from pipecat_responses.context.drafts import ContextMessageError, Draft
-from pipecat_responses.context.messages import holds_file, specific_wire, standard_wires
+from pipecat_responses.context.cache import ConversionCache
+from pipecat_responses.context.conversion import Conversion, ItemOrigins
+from pipecat_responses.context.errors import ContextMessageError
 from pipecat_responses.context.redaction import LONG, redacted
-from pipecat_responses.context.snapshots import copied, equal
-from pipecat_responses.protocol.items import Item, Message
-from pipecat_responses.protocol.repairs import InputRepairs
+from pipecat_responses.context.snapshots import copied
+from pipecat_responses.context.wires import MessageWires
+from pipecat_responses.protocol.items import Message
 
 __all__ = [
     "ContextMessageError",
@@ -38,11 +32,6 @@ __all__ = [
     "OpenAIResponsesLLMAdapter",
     "OpenAIResponsesLLMInvocationParams",
 ]
-
-_BATCH = 128
-"""Messages that are converted before other work on the event loop gets a turn."""
-
-_QUERY = re.compile(r"\?[^\s'\"]+")
 
 
 class OpenAIResponsesLLMInvocationParams(TypedDict, total=False):
@@ -61,24 +50,6 @@ class OpenAIResponsesLLMInvocationParams(TypedDict, total=False):
     tool_choice: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """What a context says, in the API's terms.
-
-    Attributes:
-        items: The conversation's items. The list is the caller's own, the items are shared: an
-            unchanged message gives the same objects every time.
-        tools: The tools, or None without any.
-        tool_choice: The context's choice of a tool, or None if it makes none.
-        instructions: The system instruction, or None if there is none or it became an item.
-    """
-
-    items: list[Item]
-    tools: list[dict[str, Any]] | None
-    tool_choice: Any | None
-    instructions: str | None
-
-
 class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParams]):
     """Converts Pipecat's contexts for the Responses API, each message once.
 
@@ -89,10 +60,8 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
     def __init__(self) -> None:
         """Creates an adapter that has not seen any context."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self._histories: WeakKeyDictionary[LLMContext, History] = WeakKeyDictionary()
-        # Finds the entry of a message that another context, or another place, has converted.
-        # The ids are hints: an entry counts only after its snapshot compared equal.
-        self._entries: WeakValueDictionary[int, Entry] = WeakValueDictionary()
+        wires = MessageWires(self.id_for_llm_specific_messages, self, self._warn_once)
+        self._cache = ConversionCache(wires.of, self._warn_once)
         self._warned: set[str] = set()
         self._instruction_item: Message | None = None
 
@@ -149,21 +118,16 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
         self._warn_of_system_message(messages, system_instruction)
         tools = self._tools(context)
         tool_choice = _tool_choice(context.tool_choice)
-        history = self._histories.get(context)
-        if history is None:
-            history = self._histories[context] = self._start(messages)
-        same = history.common(messages)
-        if same < len(messages) or same < len(history.entries):
-            await self._follow(history, list(messages), same)
-        items = history.items()
+        items, converted = await self._cache.convert(context)
+        origins = ItemOrigins(converted)
         if items or not system_instruction:
-            return Conversion(items, tools, tool_choice, system_instruction or None)
+            return Conversion(items, tools, tool_choice, system_instruction or None, origins)
         # The API wants at least one item; instructions alone are refused.
         only = self._instruction_item
         if only is None or only.text != system_instruction:
             only = Message({"role": "developer", "content": system_instruction})
             self._instruction_item = only
-        return Conversion([only], tools, tool_choice, None)
+        return Conversion([only], tools, tool_choice, None, ItemOrigins(converted, [None]))
 
     def to_provider_tools_format(self, tools_schema: ToolsSchema) -> list[dict[str, Any]]:
         """The tools of a schema as the API takes them.
@@ -239,100 +203,6 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
             self._warned.clear()
         self._warned.add(warning)
         logger.warning(warning)
-
-    def _start(self, messages: list[Any]) -> History:
-        """A history for a new context: most are copies of one that is known."""
-        best, length = None, 0
-        for other in self._histories.values():
-            if length == len(messages):
-                break
-            common = other.common(messages)
-            if common > length:
-                best, length = other, common
-        return (
-            History(InputRepairs(self._warn_once, logger.debug))
-            if best is None
-            else best.fork(length)
-        )
-
-    async def _follow(self, history: History, messages: list[Any], same: int) -> None:
-        """Brings a history up to date with messages, of which the first ``same`` are in it.
-
-        Nothing of the history is touched before all messages are there, since others may follow
-        it to somewhere else during an await.
-        """
-        entries = history.entries[:same]
-        version = history.version
-        found: list[Entry | Draft] = []
-        index = same
-        while index < len(messages):
-            if history.version == version:
-                # In the same place, if only some messages have changed.
-                stop = history.common(messages, index)
-                found += history.entries[index:stop]
-                index = stop
-            if index < len(messages):
-                found.append(self._known(messages[index]) or Draft(messages[index], index))
-                index += 1
-            if index % _BATCH == 0:
-                await asyncio.sleep(0)
-        converted = 0
-        try:
-            for entry in found:
-                if isinstance(entry, Draft):
-                    built = await entry.build(self._prepared_wires)
-                    self._entries[entry.key] = built
-                    entries.append(built)
-                    converted += 1
-                    if converted % _BATCH == 0:
-                        await asyncio.sleep(0)
-                else:
-                    entries.append(entry)
-            if len(found) > _BATCH:
-                await asyncio.sleep(0)
-        finally:
-            # Also after an error: what comes before it need not be converted again.
-            if len(entries) == len(messages) or len(entries) > len(history.entries):
-                history.become(entries, same if history.version == version else 0)
-        if len(found) > _BATCH:
-            # What is done with so many items takes its time, too.
-            await asyncio.sleep(0)
-
-    def _known(self, message: Any) -> Entry | None:
-        """The entry of a message that was converted in another place or context."""
-        found = self._entries.get(id(message))
-        if found is not None and equal(found.snapshot, message):
-            return found
-        return None
-
-    async def _prepared_wires(self, message: Any) -> list[dict[str, Any]]:
-        """The items of a message as the API takes them, after its files were fetched."""
-        if isinstance(message, LLMSpecificMessage):
-            return self._specific_wires(message)
-        if holds_file(message):
-            await self._prepare_files(message)
-        return list(self._wires(message))
-
-    def _wires(self, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        return standard_wires(message, self.inlined_file_content)
-
-    async def _prepare_files(self, message: dict[str, Any]) -> None:
-        try:
-            await self.prepare_file_content(LLMContext([message]))  # type: ignore[list-item]
-        except LLMContextConversionError as error:
-            # The queries of URLs hold signatures, which are secret.
-            reason = _QUERY.sub("?...", str(error.__cause__))
-            raise ValueError(f"its file cannot be fetched: {reason}") from error
-
-    def _specific_wires(self, message: LLMSpecificMessage) -> list[dict[str, Any]]:
-        if message.llm != self.id_for_llm_specific_messages:
-            self._warn_once(
-                f"Messages for the LLM {message.llm!r} are left out of the conversation: this "
-                f"service reads only standard messages and {self.id_for_llm_specific_messages!r} "
-                "ones."
-            )
-            return []
-        return [specific_wire(message.message)]
 
 
 def _tool_choice(choice: Any) -> Any | None:

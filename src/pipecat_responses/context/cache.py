@@ -1,115 +1,171 @@
-"""History: what is known of a context's messages from one conversion to the next."""
+"""From a context to its items, each message converted once.
+
+A context is compared with what is known of it (``ConvertedContext``). Messages that differ are
+looked for among all that were converted (``ConvertedMessage``); those that are new are captured as
+they are (``CapturedMessage``), written as items by the caller's function, and encoded.
+"""
 
 from __future__ import annotations
 
-from itertools import accumulate, chain, islice
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from pipecat_responses.context.snapshots import equal
+from loguru import logger
+from pipecat.processors.aggregators.llm_context import LLMContext
+
+from pipecat_responses.context.captured import CapturedMessage
+from pipecat_responses.context.converted import ConvertedContext, ConvertedMessage
+from pipecat_responses.context.encoded import encoded
+from pipecat_responses.context.errors import REFUSALS
+from pipecat_responses.context.snapshots import unchanged
 from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.repairs import InputRepairs
 
-_BLOCK = 256
-"""Messages that are compared at a time, to find the first that differs."""
+ToWires: TypeAlias = Callable[[Any], Awaitable[Sequence[dict[str, Any]]]]
+"""Gives the items of a message as the API takes them, after it has fetched the message's files.
+
+Raises one of ``errors.REFUSALS`` if the message cannot be sent.
+"""
+
+_BATCH = 128
+"""Messages that are looked at before other work on the event loop gets a turn."""
 
 
-class Entry:
-    """A message that was converted.
+class ConversionCache:
+    """The items of contexts, with what is needed to convert each message once.
 
-    Attributes:
-        snapshot: The message as it was.
-        items: The items it gives.
+    Contexts may alternate and be converted at the same time; what is kept of a context goes when
+    the context goes.
     """
 
-    __slots__ = ("__weakref__", "items", "snapshot")
-
-    def __init__(self, snapshot: Any, items: tuple[Item, ...]) -> None:
-        """Creates an entry.
+    def __init__(self, to_wires: ToWires, warn: Callable[[str], None]) -> None:
+        """Creates a cache that has not seen any context.
 
         Args:
-            snapshot: The message as it was.
-            items: The items it gives.
+            to_wires: Converts one message.
+            warn: Told of each repair that changes what the model reads. It may hear the same
+                more than once.
         """
-        self.snapshot = snapshot
-        self.items = items
+        self._to_wires = to_wires
+        self._warn = warn
+        self._contexts: WeakKeyDictionary[LLMContext, ConvertedContext] = WeakKeyDictionary()
+        # Finds a message that another context, or another place, has converted. The ids are
+        # hints: a message counts as found only after its snapshot compared equal.
+        self._messages: WeakValueDictionary[int, ConvertedMessage] = WeakValueDictionary()
 
+    async def convert(self, context: LLMContext) -> tuple[list[Item], Sequence[ConvertedMessage]]:
+        """Converts a context as it is at this moment.
 
-class History:
-    """A context's messages as they were when it was last converted.
-
-    Attributes:
-        version: Another number after every change.
-        entries: One for each message. The list is replaced, never changed.
-    """
-
-    def __init__(self, ledger: InputRepairs) -> None:
-        """Creates a history without messages.
-
-        Args:
-            ledger: Keeps the items of the messages. It is the history's own from now on.
-        """
-        self.version = 0
-        self.entries: list[Entry] = []
-        self._ledger = ledger
-        self._snapshots: list[Any] = []
-        self._ends: list[int] = []
-
-    def common(self, messages: list[Any], begin: int = 0) -> int:
-        """Up to which message all are as they were, in their places.
+        Without many new messages, or large ones, nothing is awaited. Large ones are encoded in
+        steps between which other work goes on; messages that change meanwhile count for the next
+        call.
 
         Args:
-            messages: The messages as they are.
-            begin: The first one to look at.
+            context: The context.
 
         Returns:
-            The index of the first one from there on that is not as it was.
+            The items, in a list of the caller's own, and the messages they come from. Unchanged
+            messages give the same objects every time.
+
+        Raises:
+            ContextMessageError: If a message cannot be sent. What could be converted is kept.
         """
-        length = min(len(messages), len(self._snapshots))
-        for start in range(begin, length, _BLOCK):
-            stop = min(start + _BLOCK, length)
-            if not equal(self._snapshots[start:stop], messages[start:stop]):
-                while start < stop and equal(self._snapshots[start], messages[start]):
-                    start += 1
-                if start < stop:
-                    return start
-        return max(begin, length)
+        messages: list[Any] = context.get_messages()
+        known = self._contexts.get(context)
+        if known is None:
+            known = self._contexts[context] = self._begin(messages)
+        same = known.unchanged_until(messages)
+        if same < len(messages) or same < len(known.messages):
+            await self._follow(known, list(messages), same)
+        return known.items(), known.messages
 
-    def items(self) -> list[Item]:
-        """The items of all messages, in a list of the caller's own, as the API takes them."""
-        return self._ledger.items()
+    def _begin(self, messages: list[Any]) -> ConvertedContext:
+        """What is known of a new context: most are copies of one that is known."""
+        best, length = None, 0
+        for other in self._contexts.values():
+            if length == len(messages):
+                break
+            same = other.unchanged_until(messages)
+            if same > length:
+                best, length = other, same
+        if best is None:
+            return ConvertedContext(InputRepairs(self._warn, logger.debug))
+        return best.fork(length)
 
-    def become(self, entries: list[Entry], same: int) -> None:
-        """Takes over the entries of another state of the context.
+    async def _follow(self, known: ConvertedContext, messages: list[Any], same: int) -> None:
+        """Brings what is known up to date with messages, of which the first ``same`` are in it.
 
-        Args:
-            entries: One for each message.
-            same: How many of them, from the first on, are known to be in place.
+        Nothing of it is touched before all messages are there, since others may bring it to
+        another state during an await.
         """
-        length = min(len(entries), len(self.entries))
-        while same < length and entries[same] is self.entries[same]:
-            same += 1
-        self._cut(same)
-        self.version += 1
-        self.entries = entries
-        added = entries[same:]
-        counts = (len(entry.items) for entry in added)
-        self._ends.extend(islice(accumulate(counts, initial=len(self._ledger)), 1, None))
-        self._snapshots.extend([entry.snapshot for entry in added])
-        self._ledger.extend(chain.from_iterable([entry.items for entry in added]))
+        version = known.version
+        result = known.messages[:same]
+        found = await self._look_up(known, messages, same)
+        try:
+            await self._complete(found, result)
+        finally:
+            # Also after an error: what comes before it need not be converted again.
+            if len(result) == len(messages) or len(result) > len(known.messages):
+                known.update(result, same if known.version == version else 0)
+        if len(found) > _BATCH:
+            # What is done with so many items takes its time, too.
+            await asyncio.sleep(0)
 
-    def fork(self, length: int) -> History:
-        """A history of its own that begins with the same messages.
+    async def _look_up(
+        self, known: ConvertedContext, messages: list[Any], begin: int
+    ) -> list[ConvertedMessage | CapturedMessage]:
+        """Finds the messages from an index on that were converted, and captures the others."""
+        version = known.version
+        found: list[ConvertedMessage | CapturedMessage] = []
+        index = begin
+        while index < len(messages):
+            if known.version == version:
+                # In the same place, if only some messages have changed.
+                stop = known.unchanged_until(messages, index)
+                found += known.messages[index:stop]
+                index = stop
+            if index < len(messages):
+                message = messages[index]
+                found.append(self._elsewhere(message) or CapturedMessage(message, index))
+                index += 1
+            if index % _BATCH == 0:
+                await asyncio.sleep(0)
+        return found
 
-        Args:
-            length: How many they are.
-        """
-        fork = History(self._ledger.copy())
-        fork.entries = self.entries[:length]
-        fork._snapshots = self._snapshots.copy()
-        fork._ends = self._ends.copy()
-        fork._cut(length)
-        return fork
+    def _elsewhere(self, message: Any) -> ConvertedMessage | None:
+        """A message that was converted in another place or context."""
+        found = self._messages.get(id(message))
+        if found is not None and unchanged(found.snapshot, message):
+            return found
+        return None
 
-    def _cut(self, length: int) -> None:
-        self._ledger.truncate(self._ends[length - 1] if length else 0)
-        del self._snapshots[length:], self._ends[length:]
+    async def _complete(
+        self, found: list[ConvertedMessage | CapturedMessage], result: list[ConvertedMessage]
+    ) -> None:
+        """Adds what was found to a list, converted; up to the first that cannot be."""
+        new = 0
+        for message in found:
+            if isinstance(message, CapturedMessage):
+                converted = await self._convert(message)
+                self._messages[message.key] = converted
+                result.append(converted)
+                new += 1
+                if new % _BATCH == 0:
+                    await asyncio.sleep(0)
+            else:
+                result.append(message)
+        if len(found) > _BATCH:
+            await asyncio.sleep(0)
+
+    async def _convert(self, message: CapturedMessage) -> ConvertedMessage:
+        try:
+            wires = await self._to_wires(message.content())
+            items = [await encoded(wire) for wire in wires]
+        except UnicodeError as error:
+            # The error holds the text, which must not reach a log.
+            raise message.error(error) from None
+        except REFUSALS as error:
+            raise message.error(error) from error
+        return ConvertedMessage(message.snapshot, tuple(items))

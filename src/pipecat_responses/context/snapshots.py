@@ -27,7 +27,7 @@ def snapshot(value: Any) -> tuple[Any, Any]:
     return copy, _with_leaves(copy) if odd else copy
 
 
-def equal(known: Any, message: Any) -> bool:
+def unchanged(known: Any, message: Any) -> bool:
     """Whether a message is as it was when its snapshot was taken.
 
     Args:

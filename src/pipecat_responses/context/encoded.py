@@ -1,0 +1,37 @@
+"""Items encoded without holding up the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pipecat_responses.protocol.encoding import LARGE_TEXT, encode_in_pieces
+from pipecat_responses.protocol.items import Item, make_item
+
+
+async def encoded(wire: dict[str, Any]) -> Item:
+    """The item of a wire form; a large one is encoded in steps between which other work goes on.
+
+    Args:
+        wire: The item as the API takes it.
+
+    Raises:
+        OverflowError, RecursionError, TypeError, ValueError: If it holds what JSON cannot.
+    """
+    if not _is_large(wire):
+        return make_item(wire)
+    pieces = []
+    for piece in encode_in_pieces(wire):
+        pieces.append(piece)
+        await asyncio.sleep(0)
+    return make_item(wire, pieces)
+
+
+def _is_large(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) >= LARGE_TEXT
+    if isinstance(value, dict):
+        return any(map(_is_large, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_large, value))
+    return False
