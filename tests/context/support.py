@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from loguru import logger
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMessage
 
 from pipecat_responses.context.adapter import Conversion, OpenAIResponsesLLMAdapter
@@ -104,10 +105,10 @@ def same_objects(one: list[Item], other: list[Item]) -> bool:
 
 def recording_cache(adapter: OpenAIResponsesLLMAdapter, seen: list[Any]) -> ConversionCache:
     """A cache of its own that tells which messages it has converted."""
-    wires = MessageWires("openai_responses", adapter, print)
+    wires = MessageWires("openai_responses", adapter, logger.warning)
 
     async def record(message: Any) -> list[dict[str, Any]]:
         seen.append(message)
         return await wires.of(message)
 
-    return ConversionCache(record, print)
+    return ConversionCache(record, logger.warning)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from loguru import logger
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMessage
 
-from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
+from pipecat_responses.context.adapter import Conversion, OpenAIResponsesLLMAdapter
+from pipecat_responses.context.wires import MessageWires
+from pipecat_responses.protocol.repairs import NOT_COMPLETED
 from tests.context.support import call, converted, reasoning, result, specific, wires
 
 IDS = st.sampled_from(["c1", "c2", "c1_2"])
@@ -95,6 +98,23 @@ def check_rules(items: list[Any]) -> None:
     assert called == answered
 
 
+async def check_origins(conversion: Conversion, messages: list[Any]) -> None:
+    """Each item says what the message says that it came from, but for the id of a call."""
+    assert conversion.messages == len(messages)
+    wires = MessageWires("openai_responses", OpenAIResponsesLLMAdapter(), logger.warning)
+    for index, item in enumerate(conversion.items):
+        origin = conversion.message_of(index)
+        if origin is None:
+            assert item.wire["output"] == NOT_COMPLETED
+        else:
+            said = [without_id(wire) for wire in await wires.of(messages[origin])]
+            assert without_id(item.wire) in said
+
+
+def without_id(wire: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in wire.items() if key != "call_id"}
+
+
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     start=st.lists(ANY_MESSAGE, max_size=8),
@@ -112,7 +132,9 @@ def test_what_is_kept_never_shows(
         for turn, changes in enumerate([[], *edits]):
             for edit in changes:
                 apply(messages, copy.deepcopy(edit))
-            incremental = wires(await adapter.convert(context))
+            conversion = await adapter.convert(context)
+            await check_origins(conversion, messages)
+            incremental = wires(conversion)
             fresh = await converted(OpenAIResponsesLLMAdapter(), copy.deepcopy(messages))
             # Compared as JSON, where 1 and true differ.
             assert msgspec.json.encode(incremental) == msgspec.json.encode(fresh)
