@@ -71,7 +71,7 @@ MODELS = ("gpt-4.1", "gpt-4.1-mini")
 
 @dataclass(eq=False)
 class Letter:
-    """A payload on its way, as ``transport.websocket.QueuedMessage`` is."""
+    """A payload on its way, as ``transport.outbox.QueuedMessage`` is."""
 
     payload: Payload
     expected: list[Any]
@@ -79,7 +79,7 @@ class Letter:
 
 
 class Wireless:
-    """A connection in memory: what is posted waits until the world lets it leave."""
+    """A connection and its outbox in memory: what is posted waits until the world lets it leave."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -236,6 +236,7 @@ class World:
         server = ServerConnection(self.server)
         link = Link(self, LaneSet(named=self.traits.lanes, forks=self.forks), 0.0)
         wire = Wireless(self)
+        link.outbox = wire  # type: ignore[assignment]
         link.connection = wire  # type: ignore[assignment]
         self.peers.append(Peer(link, wire, server))
 

@@ -31,7 +31,8 @@ from pipecat_responses.protocol.requests import Request, cancel_payload, websock
 from pipecat_responses.session.capabilities import ServerCapabilities
 from pipecat_responses.session.exchange import Inbox
 from pipecat_responses.session.stats import SessionStats, TurnReport
-from pipecat_responses.transport.websocket import Connection, QueuedMessage
+from pipecat_responses.transport.outbox import Outbox, QueuedMessage
+from pipecat_responses.transport.websocket import Socket
 
 PROBE = 1.5
 """Seconds a silent server has to answer a ping."""
@@ -122,6 +123,7 @@ class Link:
     """An open connection and what runs on it.
 
     Attributes:
+        outbox: What is to leave on the connection.
         connection: The connection.
         lanes: Its lanes.
         retiring: Whether nothing new may start here.
@@ -134,7 +136,8 @@ class Link:
     def __init__(self, owner: Owner, lanes: LaneSet, opened: float) -> None:
         """Creates a link; its connection is set once it is open."""
         self._owner = owner
-        self.connection: Connection | None = None
+        self.outbox = Outbox()
+        self.connection: Socket | None = None
         self.lanes = lanes
         self.retiring = False
         self.opened = opened
@@ -182,7 +185,6 @@ class Link:
             background: Whether it gives way to other messages.
             join: Whether text that waits is joined.
         """
-        assert self.connection is not None
         payload = websocket_payload(
             request.fields,
             plan.send,
@@ -211,7 +213,7 @@ class Link:
         )
         plan.lane.start(plan.checkpoint if plan.fork else None)
         self._running[plan.lane.name] = running
-        running.ticket = self.connection.post(payload, background=background)
+        running.ticket = self.outbox.post(payload, background=background)
         return running
 
     def abandon(self, running: Running) -> None:
@@ -221,9 +223,8 @@ class Link:
             return
         running.listening = False
         lane = running.lane
-        assert self.connection is not None
         assert running.ticket is not None
-        if self.connection.take_back(running.ticket):
+        if self.outbox.take_back(running.ticket):
             # It never left, so the server knows nothing of it and remembers what it did.
             del self._running[lane.name]
             lane.complete(running.restore)
@@ -242,7 +243,7 @@ class Link:
             self._cancels += 1
             payload = cancel_payload(running.response_id, running.lane.name)
             self._owner.stats.bytes_sent += payload.size
-            self.connection.post(payload, background=True)
+            self.outbox.post(payload, background=True)
 
     # -- receiving (transport.websocket.Receiver) -----------------------------------------------
 

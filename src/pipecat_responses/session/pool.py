@@ -29,7 +29,7 @@ from pipecat_responses.session.notices import (
     Listener,
     Notice,
 )
-from pipecat_responses.transport.websocket import Connection, SocketOptions
+from pipecat_responses.transport.websocket import Socket, SocketOptions
 
 NEARLY_FULL = 12
 """Responses in flight on a connection from which a fresh one is kept ready."""
@@ -218,8 +218,8 @@ class ConnectionPool:
             ) from error
         lanes = LaneSet(named=session.traits.lanes, forks=session.forks)
         link = Link(session, lanes, self._clock())
-        link.connection = await Connection.open(
-            self._address.url, headers, link, self._options.connection
+        link.connection = await Socket.open(
+            self._address.url, headers, link, link.outbox, self._options.connection
         )
         if link.lost is not None:
             raise link.lost

@@ -1,35 +1,29 @@
-"""One WebSocket connection: a reader, a writer, and an end.
+"""One WebSocket connection: what arrives, what leaves, and an end.
 
 Life of a connection: ``open`` does the handshake, bounded in time. From then on each message is
 decoded and handed to the receiver as soon as its last byte is parsed, in the call that the event
-loop makes for the socket: no task, no queue. The receiver returns at once, so pongs are always read
-and the keep-alive always works; whoever consumes slowly gets deltas joined by its inbox. The writer
-is a task that takes payloads from an outbox, so that giving a payload away is a plain call: it
-cannot be cancelled half-way, and one that has not left yet can be taken back. Whatever ends the
-connection first (a close, a reset, a dead peer, an abort) is reported once, through ``on_lost``.
+loop makes for the socket: no task, no queue (see ``transport.channel``). The receiver returns at
+once, so pongs are always read and the keep-alive always works; whoever consumes slowly gets deltas
+joined by its inbox. The writer is a task that takes messages from an outbox, and whoever sends
+knows the outbox only. Whatever ends the connection first (a close, a reset, a dead peer, an abort)
+is reported once, through ``on_lost``, and closes the outbox.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import socket
-import sys
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from importlib.metadata import version
+from typing import Protocol
 
-from websockets.asyncio.client import ClientConnection, connect
+from loguru import logger
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
     InvalidMessage,
     InvalidURI,
 )
-from websockets.frames import Frame, Opcode
-from websockets.protocol import Event as Parsed
 
 from pipecat_responses.protocol.errors import (
     ConnectionLostError,
@@ -39,9 +33,9 @@ from pipecat_responses.protocol.errors import (
 )
 from pipecat_responses.protocol.events import Event, decode, read
 from pipecat_responses.protocol.requests import Payload
+from pipecat_responses.transport.channel import Channel, Data, open_channel
 from pipecat_responses.transport.handshake import handshake_error
-
-Data: TypeAlias = bytes | bytearray | memoryview
+from pipecat_responses.transport.outbox import Outbox
 
 FRAGMENTED_FROM = 128 * 1024
 """Bytes from which a message is written in fragments, so that no single write is long."""
@@ -79,84 +73,22 @@ class Receiver(Protocol):
         """The connection has ended; nothing arrives any more. Called once."""
 
 
-class _SameOriginConnect(connect):
-    """A redirect would carry the key to another address, so there is none."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
-
-
-class _Channel(ClientConnection):
-    """Hands messages over as they are parsed, where the library would queue them for a task."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._parts: list[Data] = []
-        self._early: list[Data] = []
-        self._on_message: Callable[[Data], None] = self._early.append
-        self._on_end: Callable[[], None] | None = None
-
-    def listen(self, on_message: Callable[[Data], None], on_end: Callable[[], None]) -> None:
-        """Says who gets the messages, those included that came with the handshake."""
-        early, self._early = self._early, []
-        self._on_message, self._on_end = on_message, on_end
-        for message in early:
-            on_message(message)
-
-    def process_event(self, event: Parsed) -> None:
-        if self.response is None or not isinstance(event, Frame) or event.opcode not in _DATA:
-            super().process_event(event)
-        elif event.fin and not self._parts:
-            self._on_message(event.data)
-        else:
-            self._parts.append(event.data)
-            if event.fin:
-                parts, self._parts = self._parts, []
-                self._on_message(b"".join(parts))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self._on_end is not None:
-            self._on_end()
-
-
-_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
-
-
-class QueuedMessage:
-    """A payload on its way out.
-
-    Attributes:
-        payload: The bytes.
-        background: Whether it gives way to payloads that are not.
-        started: Whether writing has begun. Before that it can still be taken back.
-        written: Whether all of it has been handed to the operating system.
-    """
-
-    __slots__ = ("background", "payload", "started", "written")
-
-    def __init__(self, payload: Payload, *, background: bool) -> None:
-        """Creates a ticket for a payload."""
-        self.payload = payload
-        self.background = background
-        self.started = False
-        self.written = False
-
-
-class Connection:
+class Socket:
     """An open WebSocket. See the module's head for its life."""
 
-    def __init__(self, websocket: _Channel, receiver: Receiver, options: SocketOptions) -> None:
-        """Wraps an open WebSocket; use :meth:`open`."""
-        self._websocket = websocket
+    def __init__(
+        self, channel: Channel, receiver: Receiver, outbox: Outbox, options: SocketOptions
+    ) -> None:
+        """Wraps an open channel; use :meth:`open`."""
+        self._channel = channel
         self._receiver = receiver
+        self._outbox = outbox
         self._options = options
-        self._outbox: deque[QueuedMessage] = deque()
-        self._outbox_filled = asyncio.Event()
         self._lost: ResponsesError | None = None
         self._received = 0
         self._writer = asyncio.create_task(self._write(), name="pipecat-responses writer")
-        websocket.listen(self._deliver, self._ended)
+        self._reader = asyncio.create_task(self._read(), name="pipecat-responses reader")
+        channel.tap.listen(self._deliver)
 
     @classmethod
     async def open(
@@ -164,14 +96,16 @@ class Connection:
         url: str,
         headers: Mapping[str, str],
         receiver: Receiver,
+        outbox: Outbox,
         options: SocketOptions | None = None,
-    ) -> Connection:
+    ) -> Socket:
         """Opens a connection.
 
         Args:
             url: A ``ws://`` or ``wss://`` address.
             headers: Headers for the handshake.
             receiver: Who gets the events.
+            outbox: What is to be sent; it is closed when the connection ends.
             options: How the connection behaves.
 
         Raises:
@@ -179,18 +113,14 @@ class Connection:
         """
         options = options or SocketOptions()
         try:
-            websocket = await _SameOriginConnect(
+            channel = await open_channel(
                 url,
-                additional_headers=headers,
-                user_agent_header=None,
-                compression=None,
+                headers,
+                max_size=options.max_message_bytes,
                 open_timeout=options.open_timeout,
                 close_timeout=options.close_timeout,
                 ping_interval=options.ping_interval,
                 ping_timeout=options.ping_timeout,
-                max_size=options.max_message_bytes,
-                create_connection=_Channel,
-                logger=_silent_logger,
             )
         except (
             OSError,
@@ -201,49 +131,13 @@ class Connection:
             EOFError,
         ) as error:
             raise handshake_error(error, url, options.open_timeout) from None
-        assert isinstance(websocket, _Channel)
-        _keep_little_unsent(websocket)
-        return cls(websocket, receiver, options)
+        channel.keep_little_unsent(FRAGMENTED_FROM)
+        return cls(channel, receiver, outbox, options)
 
     @property
     def lost(self) -> ResponsesError | None:
         """Why the connection has ended, or None while it is open."""
         return self._lost
-
-    def post(self, payload: Payload, *, background: bool = False) -> QueuedMessage:
-        """Gives a payload away to be written.
-
-        Args:
-            payload: The message.
-            background: Let payloads that are posted later, and are not in the background, leave
-                first.
-
-        Returns:
-            A ticket to take it back with.
-        """
-        ticket = QueuedMessage(payload, background=background)
-        if background:
-            self._outbox.append(ticket)
-        else:
-            at = next((i for i, other in enumerate(self._outbox) if other.background), None)
-            if at is None:
-                self._outbox.append(ticket)
-            else:
-                self._outbox.insert(at, ticket)
-        self._outbox_filled.set()
-        return ticket
-
-    def take_back(self, ticket: QueuedMessage) -> bool:
-        """Takes a payload back, if it has not begun to leave.
-
-        Returns:
-            True if nothing of it was or will be written.
-        """
-        if ticket.started:
-            return False
-        with contextlib.suppress(ValueError):
-            self._outbox.remove(ticket)
-        return True
 
     async def alive(self, within: float) -> bool:
         """Asks the peer for a sign of life.
@@ -259,7 +153,7 @@ class Connection:
         received = self._received
         try:
             async with asyncio.timeout(within):
-                await (await self._websocket.ping())
+                await (await self._channel.ping())
         except TimeoutError:
             return self._received != received
         except ConnectionClosed:
@@ -269,24 +163,33 @@ class Connection:
     def abort(self, error: ResponsesError) -> None:
         """Ends the connection at once, without a closing handshake."""
         self._end(error)
-        self._websocket.transport.abort()
+        self._channel.abort()
 
     async def close(self) -> None:
         """Closes the connection within the close timeout and waits for its tasks."""
         self._end(ConnectionLostError("The connection was closed", failure=Failure.CLOSED))
         try:
             async with asyncio.timeout(self._options.close_timeout):
-                await self._websocket.close()
+                await self._channel.close()
         except TimeoutError:
             pass
         finally:
-            self._websocket.transport.abort()
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
+            self._channel.abort()
+            tasks = (self._writer, self._reader)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _ended(self) -> None:
-        closed = self._websocket.protocol.close_exc
-        self._end(_closed_error(closed))
+    async def _read(self) -> None:
+        """Waits for the end; messages come this way only if the library passes the tap by."""
+        try:
+            data = await self._channel.recv(decode=False)
+            logger.warning(_TAP_PASSED_BY, version("websockets"))
+            while True:
+                self._deliver(data)
+                data = await self._channel.recv(decode=False)
+        except ConnectionClosed as closed:
+            self._end(_closed_error(closed))
 
     def _deliver(self, data: Data) -> None:
         self._received += 1
@@ -315,45 +218,33 @@ class Connection:
 
     async def _write(self) -> None:
         try:
-            while True:
-                await self._outbox_filled.wait()
-                while self._outbox:
-                    ticket = self._outbox.popleft()
-                    ticket.started = True
-                    payload = ticket.payload
-                    if payload.size < FRAGMENTED_FROM:
-                        await self._websocket.send(payload.join(), text=True)
-                    else:
-                        await self._websocket.send(_fragments(payload), text=True)
-                    ticket.written = True
-                self._outbox_filled.clear()
+            while (message := await self._outbox.next()) is not None:
+                payload = message.payload
+                if payload.size < FRAGMENTED_FROM:
+                    await self._channel.send(payload.join(), text=True)
+                else:
+                    await self._channel.send(_fragments(payload), text=True)
+                message.finish()
         except ConnectionClosed as closed:
             self._end(_closed_error(closed))
 
     def _end(self, error: ResponsesError) -> None:
         if self._lost is None:
             self._lost = error
-            self._outbox.clear()
+            self._outbox.close()
+            # Nothing more is handed over, and the channel does not hold on to this object.
+            self._channel.tap.listen(_ignore)
             self._receiver.on_lost(error)
 
 
-def _keep_little_unsent(websocket: ClientConnection) -> None:
-    """Keeps what waits in the operating system short, so that pings overtake large messages.
-
-    Otherwise megabytes of an image would wait there, and on a slow line a keep-alive ping behind
-    them would count as unanswered.
-    """
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-    if option is None and sys.platform == "linux":
-        option = _LINUX_TCP_NOTSENT_LOWAT
-    connected = websocket.transport.get_extra_info("socket")
-    if option is not None and connected is not None:
-        with contextlib.suppress(OSError):
-            connected.setsockopt(socket.IPPROTO_TCP, option, FRAGMENTED_FROM)
+def _ignore(_: Data) -> None:
+    """What arrives after the end."""
 
 
-_LINUX_TCP_NOTSENT_LOWAT = 25
-"""From linux/tcp.h; Python names it from 3.12 on."""
+_TAP_PASSED_BY = (
+    "websockets {} hands messages over in another way than the versions this was tried with, and "
+    "every message costs more time: update pipecat-responses, or install an older websockets"
+)
 
 
 async def _fragments(payload: Payload) -> AsyncIterator[bytes]:
@@ -382,10 +273,3 @@ def _closed_error(closed: ConnectionClosed) -> ResponsesError:
         )
     reason = f": {frame.reason}" if frame.reason else ""
     return ConnectionLostError(f"The server closed the connection (code {frame.code}{reason})")
-
-
-_silent_logger = logging.getLogger("pipecat_responses.websockets")
-# What ends a connection is reported through on_lost, once; the library's own log would repeat it.
-_silent_logger.addHandler(logging.NullHandler())
-_silent_logger.propagate = False
-_silent_logger.setLevel(logging.CRITICAL)

@@ -1,0 +1,176 @@
+"""The ``websockets`` library, opened so that messages come out without a detour.
+
+By itself the library puts each message into a queue and wakes the task that waits there, which at a
+thousand tokens a second costs as much again as all the rest it does. A :class:`Tap` takes them
+earlier, where the library's protocol layer gives out what it has parsed: in ``events_received()``,
+through which any user of that layer, the library's own connection among them, gets what arrived
+(the library's guide, "Integrate the Sans-I/O layer"). The tap is brought in by
+``create_connection``, an argument of ``connect()`` that is there for such things. All else is the
+library's own: addresses, proxies, TLS, both handshakes, keep-alive, flow control.
+
+Should a later version pass the tap by, then messages come out of ``recv()`` as they do for
+everybody. The socket listens there too, so that costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, cast
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import Event
+from websockets.uri import WebSocketURI, parse_uri
+
+Data: TypeAlias = bytes | bytearray | memoryview
+
+
+class Tap(ClientProtocol):
+    """The protocol layer, with messages handed over as they are parsed."""
+
+    def __init__(self, uri: WebSocketURI, *, max_size: int) -> None:
+        """Creates one.
+
+        Args:
+            uri: The server's address.
+            max_size: Largest message that is accepted, in bytes.
+        """
+        super().__init__(uri, max_size=max_size, logger=_silent_logger)
+        self._parts: list[Data] = []
+        self._early: list[Data] = []
+        self._on_message: Callable[[Data], None] = self._early.append
+
+    def listen(self, on_message: Callable[[Data], None]) -> None:
+        """Says who gets the messages, those included that came with the handshake."""
+        early, self._early = self._early, []
+        self._on_message = on_message
+        for message in early:
+            on_message(message)
+
+    def events_received(self) -> list[Event]:
+        """Hands messages over, and returns what else has arrived."""
+        others: list[Event] = []
+        for event in super().events_received():
+            if isinstance(event, Frame) and event.opcode in _DATA:
+                if event.fin and not self._parts:
+                    self._on_message(event.data)
+                else:
+                    self._gather(event)
+            else:
+                others.append(event)
+                if isinstance(event, Response):
+                    _without_redirect(event)
+        return others
+
+    def _gather(self, frame: Frame) -> None:
+        self._parts.append(frame.data)
+        if frame.fin:
+            parts, self._parts = self._parts, []
+            self._on_message(b"".join(parts))
+
+
+_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+
+
+class Channel(ClientConnection):
+    """The library's connection around a tap, and the system's transport below it."""
+
+    def __init__(self, tap: Tap, **options: Any) -> None:
+        """Creates one; options are the library's."""
+        super().__init__(tap, **options)
+        self._tap = tap
+        self._below: asyncio.Transport | None = None
+
+    @property
+    def tap(self) -> Tap:
+        """Where messages come out."""
+        return self._tap
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remembers the transport, whatever name the library has for it."""
+        super().connection_made(transport)
+        # Another event loop's transport need not be of asyncio's class.
+        self._below = cast(asyncio.Transport, transport)
+
+    def abort(self) -> None:
+        """Ends the connection at once, without a closing handshake."""
+        if self._below is not None:
+            self._below.abort()
+
+    def keep_little_unsent(self, size: int) -> None:
+        """Keeps what waits in the operating system short, so that pings overtake large messages.
+
+        Otherwise megabytes of an image would wait there, and on a slow line a keep-alive ping
+        behind them would count as unanswered.
+
+        Args:
+            size: Bytes that may wait there before the next are asked for.
+        """
+        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        if option is None and sys.platform == "linux":
+            option = _LINUX_TCP_NOTSENT_LOWAT
+        connected = self._below.get_extra_info("socket") if self._below is not None else None
+        if option is not None and connected is not None:
+            with contextlib.suppress(OSError):
+                connected.setsockopt(socket.IPPROTO_TCP, option, size)
+
+
+_LINUX_TCP_NOTSENT_LOWAT = 25
+"""From linux/tcp.h; Python names it from 3.12 on."""
+
+
+async def open_channel(
+    url: str, headers: Mapping[str, str], *, max_size: int, **options: Any
+) -> Channel:
+    """Opens a connection with a tap in it.
+
+    Args:
+        url: A ``ws://`` or ``wss://`` address.
+        headers: Headers for the handshake.
+        max_size: Largest message that is accepted, in bytes.
+        options: Other arguments for the library's ``connect()``.
+
+    Raises:
+        Exception: What the library raises.
+    """
+    taps: list[Tap] = []
+
+    def wrap(_: ClientProtocol, **settings: Any) -> Channel:
+        if taps and taps[-1].handshake_exc is not None:
+            # Somewhere else is being tried in spite of all, and the key must not go there.
+            raise taps[-1].handshake_exc
+        taps.append(Tap(parse_uri(url), max_size=max_size))
+        return Channel(taps[-1], **settings)
+
+    channel = await connect(
+        url,
+        additional_headers=headers,
+        user_agent_header=None,
+        compression=None,
+        max_size=max_size,
+        logger=_silent_logger,
+        create_connection=wrap,  # type: ignore[arg-type]  # documented as "a wrapper or a subclass"
+        **options,
+    )
+    assert isinstance(channel, Channel)
+    return channel
+
+
+def _without_redirect(response: Response) -> None:
+    """A redirect would carry the key to another address; without the address it is a refusal."""
+    if "Location" in response.headers:
+        del response.headers["Location"]
+
+
+_silent_logger = logging.getLogger("pipecat_responses.websockets")
+# What ends a connection is reported through on_lost, once; the library's own log would repeat it.
+_silent_logger.addHandler(logging.NullHandler())
+_silent_logger.propagate = False
+_silent_logger.setLevel(logging.CRITICAL)
