@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from typing import Any
 
 import pytest
 from pipecat.utils.errors import ErrorCategory
 
-from pipecat_responses.protocol.retry import Backoff
+from pipecat_responses import (
+    AbandonedUsageMetricsData,
+    Backoff,
+    ConnectionLimits,
+    TurnLimits,
+)
 from pipecat_responses.sandbox import Fault, Sandbox
 from tests.support.conversation import Conversation
 from tests.support.history import of_context, of_items
@@ -38,12 +42,12 @@ def watch(llm: Any) -> list[str]:
     return events
 
 
-def options(llm: Any, **changes: Any) -> None:
-    connections = llm._session._connections
-    connections._options = dataclasses.replace(connections._options, **changes)
+def abandoned(talk: Conversation) -> int:
+    """How many abandoned responses have ended."""
+    return sum(isinstance(each, AbandonedUsageMetricsData) for each in talk.metrics)
 
 
-QUICK = Backoff(first=0.01, cap=0.05)
+QUICK = ConnectionLimits(backoff=Backoff(first=0.01, cap=0.05))
 
 
 async def test_it_connects_before_the_first_turn(sandbox: Sandbox) -> None:
@@ -88,8 +92,7 @@ async def test_a_connection_lost_while_idle_is_reopened(sandbox: Sandbox) -> Non
 
 
 async def test_a_server_that_comes_back(sandbox: Sandbox) -> None:
-    llm = websocket_service(sandbox)
-    options(llm, backoff=QUICK)
+    llm = websocket_service(sandbox, connection_limits=QUICK)
     events = watch(llm)
     async with Conversation(llm) as talk:
         await talk.say("hello")
@@ -163,14 +166,14 @@ async def test_the_servers_age_limit(sandbox: Sandbox) -> None:
 
 async def test_a_dead_peer_is_noticed_while_idle(sandbox: Sandbox) -> None:
     async with TcpProxy("127.0.0.1", sandbox.port) as proxy:
-        llm = websocket_service(sandbox, base_url=proxy.url_for("http", "/v1"))
-        connection = dataclasses.replace(
-            llm._session._connections._options.connection,
-            ping_interval=0.1,
-            ping_timeout=0.2,
-            open_timeout=1.0,
+        limits = ConnectionLimits(
+            ping_interval_secs=0.1,
+            ping_timeout_secs=0.2,
+            open_secs=1.0,
+            backoff=QUICK.backoff,
         )
-        options(llm, connection=connection, backoff=QUICK)
+        url = proxy.url_for("http", "/v1")
+        llm = websocket_service(sandbox, base_url=url, connection_limits=limits)
         events = watch(llm)
         async with Conversation(llm) as talk:
             await talk.say("hello")
@@ -184,14 +187,14 @@ async def test_a_dead_peer_is_noticed_while_idle(sandbox: Sandbox) -> None:
 
 async def test_a_silent_connection_is_replaced_within_a_turn(sandbox: Sandbox) -> None:
     async with TcpProxy("127.0.0.1", sandbox.port) as proxy:
-        llm = websocket_service(sandbox, base_url=proxy.url_for("http", "/v1"))
-        llm._policy = dataclasses.replace(llm._policy, silence=0.1)
+        url = proxy.url_for("http", "/v1")
+        llm = websocket_service(sandbox, base_url=url, turn_limits=TurnLimits(quiet_secs=0.1))
+        events = watch(llm)
         async with Conversation(llm) as talk:
             await talk.say("hello")
-            lost = llm._session._connections._links[0]
             proxy.stall()
             await talk.start("hello again")
-            await eventually(lambda: lost.lost is not None)
+            await eventually(lambda: "disconnected" in events)
             proxy.resume()
             await talk.answer_ends()
             await talk.settle()
@@ -212,8 +215,7 @@ async def test_a_refused_handshake_at_setup(
     sandbox: Sandbox, status: int, category: ErrorCategory | None, usable: bool
 ) -> None:
     sandbox.faults.add(Fault("handshake_status", "handshake", params={"status": status}))
-    llm = websocket_service(sandbox)
-    options(llm, backoff=QUICK)
+    llm = websocket_service(sandbox, connection_limits=QUICK)
     events = watch(llm)
     async with Conversation(llm) as talk:
         await eventually(lambda: any("failed" in event for event in events))
@@ -252,9 +254,7 @@ async def test_no_lanes_means_one_connection_to_spare(sandbox: Sandbox) -> None:
             await talk.settle()
             await talk.say(f"next {number}")
             used.add(sandbox.requests[-1].connection)
-            await eventually(
-                lambda: not any(link.abandoned for link in llm._session._connections._links)
-            )
+            await eventually(lambda done=number + 1: abandoned(talk) == done)
         assert not talk.errors
         assert sandbox.connections == sandbox.connections_opened == 2
         assert len(used) == 2

@@ -141,8 +141,8 @@ def test_websocket_arguments() -> None:
     with pytest.raises(ValueError, match="clear text"):
         OpenAIResponsesLLMService(api_key=KEY, ws_url="ws://example.com/v1/responses")
     llm = OpenAIResponsesLLMService(api_key=KEY, reconnect_on_error=False, ws_close_timeout=0.5)
-    assert llm._session._connections._options.reconnect is False
-    assert llm._session._connections._options.connection.close_timeout == 0.5
+    assert llm._session._pool._options.reconnect is False
+    assert llm._session._pool._options.socket.close_timeout == 0.5
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_websocket_arguments() -> None:
 )
 def test_addresses(arguments: dict[str, str], ws_url: str, base_url: str) -> None:
     llm = OpenAIResponsesLLMService(api_key=KEY, **arguments)
-    assert llm._session._connections._address.url == ws_url
+    assert llm._session._pool._address.url == ws_url
     assert str(llm._client.base_url) == base_url
 
 

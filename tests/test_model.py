@@ -1,6 +1,6 @@
 """What the model has seen equals the context, at every turn, whatever happens in between.
 
-The client's own planning, lanes and routing (``planning``, ``lanes``, ``session.link``)
+The client's own planning, lanes and routing (``protocol.connection``)
 are driven by the bytes of a server's events, and their requests go as bytes to a second model of
 the server's memory (``tests.support.reference``), step by random step. The last test does the same
 through a real pipeline and the sandbox.
@@ -31,21 +31,22 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from pipecat_responses import OpenAIResponsesLLMService
 from pipecat_responses.context.pending import settled
+from pipecat_responses.protocol.capabilities import ServerCapabilities
+from pipecat_responses.protocol.connection import Connection, ConnectionState
+from pipecat_responses.protocol.effects import Effect, Fail, Learned, Send
 from pipecat_responses.protocol.errors import (
     ConnectionLostError,
     Failure,
     Recovery,
     ResponsesError,
 )
-from pipecat_responses.protocol.events import Event, decode, read
+from pipecat_responses.protocol.events import TextDelta, decode, read
 from pipecat_responses.protocol.items import Item, make_item
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import FullReason, Plan, plan, plan_side_request, worth
 from pipecat_responses.protocol.requests import Fields, Payload, Request
+from pipecat_responses.protocol.response import Response
 from pipecat_responses.sandbox import Fault, Sandbox
-from pipecat_responses.session.capabilities import ServerCapabilities
-from pipecat_responses.session.link import Link, Running
-from pipecat_responses.session.stats import SessionStats
 from tests.support.conversation import Conversation
 from tests.support.reference import (
     AfterFailure,
@@ -69,58 +70,50 @@ FUZZ = settings(
 MODELS = ("gpt-4.1", "gpt-4.1-mini")
 
 
+class Ear:
+    """Listens to a response.
+
+    Attributes:
+        error: Why nothing more comes, once nothing does.
+    """
+
+    def __init__(self) -> None:
+        self.error: ResponsesError | None = None
+
+
 @dataclass(eq=False)
 class Letter:
-    """A payload on its way, as ``transport.outbox.QueuedMessage`` is."""
+    """A message on its way, and what the model is to know once it has arrived."""
 
     payload: Payload
     expected: list[Any]
-    started: bool = False
-
-
-class Wireless:
-    """A connection and its outbox in memory: what is posted waits until the world lets it leave."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.outbox: list[Letter] = []
-        self.lost: ResponsesError | None = None
-
-    def post(self, payload: Payload, *, background: bool = False) -> Letter:
-        assert self.lost is None, "a message was posted on a connection that is gone"
-        letter = Letter(payload, self.world.expected)
-        self.outbox.append(letter)
-        return letter
-
-    def take_back(self, letter: Letter) -> bool:
-        if letter.started:
-            return False
-        self.outbox.remove(letter)
-        return True
-
-    async def alive(self, within: float) -> bool:
-        return self.lost is None
-
-    def abort(self, error: ResponsesError) -> None:
-        self.lost = error
 
 
 @dataclass(eq=False)
 class Peer:
-    """A link of the client and the server's end of it."""
+    """A connection of the client, what waits to leave on it, and the server's end of it."""
 
-    link: Link
-    wire: Wireless
+    connection: Connection[Ear]
     server: ServerConnection
+    outbox: list[Letter] = field(default_factory=list)
     asked: dict[int, list[Any]] = field(default_factory=dict)
     ended: dict[str | None, bytes] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Asking:
+    """A request of the client's and who listens to its answer."""
+
+    peer: Peer
+    response: Response[Ear]
+    letter: Letter
 
 
 class World:
     """A client, a server and a context, and all that may happen to them.
 
-    It is the client's owner, too: it does what ``session.websocket`` does with links, without
-    tasks and without time. Choices come in as numbers, so that a list of them is a history.
+    It carries out what the protocol decides, without tasks and without time. Choices come in as
+    numbers, so that a list of them is a history.
     """
 
     def __init__(
@@ -131,14 +124,12 @@ class World:
         forks: bool = True,
     ) -> None:
         self.server = Server(lanes, after_failure)
-        self.stats = SessionStats()
-        self.traits = ServerCapabilities()
+        self.capabilities = ServerCapabilities()
         self.forks = forks
-        self.loop = asyncio.new_event_loop()
         self.peers: list[Peer] = []
         self.context: list[dict[str, Any]] = []
         self.model = MODELS[0]
-        self.current: Running | None = None
+        self.current: Asking | None = None
         self.heard = ""
         self.expected: list[Any] = []
         self.conversation: Sequence[Item] = ()
@@ -147,24 +138,19 @@ class World:
         self.turns = 0
         self.tries = 0
         self.incremental = 0
-        self.forgetful: list[Link] = []
+        self.abandoned = 0
+        self.forgetful: list[Peer] = []
 
-    def close(self) -> None:
-        self.loop.close()
+    # -- effects ----------------------------------------------------------------------------------
 
-    # -- the link's owner -------------------------------------------------------------------------
-
-    def changed(self, link: Link) -> None:
-        """Nothing to do: the world looks for itself."""
-
-    def memory_lost(self) -> None:
-        """Nothing to do: that gives a reason its name."""
-
-    def fork_ended(self, *, taken: bool) -> None:
-        """Nothing to do: whether forks are used is the world's choice."""
-
-    def abandoned_ended(self, turn: int, terminal: Event) -> None:
-        """Nothing to do."""
+    def carry_out(self, peer: Peer, effects: Sequence[Effect[Ear]]) -> None:
+        for effect in effects:
+            if isinstance(effect, Fail):
+                effect.listener.error = effect.error
+            elif isinstance(effect, Send):
+                peer.outbox.append(Letter(effect.payload, self.expected))
+            elif isinstance(effect, Learned):
+                self.capabilities.learn(effect.capability, effect.available)
 
     # -- the client -------------------------------------------------------------------------------
 
@@ -196,8 +182,8 @@ class World:
         planned = self.plan(items)
         if planned is None:
             for peer in self.usable():
-                if not peer.link.lanes.room:
-                    peer.link.retiring = True
+                if not peer.connection.lanes.room:
+                    self.carry_out(peer, peer.connection.retire())
             self.connect()
             planned = self.plan(items)
         assert planned is not None, "a fresh connection has room"
@@ -206,26 +192,45 @@ class World:
         self.incremental += todo.checkpoint is not None
         request = Request(Fields({"model": self.model}), items)
         self.heard = ""
-        self.current = peer.link.send(todo, request, turn=self.turns)
+        self.current = self.send(peer, todo, request)
+
+    def send(self, peer: Peer, todo: Plan, request: Request, *, keeps: bool = True) -> Asking:
+        response, payload = peer.connection.start(
+            todo, request, Ear(), turn=self.turns, keeps=keeps
+        )
+        letter = Letter(payload, self.expected)
+        peer.outbox.append(letter)
+        return Asking(peer, response, letter)
+
+    def abandon(self, asking: Asking) -> None:
+        connection = asking.peer.connection
+        never_left = connection.runs(asking.response) and asking.letter in asking.peer.outbox
+        if never_left:
+            asking.peer.outbox.remove(asking.letter)
+        elif connection.runs(asking.response):
+            self.abandoned += 1
+        effects = connection.abandon(asking.response, never_left=never_left)
+        self.carry_out(asking.peer, effects)
 
     def plan(self, items: list[Item]) -> tuple[Peer, Plan] | None:
         peers = self.usable()
-        todo = plan([peer.link.lanes for peer in peers], items, self.model)
+        lanes = [peer.connection.lanes for peer in peers]
+        todo = plan(lanes, items, self.model, forks=self.forks)
         if todo is None:
             return None
-        return next(peer for peer in peers if peer.link.lanes is todo.lanes), todo
+        return next(peer for peer in peers if peer.connection.lanes is todo.lanes), todo
 
     def check(self, peer: Peer, todo: Plan) -> None:
         assert todo.send, "a request without input"
         assert todo.lane.idle
-        assert peer.link.lanes.room, "a request that the server would queue"
+        assert peer.connection.lanes.room, "a request that the server would queue"
         if todo.checkpoint is None:
             assert isinstance(todo.full_reason, FullReason)
             return
         assert todo.full_reason is None
         holders = [lane for lane in todo.lanes.lanes if lane.checkpoint is todo.checkpoint]
         assert len(holders) == 1
-        if todo.lanes.forks and todo.lanes.named is not False:
+        if self.forks and todo.lanes.named is not False:
             assert todo.fork
             assert holders[0] is not todo.lane, "the parent's lane must not move on"
         else:
@@ -233,24 +238,27 @@ class World:
             assert holders[0] is todo.lane, "a lane that continues itself"
 
     def connect(self) -> None:
-        server = ServerConnection(self.server)
-        link = Link(self, LaneSet(named=self.traits.lanes, forks=self.forks), 0.0)
-        wire = Wireless(self)
-        link.outbox = wire  # type: ignore[assignment]
-        link.connection = wire  # type: ignore[assignment]
-        self.peers.append(Peer(link, wire, server))
+        lanes = LaneSet(named=self.capabilities.lanes)
+        connection: Connection[Ear] = Connection(lanes, self.capabilities)
+        connection.opened()
+        self.peers.append(Peer(connection, ServerConnection(self.server)))
 
     def usable(self) -> list[Peer]:
-        self.peers = [p for p in self.peers if not (p.link.retiring and p.link.silent)]
-        return [peer for peer in self.peers if peer.link.usable]
+        retiring = ConnectionState.RETIRING
+        self.peers = [
+            peer
+            for peer in self.peers
+            if not (peer.connection.state is retiring and peer.connection.silent)
+        ]
+        return [peer for peer in self.peers if peer.connection.usable]
 
     def interrupt(self) -> None:
         """The user begins to speak: what was heard stays, and nobody listens any more."""
-        running, self.current = self.current, None
-        if running is None:
+        asking, self.current = self.current, None
+        if asking is None:
             return
-        running.abandon()
-        running.abandon()
+        self.abandon(asking)
+        self.abandon(asking)
         if self.heard:
             self.context.append({"role": "assistant", "content": self.heard})
         self.heard = ""
@@ -258,33 +266,31 @@ class World:
     def listen(self) -> None:
         """Reads what has come for the turn, and tries again after a failure, as a turn does."""
         while self.current is not None:
-            try:
-                self.loop.run_until_complete(self.current.next(0))
-            except ResponsesError as error:
-                self.current.abandon()
-                if error.failure is Failure.MEMORY_LOST:
-                    again = self.current.link in self.forgetful
-                    assert not again, "the parent was gone, and not everything was sent"
-                    self.forgetful.append(self.current.link)
-                self.current = None
-                self.tries += 1
-                if self.tries > 5 or error.recovery in (Recovery.REPORT, Recovery.PERMANENT):
-                    if self.heard:
-                        self.context.append({"role": "assistant", "content": self.heard})
-                    return
-                self.heard = ""
-                self.request()
-            else:
+            asking = self.current
+            error = asking.response.listener.error
+            if error is None:
                 return
+            self.abandon(asking)
+            if error.failure is Failure.MEMORY_LOST:
+                again = asking.peer in self.forgetful
+                assert not again, "the parent was gone, and not everything was sent"
+                self.forgetful.append(asking.peer)
+            self.current = None
+            self.tries += 1
+            if self.tries > 5 or error.recovery in (Recovery.REPORT, Recovery.PERMANENT):
+                if self.heard:
+                    self.context.append({"role": "assistant", "content": self.heard})
+                return
+            self.heard = ""
+            self.request()
 
     # -- the server -------------------------------------------------------------------------------
 
     def leave(self) -> None:
         """What has been posted leaves, and arrives."""
         for peer in self.peers:
-            while peer.wire.outbox:
-                letter = peer.wire.outbox.pop(0)
-                letter.started = True
+            while peer.outbox:
+                letter = peer.outbox.pop(0)
                 asked = peer.server.receive(letter.payload.join())
                 if asked is not None:
                     peer.asked[asked.number] = letter.expected
@@ -303,7 +309,9 @@ class World:
         event = read(wire, data)
         if event is not None:
             stream_id = wire.stream_id if isinstance(wire.stream_id, str) else None
-            peer.link.on_event(stream_id, event)
+            if isinstance(event, TextDelta) and peer.connection.response_speaking(stream_id):
+                return
+            self.carry_out(peer, peer.connection.receive(stream_id, event))
 
     def open_requests(self) -> list[tuple[Peer, Asked]]:
         return [(peer, asked) for peer in self.peers for asked in peer.server.waiting]
@@ -387,7 +395,7 @@ class World:
     def finish(self, peer: Peer, asked: Asked, kind: int, how: str) -> None:
         """The server ends a response."""
         output = self.output(kind) if asked.generate else []
-        mine = self.current is not None and self.current.response_id == asked.id
+        mine = self.current is not None and self.current.response.response_id == asked.id
         heard = False
         for each in output:
             if each["type"] == "message":
@@ -483,11 +491,11 @@ class World:
 
     def speaks(self, a: int, b: int) -> None:
         """A piece of the answer arrives (it is repeated in full if the response goes on)."""
-        running = self.current
+        asking = self.current
         found = [
             (peer, asked)
             for peer, asked in self.open_requests()
-            if asked.begun and running is not None and asked.id == running.response_id
+            if asked.begun and asking is not None and asked.id == asking.response.response_id
         ]
         if found and found[0][1].generate and not self.heard:
             self.heard = "It is"
@@ -517,11 +525,11 @@ class World:
         """Lets the turn's own response begin, if its lane is free and memory allows."""
         for _ in range(6):
             self.leave()
-            running = self.current
-            if running is None:
+            if self.current is None:
                 return None
-            peer = next(p for p in self.peers if p.link is running.link)
-            mine = [x for x in peer.server.waiting if x.stream_id == running.lane.name]
+            peer = self.current.peer
+            lane = self.current.response.lane
+            mine = [x for x in peer.server.waiting if x.stream_id == lane.name]
             if not mine:
                 return None
             asked = mine[-1]
@@ -552,7 +560,8 @@ class World:
             with suppress(ResponsesError):
                 decode(data)
                 pytest.fail("that was an event")
-            peer.link.on_undecodable(ResponsesError("Nonsense", failure=Failure.PROTOCOL))
+            error = ResponsesError("Nonsense", failure=Failure.PROTOCOL)
+            self.carry_out(peer, peer.connection.receive_undecodable(error))
             self.listen()
 
     def falls_short(self, a: int, b: int) -> None:
@@ -568,7 +577,7 @@ class World:
         if found is None:
             return
         peer, asked = found
-        if self.server.lanes != "supported" and self.traits.lanes is None:
+        if self.server.lanes != "supported" and self.capabilities.lanes is None:
             return
         peer.server.refuse(asked)
         status, code = ((429, "rate_limit_exceeded"), (500, "server_error"), (400, "invalid"))[
@@ -663,8 +672,8 @@ class World:
         if self.peers:
             peer = self.peers.pop(a % len(self.peers))
             lost = ConnectionLostError("The connection broke off")
-            peer.wire.lost = lost
-            peer.link.on_lost(lost)
+            peer.outbox.clear()
+            self.carry_out(peer, peer.connection.lose(lost))
             self.listen()
 
     def strays(self, a: int, b: int) -> None:
@@ -677,33 +686,33 @@ class World:
     def anchor(self, a: int, b: int) -> None:
         """What is known of the conversation is given to the server, beside the turns."""
         items = list(settled(self.items()))
-        if not items or self.traits.lanes is not True or not self.forks:
+        if not items or self.capabilities.lanes is not True or not self.forks:
             return
         for peer in self.usable():
-            todo = plan_side_request(peer.link.lanes, items, self.model, self.conversation)
+            todo = plan_side_request(peer.connection.lanes, items, self.model, self.conversation)
             if todo is not None and todo.send:
                 self.expected = meaning(self.context[: len(items)])
                 request = Request(Fields({"model": self.model}), items, generate=False)
                 before = self.covered(peer)
-                peer.link.send(todo, request, turn=self.turns, background=True)
+                self.send(peer, todo, request)
                 assert self.covered(peer) >= before, "an anchor took what the next turn needs"
                 return
 
     def beside(self, a: int, b: int) -> None:
         """A request that is no part of the conversation; the next turn loses nothing by it."""
-        if self.traits.lanes is not True:
+        if self.capabilities.lanes is not True:
             return
         self.number += 1
         wires = [{"role": "user", "content": f"beside {self.number}"}]
         for peer in self.usable():
-            todo = plan_side_request(peer.link.lanes, (), self.model, self.conversation)
+            todo = plan_side_request(peer.connection.lanes, (), self.model, self.conversation)
             if todo is not None:
                 self.expected = meaning(wires)
                 items = [make_item(each) for each in wires]
                 full = Plan(todo.lanes, todo.lane, None, items, FullReason.FIRST, fork=False)
                 request = Request(Fields({"model": self.model}), items)
                 before = self.covered(peer)
-                peer.link.send(full, request, turn=self.turns, keeps=False, background=True)
+                self.send(peer, full, request, keeps=False)
                 assert self.covered(peer) >= before, "it took what the next turn needs"
                 return
 
@@ -712,7 +721,7 @@ class World:
         items = self.items()
         if items[: len(self.conversation)] != self.conversation:
             return 0
-        found = worth(peer.link.lanes, items, self.model).covering
+        found = worth(peer.connection.lanes, items, self.model).covering
         return max((each.length for each in found), default=0)
 
 
@@ -799,10 +808,6 @@ class Session(RuleBasedStateMachine):
     def start(self, world: World) -> None:
         self.world = world
 
-    def teardown(self) -> None:
-        if self.world is not None:
-            self.world.close()
-
 
 def _as_rule(step: Callable[[World, int, int], None]) -> Any:
     def taken(self: Session, a: int, b: int) -> None:
@@ -840,9 +845,7 @@ def test_a_session_of_500_turns(lanes: LaneMode, after_failure: AfterFailure) ->
         except BaseException as failure:
             failure.add_note(f"seed {seed}, turn {world.turns}")
             raise
-        finally:
-            world.close()
-        assert world.stats.abandoned
+        assert world.abandoned
         if lanes == "supported":
             assert world.incremental > 150
 

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
         OpenAIResponsesReasoningConfig,
     )
     from pipecat_responses.protocol.errors import Failure, MidResponseLossError, ResponsesError
+    from pipecat_responses.protocol.retry import Backoff
     from pipecat_responses.service.frame_writer import AbandonedUsageMetricsData
+    from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
     from pipecat_responses.session.stats import SessionStats, TurnReport
 
 __all__ = [
     "AbandonedUsageMetricsData",
+    "Backoff",
+    "ConnectionLimits",
     "Failure",
     "MidResponseLossError",
     "OpenAIResponsesHttpLLMService",
@@ -33,6 +37,7 @@ __all__ = [
     "OpenAIResponsesReasoningConfig",
     "ResponsesError",
     "SessionStats",
+    "TurnLimits",
     "TurnReport",
 ]
 
@@ -40,6 +45,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AbandonedUsageMetricsData": "service.frame_writer",
+    "Backoff": "protocol.retry",
+    "ConnectionLimits": "session.limits",
     "Failure": "protocol.errors",
     "MidResponseLossError": "protocol.errors",
     "OpenAIResponsesHttpLLMService": "llm",
@@ -48,6 +55,7 @@ _HOMES = {
     "OpenAIResponsesReasoningConfig": "llm",
     "ResponsesError": "protocol.errors",
     "SessionStats": "session.stats",
+    "TurnLimits": "session.limits",
     "TurnReport": "session.stats",
 }
 

@@ -7,36 +7,28 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from loguru import logger
-from pipecat.frames.frames import Frame, InterruptionFrame, LLMContextFrame, MetricsFrame
+from pipecat.frames.frames import Frame, InterruptionFrame, LLMContextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import WebsocketLLMService
 
-from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
-from pipecat_responses.protocol.errors import Recovery, ResponsesError
-from pipecat_responses.protocol.requests import Request
+from pipecat_responses.service.addresses import http_address, ws_address
 from pipecat_responses.service.base import _BaseOpenAIResponsesLLMService
-from pipecat_responses.service.frame_writer import AbandonedUsageMetricsData, token_usage
+from pipecat_responses.service.connection_events import Notice, tell
+from pipecat_responses.service.request_builder import OpenAIResponsesLLMAdapter, settled
+from pipecat_responses.service.sessions import (
+    Address,
+    Backend,
+    HttpSession,
+    SideRequests,
+    WebSocketSession,
+    http_session,
+    websocket_session,
+)
 from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
     OpenAIResponsesReasoningConfig,
 )
-from pipecat_responses.session.capabilities import Address
-from pipecat_responses.session.exchange import Exchange
-from pipecat_responses.session.http import HttpSession
-from pipecat_responses.session.notices import (
-    AbandonedUsage,
-    Connected,
-    ConnectFailed,
-    Disconnected,
-    Notice,
-)
-from pipecat_responses.session.pool import PoolOptions
-from pipecat_responses.session.stats import SessionStats
-from pipecat_responses.session.turn import Backend
-from pipecat_responses.session.websocket import WebSocketSession
-from pipecat_responses.transport.websocket import SocketOptions
 
 __all__ = [
     "OpenAIResponsesHttpLLMService",
@@ -104,29 +96,31 @@ class OpenAIResponsesLLMService(
         if connection_max_age_secs <= 0:
             raise ValueError("connection_max_age_secs must be more than 0")
         if ws_url != DEFAULT_WS_URL and not kwargs.get("base_url"):
-            kwargs["base_url"] = os.environ.get("OPENAI_BASE_URL") or _http_address(ws_url)
+            kwargs["base_url"] = os.environ.get("OPENAI_BASE_URL") or http_address(ws_url)
         super().__init__(**kwargs)
         self._ws_url = (
-            _ws_address(str(self._client.base_url)) if ws_url == DEFAULT_WS_URL else ws_url
+            ws_address(str(self._client.base_url)) if ws_url == DEFAULT_WS_URL else ws_url
         )
         self._check_transport(self._ws_url)
         self._register_event_handler("on_connected")
         self._register_event_handler("on_disconnected")
         self._context: LLMContext | None = None
-        self._beside: HttpSession | None = None
-        self._session = WebSocketSession(
+        self._session = websocket_session(
             Address(self._ws_url, self._handshake_headers),
             self._on_notice,
-            connections=PoolOptions(
-                connection=SocketOptions(
-                    close_timeout=self._ws_close_timeout,
-                    max_message_bytes=self._max_message_bytes,
-                ),
-                max_age=connection_max_age_secs,
-                reconnect=self._reconnect_on_error,
-            ),
+            limits=self._connection_limits,
+            close_timeout=self._ws_close_timeout,
+            max_age=connection_max_age_secs,
+            reconnect=self._reconnect_on_error,
+            max_message_bytes=self._max_message_bytes,
             anchor_threshold=anchor_threshold_bytes,
             join_deltas=self._batch_deltas,
+            log=self._log,
+        )
+        self._side_session = http_session(
+            self._client,
+            limits=self._connection_limits,
+            max_message_bytes=self._max_message_bytes,
         )
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -164,8 +158,7 @@ class OpenAIResponsesLLMService(
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
         await self._disconnect()  # type: ignore[no-untyped-call]
-        if self._beside is not None:
-            await self._beside.close()
+        await self._side_session.close()
         await super().cleanup()
 
     @property
@@ -173,17 +166,16 @@ class OpenAIResponsesLLMService(
         return self._session
 
     def _side_backend(self) -> Backend:
-        if self._beside is None:
-            self._beside = HttpSession(self._client, max_event_bytes=self._max_message_bytes)
-        return _Beside(self._session, self._beside)
+        return SideRequests(self._session, self._side_session)
 
     async def _lay_anchor(self) -> None:
         if self._context is None:
             return
         try:
-            self._session.lay_anchor(await self._request(self._context))
+            request = await self._request(self._context)
+            self._session.lay_anchor(settled(request))
         except Exception as error:  # noqa: BLE001 - the next turn will report what is wrong
-            logger.debug("{}: no anchor: {}", self, error)
+            self._log.debug("no anchor: {}", error)
 
     # -- WebsocketService -------------------------------------------------------------------------
 
@@ -203,38 +195,7 @@ class OpenAIResponsesLLMService(
         }
 
     async def _on_notice(self, notice: Notice) -> None:
-        if isinstance(notice, Connected):
-            logger.debug("{}: connected to {}", self, self._ws_url)
-            await self._call_event_handler("on_connected")
-        elif isinstance(notice, Disconnected):
-            logger.debug("{}: disconnected ({})", self, notice.error)
-            await self._call_event_handler("on_disconnected")
-        elif isinstance(notice, ConnectFailed):
-            await self._connect_failed(notice.error, waited_for=notice.waited_for)
-        else:
-            await self._count_abandoned(notice)
-
-    async def _connect_failed(self, error: ResponsesError, *, waited_for: bool) -> None:
-        message = str(error)
-        await self._call_event_handler("on_connection_error", message)
-        if waited_for:
-            return
-        if error.recovery is Recovery.PERMANENT:
-            await self._report(error)
-        else:
-            logger.warning("{}: {}", self, message)
-
-    async def _count_abandoned(self, notice: AbandonedUsage) -> None:
-        if self.usage_metrics_enabled:
-            model = self._settings.model
-            data = AbandonedUsageMetricsData(
-                processor=self.name,
-                model=model if isinstance(model, str) else None,
-                value=token_usage(notice.usage),
-                turn=notice.turn,
-                response_id=notice.response_id,
-            )
-            await self.push_frame(MetricsFrame(data=[data]))
+        await tell(self, notice)
 
 
 class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):
@@ -257,7 +218,7 @@ class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
         await self._session.close()
-        await self._beside.close()
+        await self._side_session.close()
         await super().cleanup()
 
     @property
@@ -265,50 +226,20 @@ class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):
         return self._session
 
     def _side_backend(self) -> Backend:
-        return self._beside
+        return self._side_session
 
     @cached_property
     def _session(self) -> HttpSession:
         return self._new_session()
 
     @cached_property
-    def _beside(self) -> HttpSession:
+    def _side_session(self) -> HttpSession:
         return self._new_session()
 
     def _new_session(self) -> HttpSession:
-        return HttpSession(
+        return http_session(
             self._client,
+            limits=self._connection_limits,
+            max_message_bytes=self._max_message_bytes,
             join_deltas=self._batch_deltas,
-            max_event_bytes=self._max_message_bytes,
         )
-
-
-class _Beside:
-    """Requests beside the conversation: on a lane of their own, or over HTTP."""
-
-    def __init__(self, session: WebSocketSession, http: HttpSession) -> None:
-        self._session = session
-        self._http = http
-        self.stats: SessionStats = http.stats
-
-    @property
-    def reached(self) -> bool:
-        return self._session.reached or self._http.reached
-
-    async def respond(self, request: Request) -> Exchange:
-        running = await self._session.respond_aside(request)
-        return running if running is not None else await self._http.respond(request)
-
-
-def _ws_address(base_url: str) -> str:
-    scheme, _, rest = base_url.partition("://")
-    path, mark, query = rest.partition("?")
-    return f"{'ws' if scheme == 'http' else 'wss'}://{path.rstrip('/')}/responses{mark}{query}"
-
-
-def _http_address(ws_url: str) -> str | None:
-    scheme, _, rest = ws_url.partition("://")
-    path = rest.partition("?")[0].rstrip("/")
-    if not path.endswith("/responses"):
-        return None
-    return f"{'http' if scheme == 'ws' else 'https'}://{path.removesuffix('/responses')}"

@@ -7,10 +7,9 @@ import contextlib
 import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from unittest import mock
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -23,7 +22,12 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
 
-from pipecat_responses import OpenAIResponsesHttpLLMService, OpenAIResponsesLLMService
+from pipecat_responses import (
+    ConnectionLimits,
+    OpenAIResponsesHttpLLMService,
+    OpenAIResponsesLLMService,
+    TurnLimits,
+)
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Sandbox
 from tests.support.conversation import Conversation
@@ -32,39 +36,25 @@ Transport = Literal["websocket", "http"]
 
 KEY = "sk-test-0123456789abcdef-secret"
 SWIFT = Backoff(first=0.01, cap=0.05)
-LIMITS = {
-    "silence": 0.03,
-    "start": 0.09,
-    "stall": 0.09,
-    "terminal": 0.05,
-    "total": 8.0,
+LIMITS: dict[str, Any] = {
+    "quiet_secs": 0.03,
+    "begin_secs": 0.09,
+    "stall_secs": 0.09,
+    "terminal_secs": 0.05,
+    "total_secs": 8.0,
     "attempts": 4,
+    "probe_secs": 1.5,
     "backoff": SWIFT,
 }
-
-
-def hurry(llm: Any, **limits: Any) -> Any:
-    """Gives a service limits that tests can wait for."""
-    llm._policy = replace(llm._policy, **{**LIMITS, **limits})
-    if isinstance(llm, OpenAIResponsesLLMService):
-        connections = llm._session._connections
-        connections._options = replace(connections._options, backoff=SWIFT)
-        change_connection(llm, open_timeout=0.2, close_timeout=0.3)
-    return llm
-
-
-def change_connection(llm: Any, **changes: float) -> None:
-    """Changes how the connections of a service behave that are opened from now on."""
-    connections = llm._session._connections
-    options = connections._options
-    connections._options = replace(options, connection=replace(options.connection, **changes))
+CONNECTIONS = ConnectionLimits(open_secs=0.2, backoff=SWIFT)
 
 
 @contextlib.contextmanager
 def short_probe(seconds: float = 0.05) -> Iterator[None]:
-    """Shortens the time a silent server has to answer a ping."""
-    with mock.patch("pipecat_responses.session.link.PROBE", seconds):
-        yield
+    """Services made meanwhile give a silent server less time to answer a ping."""
+    before, LIMITS["probe_secs"] = LIMITS["probe_secs"], seconds
+    yield
+    LIMITS["probe_secs"] = before
 
 
 def new_service(address: Any, transport: Transport, **kwargs: Any) -> Any:
@@ -73,13 +63,19 @@ def new_service(address: Any, transport: Transport, **kwargs: Any) -> Any:
     Args:
         address: Anything with ``base_url`` and ``ws_url``.
         transport: Which of the two services.
-        **kwargs: More for the service; ``limits`` changes the time limits.
+        **kwargs: More for the service; ``limits`` changes those of turns.
     """
-    limits = kwargs.pop("limits", {})
-    kwargs = {"api_key": KEY, "base_url": address.base_url, **kwargs}
+    limits = TurnLimits(**{**LIMITS, **kwargs.pop("limits", {})})
+    kwargs = {
+        "api_key": KEY,
+        "base_url": address.base_url,
+        "connection_limits": CONNECTIONS,
+        "turn_limits": limits,
+        **kwargs,
+    }
     if transport == "http":
-        return hurry(OpenAIResponsesHttpLLMService(**kwargs), **limits)
-    return hurry(OpenAIResponsesLLMService(ws_url=address.ws_url, **kwargs), **limits)
+        return OpenAIResponsesHttpLLMService(**kwargs)
+    return OpenAIResponsesLLMService(ws_url=address.ws_url, ws_close_timeout=0.3, **kwargs)
 
 
 def counted(top: int, start: int = 1) -> str:

@@ -22,11 +22,11 @@ from tests.faults.support import Talk, new_service, our_objects, our_tasks, shor
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "80"))
 LIMITS = {
-    "silence": 0.01,
-    "start": 0.02,
-    "stall": 0.02,
-    "terminal": 0.02,
-    "total": 2.0,
+    "quiet_secs": 0.01,
+    "begin_secs": 0.02,
+    "stall_secs": 0.02,
+    "terminal_secs": 0.02,
+    "total_secs": 2.0,
     "attempts": 3,
     "backoff": Backoff(first=0.001, cap=0.002),
 }

@@ -183,7 +183,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 SILENT = ("stall", "silence", "no_terminal")
-PATIENT = {"silence": 1.0, "start": 3.0, "stall": 3.0, "terminal": 3.0}
+PATIENT = {"quiet_secs": 1.0, "begin_secs": 3.0, "stall_secs": 3.0, "terminal_secs": 3.0}
 
 
 def options_of(cell: Cell) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def options_of(cell: Cell) -> dict[str, Any]:
         limits["backoff"] = Backoff(first=0.1, cap=0.4)
     elif cell.row.lasting or cell.row.kind == "down":
         # Time alone may end the attempts to reach a server.
-        limits.update(total=0.3, attempts=2 if cell.row.kind in SILENT else 3)
+        limits.update(total_secs=0.3, attempts=2 if cell.row.kind in SILENT else 3)
     return {**cell.row.options, "limits": limits, "metrics": False}
 
 

@@ -270,7 +270,7 @@ class TestCalls:
     @BOTH
     async def test_one_that_is_lost_for_good_is_reported_and_never_runs(self, sandbox, transport):
         sandbox.faults.add(Fault("reset", "call", after=2, times=None))
-        async with talking(sandbox, transport, tools=True, limits={"total": 0.5}) as talk:
+        async with talking(sandbox, transport, tools=True, limits={"total_secs": 0.5}) as talk:
             heard = await talk.turn("Please call note.")
             assert heard.text == ""
             assert len(heard.errors) == 1

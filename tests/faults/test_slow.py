@@ -14,11 +14,11 @@ from pipecat.frames.frames import Frame, LLMTextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
+from pipecat_responses import ConnectionLimits
 from pipecat_responses.sandbox import Fault, Sandbox
 from tests.faults.support import (
     KEY,
     Talk,
-    change_connection,
     counted,
     new_service,
     our_tasks,
@@ -74,8 +74,8 @@ async def test_a_slow_listener_gets_longer_pieces_and_all_of_them(sandbox, trans
 
 async def test_a_slow_listener_does_not_break_the_keep_alive(sandbox) -> None:
     gate = Gate()
-    talk = slow_talk(sandbox, "websocket", gate)
-    change_connection(talk.llm, ping_interval=0.03, ping_timeout=0.15)
+    limits = ConnectionLimits(ping_interval_secs=0.03, ping_timeout_secs=0.15)
+    talk = slow_talk(sandbox, "websocket", gate, connection_limits=limits)
     async with talk:
         await talk.start("count to 500")
         await gate.reached.wait()
@@ -144,7 +144,13 @@ async def test_fifty_at_once(sandbox, transport) -> None:
     await until(lambda: sandbox.connections == 0)
 
 
-PATIENT = {"start": 5.0, "stall": 5.0, "silence": 2.0, "terminal": 5.0, "total": 10.0}
+PATIENT = {
+    "begin_secs": 5.0,
+    "stall_secs": 5.0,
+    "quiet_secs": 2.0,
+    "terminal_secs": 5.0,
+    "total_secs": 10.0,
+}
 
 PLAIN_KEY = "a-key-without-a-prefix-4711"
 
@@ -185,7 +191,7 @@ async def test_no_secret_is_told(
         for name, value in fault.params.items()
     }
     sandbox.faults.add(dataclasses.replace(fault, params=params, transport=transport))
-    limits = {"total": 0.3}
+    limits = {"total_secs": 0.3}
     async with talking(sandbox, transport, api_key=key, limits=limits) as talk:
         connection_errors: list[str] = []
         if transport == "websocket":

@@ -47,11 +47,11 @@ CONTEXT_TURNS = 25
 """Turns after which a session begins a new conversation."""
 
 LIMITS = {
-    "silence": 0.15,
-    "start": 0.5,
-    "stall": 0.5,
-    "terminal": 0.2,
-    "total": 15.0,
+    "quiet_secs": 0.15,
+    "begin_secs": 0.5,
+    "stall_secs": 0.5,
+    "terminal_secs": 0.2,
+    "total_secs": 15.0,
     "attempts": 6,
     "backoff": Backoff(first=0.01, cap=0.1),
 }

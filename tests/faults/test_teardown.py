@@ -119,7 +119,7 @@ def talk_at(moment: str, sandbox: Sandbox, transport: Any, **limits: Any) -> tup
         sandbox.faults.add(Fault("delay", "handshake", params={"seconds": 0.1}))
     elif moment == "handshake stalled":
         sandbox.faults.add(Fault("stall", "handshake", times=None))
-    llm = new_service(sandbox, transport, limits={"total": 100.0, **limits})
+    llm = new_service(sandbox, transport, limits={"total_secs": 100.0, **limits})
     held = Held(llm)
     talk = Talk(llm, tools=True)
     llm.register_function("note", held._run)
@@ -137,7 +137,7 @@ async def nothing_is_left(sandbox: Sandbox, moment: str) -> None:
 @pytest.mark.parametrize(("transport", "moment"), CASES)
 async def test_cancel(sandbox, transport, moment) -> None:
     """Patient limits: cancelling waits for none of them."""
-    patient = {"silence": 50.0, "start": 60.0, "stall": 60.0, "terminal": 60.0}
+    patient = {"quiet_secs": 50.0, "begin_secs": 60.0, "stall_secs": 60.0, "terminal_secs": 60.0}
     talk, held = talk_at(moment, sandbox, transport, **patient)
     async with talk:
         await bring_about(moment, sandbox, talk, held)
@@ -150,7 +150,7 @@ async def test_cancel(sandbox, transport, moment) -> None:
 async def test_end(sandbox, transport, moment) -> None:
     """An EndFrame lets the turn that is under way come to its end, which limits bound."""
     sandbox.config.tokens_per_second = None
-    talk, held = talk_at(moment, sandbox, transport, total=0.3)
+    talk, held = talk_at(moment, sandbox, transport, total_secs=0.3)
     async with talk:
         await bring_about(moment, sandbox, talk, held)
         sandbox.config.tokens_per_second = None

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipecat_responses.protocol.errors import (
+    EXPLANATIONS,
     RECOVERIES,
     RULES,
     ConnectionLostError,
@@ -22,7 +23,7 @@ from pipecat_responses.protocol.errors import (
     read_error,
     redact,
 )
-from pipecat_responses.service.frame_writer import CATEGORIES, category_of
+from pipecat_responses.service.errors import CATEGORIES, category_of
 
 
 def nested(status: int | None = None, **error: Any) -> dict[str, Any]:
@@ -161,7 +162,8 @@ def test_every_failure_has_an_answer_and_a_category(failure: Failure) -> None:
 
 
 def test_the_tables_have_no_other_rows() -> None:
-    assert set(RECOVERIES) == set(CATEGORIES) == set(Failure)
+    assert set(RECOVERIES) == set(CATEGORIES) == set(EXPLANATIONS) == set(Failure)
+    assert all(failure.explanation.endswith(".") for failure in Failure)
     assert set(RECOVERIES.values()) == set(Recovery)
     assert len(set(RULES)) == len(RULES)
 

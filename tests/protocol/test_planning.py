@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -296,8 +297,8 @@ def test_a_warm_up_is_gone_on_from() -> None:
 
 
 def test_without_forks_a_lane_continues_itself() -> None:
-    lanes = lanes_with(after(1), after(2), forks=False)
-    todo = plan([lanes], [*talk(2), NEXT], MODEL)
+    lanes = lanes_with(after(1), after(2))
+    todo = plan([lanes], [*talk(2), NEXT], MODEL, forks=False)
     assert todo is not None
     assert todo.checkpoint is not None
     assert todo.checkpoint.response_id == "resp_2"
@@ -307,8 +308,8 @@ def test_without_forks_a_lane_continues_itself() -> None:
 
 @pytest.mark.parametrize("context", [[*talk(1), NEXT], [NEXT]])
 def test_without_forks_what_covers_less_is_left_alone(context: list[Item]) -> None:
-    lanes = lanes_with("running", after(2), forks=False)
-    todo = plan([lanes], context, MODEL)
+    lanes = lanes_with("running", after(2))
+    todo = plan([lanes], context, MODEL, forks=False)
     assert todo is not None
     assert todo.checkpoint is None
     assert not todo.fork
@@ -376,10 +377,38 @@ def test_a_full_request_always_has_a_reason_and_another_never() -> None:
     for held in ([], [after(1)], [after(2)], [None], [after(1, "gpt-5")], ["running"]):
         for forks in (True, False):
             for named in (True, None):
-                lanes = lanes_with(*held, forks=forks, named=named)
-                todo = plan([lanes], [*talk(1), NEXT], MODEL)
+                lanes = lanes_with(*held, named=named)
+                todo = plan([lanes], [*talk(1), NEXT], MODEL, forks=forks)
                 assert todo is not None
                 assert (todo.checkpoint is None) is (todo.full_reason is not None)
+
+
+def test_every_reason_has_a_sentence() -> None:
+    assert all(reason.explanation.endswith(".") for reason in FullReason)
+
+
+@pytest.mark.parametrize(
+    ("context", "changed_at"),
+    [
+        ([user("other"), *talk(2)[1:], NEXT], 0),
+        ([*talk(1), user("other"), talk(2)[3], NEXT], 2),
+        ([*talk(2)[:3], assistant("cut"), NEXT], 3),
+        (talk(1), 1),
+    ],
+)
+def test_a_changed_context_says_where(context: list[Item], changed_at: int) -> None:
+    todo = plan([lanes_with(after(2))], context, MODEL)
+    assert todo is not None
+    assert todo.full_reason is FullReason.CONTEXT_CHANGED
+    assert todo.changed_at == changed_at
+
+
+def test_after_a_resumed_answer_the_context_is_not_to_blame() -> None:
+    resumed = replace(after(2), resumed=True)
+    todo = plan([lanes_with(after(1), resumed)], [user("other"), NEXT], MODEL)
+    assert todo is not None
+    assert todo.full_reason is FullReason.RESUMED
+    assert todo.changed_at is None
 
 
 # -- beside ---------------------------------------------------------------------------------------
@@ -421,8 +450,8 @@ def test_beside_an_anchor_goes_on_from_the_longest() -> None:
 
 
 def test_beside_without_forks_everything_is_sent() -> None:
-    lanes = lanes_with(after(1), forks=False)
-    todo = plan_side_request(lanes, [*talk(1), NEXT], MODEL, talk(1))
+    lanes = lanes_with(after(1))
+    todo = plan_side_request(lanes, [*talk(1), NEXT], MODEL, talk(1), forks=False)
     assert todo is not None
     assert todo.checkpoint is None
     assert len(todo.send) == 3

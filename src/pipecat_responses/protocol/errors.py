@@ -8,14 +8,14 @@ tells what a client does about each failure. Nothing else in the package decides
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 
 class Failure(StrEnum):
-    """What kind of failure it is."""
+    """What kind of failure it is. ``explanation`` says it in a sentence."""
 
     MEMORY_LOST = "memory_lost"
     CONNECTION_EXPIRED = "connection_expired"
@@ -36,6 +36,35 @@ class Failure(StrEnum):
     PROTOCOL = "protocol"
     EMPTY = "empty"
     CLOSED = "closed"
+
+    @property
+    def explanation(self) -> str:
+        """What it means, in a sentence."""
+        return EXPLANATIONS[self]
+
+
+EXPLANATIONS: dict[Failure, str] = {
+    Failure.MEMORY_LOST: "The server no longer remembers the response a request continues from.",
+    Failure.CONNECTION_EXPIRED: "The connection has reached the age at which the server ends it.",
+    Failure.LANES_USED_UP: "The connection takes no more names of lanes.",
+    Failure.NO_LANES: "The server has no lanes: it refuses or ignores stream_id.",
+    Failure.NO_WARM_UP: "The server does not take generate: false.",
+    Failure.RATE_LIMIT: "Too many requests or tokens for now; the server says when to come back.",
+    Failure.QUOTA: "The account has no money or no quota left.",
+    Failure.AUTHENTICATION: "The server does not accept the API key.",
+    Failure.PERMISSION: "The API key is known, and may not do this.",
+    Failure.MODEL: "There is no such model, or not for this account.",
+    Failure.CONTENT: "The server will not process what this turn says; another turn may pass.",
+    Failure.REQUEST: "The server refuses the request as such.",
+    Failure.ENDPOINT: "There is no Responses API at this address.",
+    Failure.SERVER: "The server failed, or is overloaded, for the moment.",
+    Failure.TIMEOUT: "Something took longer than its limit.",
+    Failure.CONNECTION: "A connection could not be opened, or broke off.",
+    Failure.PROTOCOL: "The server sent something that is not of the protocol.",
+    Failure.EMPTY: "The response completed and put nothing out.",
+    Failure.CLOSED: "The session was closed on this side.",
+}
+"""Every failure has its sentence (a test holds that)."""
 
 
 class Recovery(StrEnum):
@@ -191,33 +220,16 @@ RULES: tuple[Rule, ...] = (
 
 
 # An OpenAI key, or a token as RFC 6750 writes it.
-SHORTEST_KEY = 4
-"""Characters from which a key is kept out of texts; a shorter one would be found in many."""
-
-MOST_KEYS = 1024
-"""Keys that are kept out of texts at a time; those that rotate are forgotten in the end."""
-
-_SECRETS = re.compile(r"(\bsk-|\bBearer\s+)[\w.\-~+/*=]{4,}", re.IGNORECASE)
-
-
-# The keys in use, the latest last. A server may say them back, and they may look like anything.
-_keys: dict[str, None] = {}
-
-
-def keep_secret(key: str) -> None:
-    """Has a key kept out of every error from now on."""
-    if len(key) >= SHORTEST_KEY:
-        _keys.pop(key, None)
-        _keys[key] = None
-        if len(_keys) > MOST_KEYS:
-            del _keys[next(iter(_keys))]
+_CREDENTIALS = re.compile(r"(\bsk-|\bBearer\s+)[\w.\-~+/*=]{4,}", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
-    """Takes the keys in use, and anything that looks like a credential, out of a text."""
-    for key in _keys:
-        text = text.replace(key, "***")
-    return _SECRETS.sub(r"\1***", text)
+    """Takes anything that looks like a credential out of a text.
+
+    Keys may look like anything. Those in use are known to the service, which masks them where
+    errors leave it.
+    """
+    return _CREDENTIALS.sub(r"\1***", text)
 
 
 def _redacted(text: str | None) -> str | None:
@@ -271,6 +283,42 @@ class ResponsesError(Exception):
     def recovery(self) -> Recovery:
         """What to do about it."""
         return RECOVERIES[self.failure]
+
+    def locate(self, *, response_id: str | None, request_id: str | None) -> None:
+        """Fills in which response and which request it is about, where that is not known yet."""
+        self.response_id = self.response_id or response_id
+        self.request_id = self.request_id or request_id
+
+    def rewritten(
+        self,
+        message: str | None = None,
+        *,
+        kind: type[ResponsesError] | None = None,
+        mask: Callable[[str], str] = str,
+    ) -> ResponsesError:
+        """The same failure in other words.
+
+        Args:
+            message: The new message; by default the same.
+            kind: The class of the new error; by default the same.
+            mask: Applied to every text in it.
+        """
+
+        def masked(text: str | None) -> str | None:
+            return None if text is None else mask(text)
+
+        return (kind or type(self))(
+            mask(self.message if message is None else message),
+            failure=self.failure,
+            code=masked(self.code),
+            type=masked(self.type),
+            param=masked(self.param),
+            status=self.status,
+            request_id=masked(self.request_id),
+            response_id=masked(self.response_id),
+            retry_after=self.retry_after,
+            transport=self.transport,
+        )
 
     def __str__(self) -> str:
         """The message with what is known about it, for logs and reports."""

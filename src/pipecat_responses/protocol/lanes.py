@@ -81,12 +81,15 @@ class Checkpoint:
         model: The model it was made with; another model starts afresh.
         items: Every item the model had seen as input, from the start of the conversation.
         output: What the response put out after them.
+        resumed: Whether the response took up an answer that had broken off. Then the model has
+            seen the answer in two pieces, and no context will say it like that.
     """
 
     response_id: str
     model: str
     items: Sequence[Item]
     output: Output
+    resumed: bool = False
 
 
 class Lane:
@@ -134,6 +137,14 @@ class Lane:
         self._move(LaneEvent.END)
         self.forks_from = None
 
+    def forget(self) -> None:
+        """What the lane remembered is gone."""
+        self.checkpoint = None
+
+    def drop_name(self) -> None:
+        """The lane has turned out to be the default one."""
+        self.name = None
+
     @property
     def idle(self) -> bool:
         """Whether a request may go out on this lane."""
@@ -154,23 +165,20 @@ class LaneSet:
 
     Attributes:
         named: Whether the server has lanes: None until known, then True or False.
-        forks: Whether continuing on another lane than the parent's is to be used.
         lanes: The lanes used so far.
     """
 
-    __slots__ = ("_max_in_flight", "_max_named", "forks", "lanes", "named")
+    __slots__ = ("_max_in_flight", "_max_named", "lanes", "named")
 
     def __init__(
         self,
         *,
         named: bool | None = None,
-        forks: bool = True,
         max_named: int = MAX_NAMED_LANES,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         """Creates the lanes of a fresh connection: none used, nothing remembered."""
         self.named = named
-        self.forks = forks
         self._max_named = max_named
         self._max_in_flight = max_in_flight
         self.lanes: list[Lane] = []
@@ -246,12 +254,16 @@ class LaneSet:
         cost a round trip each.
         """
         for lane in self.lanes:
-            lane.checkpoint = None
+            lane.forget()
 
     def no_more_names(self, refused: Lane) -> None:
         """The server takes no more names: those that worked are all there are."""
         self.lanes = [lane for lane in self.lanes if lane is not refused]
         self._max_named = len(self.lanes)
+
+    def confirm_names(self) -> None:
+        """The server has lanes: it has answered on one by its name."""
+        self.named = True
 
     def without_names(self) -> None:
         """The server turned out to have no lanes: from here on there is the default one."""

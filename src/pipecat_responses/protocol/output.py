@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any
 
 from pipecat_responses.protocol.items import (
@@ -38,6 +37,25 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The context ends before it has said all that the response said; it may still come to it."""
+
+
+UNFINISHED = Unfinished()
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The context says something else than the response.
+
+    Attributes:
+        index: Index of the first item that does.
+    """
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """The output of one response, as a group.
 
@@ -53,25 +71,13 @@ class Output:
     reasoning: tuple[Reasoning, ...] = ()
     others: tuple[Item, ...] = ()
 
-    def match(self, items: Sequence[Item], start: int) -> Match | None:
-        """Finds this output in a context, from an index on.
+    def compare(self, items: Sequence[Item], start: int) -> Match | Unfinished | Mismatch:
+        """Looks for this output in a context, from an index on.
 
         Args:
             items: The context's items.
             start: Index of the item where the output would begin.
-
-        Returns:
-            Where the group ends and which outputs it holds, or None if the context does not say
-            what the response said.
         """
-        found = self._walk(items, start)
-        return found if isinstance(found, Match) else None
-
-    def may_follow(self, items: Sequence[Item], start: int) -> bool:
-        """Whether a context that ends too early may still come to say what the response said."""
-        return self._walk(items, start) is not _CONTRADICTED
-
-    def _walk(self, items: Sequence[Item], start: int) -> Match | _Verdict:
         text = self.text
         calls = dict(self.calls)
         reasoning = list(self.reasoning)
@@ -80,33 +86,33 @@ class Output:
         index = start
         while text or calls or others or any(map(_can_be_sent_back, reasoning)):
             if index >= len(items):
-                return _OPEN
+                return UNFINISHED
             current = items[index]
             if pending and not isinstance(current, (FunctionCall, FunctionOutput)):
                 # It would have changed places with the outputs, which are sent after it.
-                return _CONTRADICTED
+                return Mismatch(index)
             if isinstance(current, Message):
                 if current.role != "assistant" or not current.text:
-                    return _CONTRADICTED
+                    return Mismatch(index)
                 if not text.startswith(current.text):
-                    return _CONTRADICTED
+                    return Mismatch(index)
                 text = text[len(current.text) :]
             elif isinstance(current, FunctionCall):
                 call = calls.pop(str(current.call_id), None)
                 if call is None or call != current:
-                    return _CONTRADICTED
+                    return Mismatch(index)
             elif isinstance(current, FunctionOutput):
                 call_id = str(current.call_id)
                 if call_id not in self.calls or call_id in calls:
-                    return _CONTRADICTED
+                    return Mismatch(index)
                 pending.append(current)
             elif isinstance(current, Reasoning):
                 if current not in reasoning:
-                    return _CONTRADICTED
+                    return Mismatch(index)
                 reasoning.remove(current)
             else:
                 if current not in others:
-                    return _CONTRADICTED
+                    return Mismatch(index)
                 others.remove(current)
             index += 1
         return Match(end=index, pending=tuple(pending))
@@ -116,14 +122,6 @@ def _can_be_sent_back(reasoning: Reasoning) -> bool:
     # Without encrypted content it stands in no context, so none needs to repeat it.
     return bool(reasoning.wire.get("encrypted_content"))
 
-
-class _Verdict(Enum):
-    OPEN = auto()
-    CONTRADICTED = auto()
-
-
-_OPEN = _Verdict.OPEN
-_CONTRADICTED = _Verdict.CONTRADICTED
 
 NOTHING = Output()
 """The output of a response that put out nothing (``generate: false``)."""

@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
+from typing import assert_never
 
 from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.lanes import Checkpoint, Lane, LaneSet
+from pipecat_responses.protocol.output import Match, Mismatch, Unfinished
 
 KEPT = 2
 """Checkpoints that a turn keeps: the one it continues from, and the one before it."""
 
 
 class FullReason(StrEnum):
-    """Why a request had to carry the whole conversation."""
+    """Why a request had to carry the whole conversation. ``explanation`` says it in a sentence."""
 
     FIRST = "first"
     CONTEXT_CHANGED = "context changed"
     MODEL_CHANGED = "model changed"
+    RESUMED = "resumed"
     MEMORY_LOST = "memory lost"
     RECONNECTED = "reconnected"
     NO_LANES = "no lanes"
@@ -29,6 +32,40 @@ class FullReason(StrEnum):
     NOTHING_REMEMBERED = "nothing remembered yet"
     NOTHING_NEW = "nothing new to send"
     HTTP = "http"
+
+    @property
+    def explanation(self) -> str:
+        """What it means, in a sentence."""
+        return EXPLANATIONS[self]
+
+
+EXPLANATIONS: dict[FullReason, str] = {
+    FullReason.FIRST: "It is the first request of the conversation.",
+    FullReason.CONTEXT_CHANGED: (
+        "The context no longer says what the model has seen: a message was edited, moved or "
+        "removed, or an answer was written down in other words than the model's."
+    ),
+    FullReason.MODEL_CHANGED: "Another model answers, and it remembers nothing of the others.",
+    FullReason.RESUMED: (
+        "The answer before it had broken off and was resumed, so the server holds it in two "
+        "pieces and the context in one."
+    ),
+    FullReason.MEMORY_LOST: "The server has forgotten what it was to remember.",
+    FullReason.RECONNECTED: "A connection was opened anew, and a new one remembers nothing.",
+    FullReason.NO_LANES: (
+        "The server has no lanes, and its only one is taken by an abandoned response."
+    ),
+    FullReason.NO_FORKS: (
+        "What covers the conversation is on a lane that is taken, and the server does not "
+        "continue it on another one."
+    ),
+    FullReason.NOTHING_REMEMBERED: "No response has completed yet on this connection.",
+    FullReason.NOTHING_NEW: (
+        "The server knows the whole conversation, and the API wants at least one item."
+    ),
+    FullReason.HTTP: "Over HTTP nothing is remembered without storing the conversation.",
+}
+"""Every reason has its sentence (a test holds that)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +96,8 @@ class Plan:
         send: The items to send.
         full_reason: Why everything is sent, or None.
         fork: Whether the parent is another lane's.
+        changed_at: Index of the first item that differs from what the model has seen, if that is
+            why everything is sent.
     """
 
     lanes: LaneSet
@@ -67,6 +106,7 @@ class Plan:
     send: Sequence[Item]
     full_reason: FullReason | None
     fork: bool
+    changed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +184,32 @@ def _compare(
         return None if checkpoint.items[: len(items)] == items else _Never.NEVER
     if items[:seen] != checkpoint.items:
         return _Never.NEVER
-    match = checkpoint.output.match(items, seen)
-    if match is not None:
-        return match.end, [*match.pending, *items[match.end :]]
-    return None if checkpoint.output.may_follow(items, seen) else _Never.NEVER
+    found = checkpoint.output.compare(items, seen)
+    match found:
+        case Match():
+            return found.end, [*found.pending, *items[found.end :]]
+        case Unfinished():
+            return None
+        case Mismatch():
+            return _Never.NEVER
+        case _:
+            assert_never(found)
+
+
+def _first_difference(checkpoint: Checkpoint, items: Sequence[Item]) -> int:
+    """Index of the first item that differs from what the model has seen.
+
+    It is the last one if the conversation ends too early.
+    """
+    last = len(items) - 1
+    for index, (held, current) in enumerate(zip(checkpoint.items, items, strict=False)):
+        if held != current:
+            return index
+    seen = len(checkpoint.items)
+    if last < seen:
+        return last
+    found = checkpoint.output.compare(items, seen)
+    return min(found.index, last) if isinstance(found, Mismatch) else seen
 
 
 def plan(
@@ -155,6 +217,7 @@ def plan(
     items: Sequence[Item],
     model: str,
     *,
+    forks: bool = True,
     blank: FullReason = FullReason.FIRST,
 ) -> Plan | None:
     """Plans a turn.
@@ -167,6 +230,7 @@ def plan(
         connections: The lanes of each open connection, the preferred one first.
         items: The conversation's items, a list.
         model: The model that is to answer.
+        forks: Whether continuing on another lane than the parent's is to be used.
         blank: The reason to give where nothing has been remembered yet.
 
     Returns:
@@ -174,16 +238,18 @@ def plan(
     """
     best: Plan | None = None
     for lanes in connections:
-        candidate = _plan_on(lanes, items, model, blank)
+        candidate = _plan_on(lanes, items, model, forks, blank)
         if candidate is not None and (best is None or len(candidate.send) < len(best.send)):
             best = candidate
     return best
 
 
-def _plan_on(lanes: LaneSet, items: Sequence[Item], model: str, blank: FullReason) -> Plan | None:
+def _plan_on(
+    lanes: LaneSet, items: Sequence[Item], model: str, forks: bool, blank: FullReason
+) -> Plan | None:
     judged = worth(lanes, items, model)
     covering = judged.covering
-    if lanes.named is False or not lanes.forks:
+    if lanes.named is False or not forks:
         # A lane can only continue itself.
         for each in covering:
             if each.lane.idle and lanes.room:
@@ -196,27 +262,42 @@ def _plan_on(lanes: LaneSet, items: Sequence[Item], model: str, blank: FullReaso
     if covering:
         best = covering[0]
         return Plan(lanes, lane, best.checkpoint, best.send, None, fork=True)
-    return Plan(lanes, lane, None, items, _why_full(lanes, judged, model, blank), fork=False)
+    reason = _why_full(lanes, judged, model, blank)
+    changed_at = None
+    if reason is FullReason.CONTEXT_CHANGED:
+        held = _held(lanes, model)
+        changed_at = max((_first_difference(each, items) for each in held), default=None)
+    return Plan(lanes, lane, None, items, reason, fork=False, changed_at=changed_at)
 
 
 def _why_full(lanes: LaneSet, judged: Worth, model: str, blank: FullReason) -> FullReason:
-    held = [lane.checkpoint for lane in lanes.lanes if lane.checkpoint is not None]
     if judged.covering:
         return FullReason.NO_FORKS
     if judged.complete is not None:
-        # The API wants at least one input item.
         return FullReason.NOTHING_NEW
+    held = _held(lanes, model)
     if held:
-        if all(each.model != model for each in held):
-            return FullReason.MODEL_CHANGED
-        return FullReason.CONTEXT_CHANGED
+        newest = max(held, key=lambda each: len(each.items))
+        return FullReason.RESUMED if newest.resumed else FullReason.CONTEXT_CHANGED
+    if any(lane.checkpoint is not None for lane in lanes.lanes):
+        return FullReason.MODEL_CHANGED
     if lanes.named is False and not lanes.silent:
         return FullReason.NO_LANES
     return blank
 
 
+def _held(lanes: LaneSet, model: str) -> list[Checkpoint]:
+    held = (lane.checkpoint for lane in lanes.lanes)
+    return [each for each in held if each is not None and each.model == model]
+
+
 def plan_side_request(
-    lanes: LaneSet, items: Sequence[Item], model: str, conversation: Sequence[Item]
+    lanes: LaneSet,
+    items: Sequence[Item],
+    model: str,
+    conversation: Sequence[Item],
+    *,
+    forks: bool = True,
 ) -> Plan | None:
     """Plans a request beside the conversation: it must take nothing that a turn needs.
 
@@ -225,6 +306,7 @@ def plan_side_request(
         items: What is to be known to the server; covered checkpoints are continued from.
         model: The model.
         conversation: The conversation's items, whose two best checkpoints are kept.
+        forks: Whether continuing on another lane than the parent's is to be used.
 
     Returns:
         The plan, or None if there is no lane to spare.
@@ -233,7 +315,7 @@ def plan_side_request(
     if has_lanes and lanes.room < ROOM_FOR_TURNS:
         return None
     judged = worth(lanes, conversation, model)
-    covering = worth(lanes, items, model).covering if items and lanes.forks and has_lanes else ()
+    covering = worth(lanes, items, model).covering if items and forks and has_lanes else ()
     keep = [*judged.needed, *(each.checkpoint for each in covering[:1])]
     lane = lanes.free_lane(keep, judged.never)
     if lane is None or (not has_lanes and lane.checkpoint is not None):

@@ -6,7 +6,7 @@ changes), the items' JSON (encoded once in an item's life), and a few bytes arou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -90,6 +90,11 @@ class Fields:
         return Fields({name: value for name, value in merged.items() if value is not None})
 
 
+def no_message(index: int) -> int | None:
+    """For items that came from no context."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a turn asks for, before anything is known about where it runs.
@@ -98,11 +103,18 @@ class Request:
         fields: Everything but the input.
         items: The whole conversation, a list.
         generate: False prepares state on the server and puts nothing out.
+        resumes: Whether it takes up an answer that had broken off.
+        message_of: Tells which message of the context an item came from, by index; None for an
+            item that stands for no message.
+        messages: How many messages the context has.
     """
 
     fields: Fields
     items: Sequence[Item]
     generate: bool = True
+    resumes: bool = False
+    message_of: Callable[[int], int | None] = no_message
+    messages: int = 0
 
 
 def websocket_payload(

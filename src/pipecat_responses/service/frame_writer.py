@@ -1,11 +1,10 @@
-"""What a turn says, as Pipecat's frames; what fails, as Pipecat's error categories."""
+"""What comes of a turn, as Pipecat's frames."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
-import msgspec
 from loguru import logger
 from pipecat.frames.frames import (
     Frame,
@@ -16,9 +15,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.metrics.metrics import LLMTokenUsage, LLMUsageMetricsData
 from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
-from pipecat.utils.errors import ErrorCategory
 
-from pipecat_responses.protocol.errors import Failure, ResponsesError
 from pipecat_responses.protocol.events import Status, Usage
 from pipecat_responses.session.turn_events import (
     AttemptUsage,
@@ -31,29 +28,6 @@ from pipecat_responses.session.turn_events import (
     TurnDone,
     TurnEvent,
 )
-
-CATEGORIES: dict[Failure, ErrorCategory] = {
-    Failure.MEMORY_LOST: ErrorCategory.SERVER,
-    Failure.CONNECTION_EXPIRED: ErrorCategory.CONNECTIVITY,
-    Failure.LANES_USED_UP: ErrorCategory.SERVER,
-    Failure.NO_LANES: ErrorCategory.SERVER,
-    Failure.NO_WARM_UP: ErrorCategory.SERVER,
-    Failure.RATE_LIMIT: ErrorCategory.RATE_LIMIT,
-    Failure.QUOTA: ErrorCategory.QUOTA,
-    Failure.AUTHENTICATION: ErrorCategory.AUTHENTICATION,
-    Failure.PERMISSION: ErrorCategory.AUTHORIZATION,
-    Failure.MODEL: ErrorCategory.INVALID_REQUEST,
-    Failure.CONTENT: ErrorCategory.APPLICATION,
-    Failure.REQUEST: ErrorCategory.INVALID_REQUEST,
-    Failure.ENDPOINT: ErrorCategory.INVALID_REQUEST,
-    Failure.SERVER: ErrorCategory.SERVER,
-    Failure.TIMEOUT: ErrorCategory.CONNECTIVITY,
-    Failure.CONNECTION: ErrorCategory.CONNECTIVITY,
-    Failure.PROTOCOL: ErrorCategory.SERVER,
-    Failure.EMPTY: ErrorCategory.SERVER,
-    Failure.CLOSED: ErrorCategory.CONNECTIVITY,
-}
-"""Pipecat's category of each failure. Every failure has its row (a test holds that)."""
 
 
 class AbandonedUsageMetricsData(LLMUsageMetricsData):
@@ -80,22 +54,6 @@ def token_usage(usage: Usage) -> LLMTokenUsage:
     )
 
 
-def category_of(error: ResponsesError) -> ErrorCategory:
-    """Pipecat's category of an error."""
-    return CATEGORIES[error.failure]
-
-
-def parse_arguments(arguments: str) -> dict[str, Any] | None:
-    """The arguments of a call, or None if they are not a JSON object."""
-    if not arguments.strip():
-        return {}
-    try:
-        value = msgspec.json.decode(arguments)
-    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 class Speaker(Protocol):
     """What is needed of a service to speak through it."""
 
@@ -119,7 +77,7 @@ class Speaker(Protocol):
 
 
 class FrameWriter:
-    """Turns the outputs of one turn into frames.
+    """Writes the events of one turn as frames.
 
     Attributes:
         calls: The complete calls so far.
@@ -134,28 +92,31 @@ class FrameWriter:
         self.calls: list[CompleteCall] = []
         self.done: TurnDone | None = None
 
-    async def push(self, output: TurnEvent) -> None:
-        """Pushes what an output amounts to."""
+    async def write(self, event: TurnEvent) -> None:
+        """Pushes what an event of the turn amounts to."""
         speaker = self._speaker
-        if isinstance(output, Text):
-            await self._first_output()
-            await speaker._push_llm_text(output.text)
-        elif isinstance(output, ThoughtText):
-            await self._think(output.text)
-        elif isinstance(output, ThoughtEnd):
-            await self.close()
-        elif isinstance(output, ItemStart):
-            await self._first_output()
-            if output.is_call:
-                await speaker.stop_ttfat_metrics()
-        elif isinstance(output, OutputItem):
-            await speaker.push_frame(LLMMessagesAppendFrame([self._message(output.item)]))
-        elif isinstance(output, CompleteCall):
-            self.calls.append(output)
-        elif isinstance(output, AttemptUsage):
-            await speaker.start_llm_usage_metrics(token_usage(output.usage))
-        else:
-            await self._finish(output)
+        match event:
+            case Text():
+                await self._first_output()
+                await speaker._push_llm_text(event.text)
+            case ThoughtText():
+                await self._think(event.text)
+            case ThoughtEnd():
+                await self.close()
+            case ItemStart():
+                await self._first_output()
+                if event.is_call:
+                    await speaker.stop_ttfat_metrics()
+            case OutputItem():
+                await speaker.push_frame(LLMMessagesAppendFrame([self._message(event.item)]))
+            case CompleteCall():
+                self.calls.append(event)
+            case AttemptUsage():
+                await speaker.start_llm_usage_metrics(token_usage(event.usage))
+            case TurnDone():
+                await self._finish(event)
+            case _:
+                assert_never(event)
 
     async def close(self) -> None:
         """Ends a thought that is under way."""

@@ -8,13 +8,14 @@ response has come.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 from pipecat_responses.protocol.encoding import encode
 from pipecat_responses.protocol.errors import Failure, ResponsesError
 from pipecat_responses.protocol.events import (
+    Activity,
     ArgumentsDone,
+    Began,
     Created,
     Event,
     ItemAdded,
@@ -42,36 +43,111 @@ from pipecat_responses.session.turn_events import (
 )
 
 
-@dataclass(slots=True)
 class Stream:
-    """How far the response of one attempt has come.
+    """How far the response of one attempt has come. Only its answer changes it.
 
     Attributes:
         response_id: Its id, once it has begun.
         output: Whether it has put anything out.
         usage: Its tokens, once the server has said.
-        text: Its text so far, in pieces.
-        text_done: How many characters of it belong to parts that are complete.
-        open: The items that it has begun and not finished, by id.
-        finished: How many items it has finished.
-        thinking: Whether a thought's summary is under way.
-        reasoning: Reasoning items that have not led to anything yet.
     """
 
-    response_id: str | None = None
-    output: bool = False
-    usage: Usage | None = None
-    text: list[str] = field(default_factory=list)
-    text_done: int = 0
-    open: dict[str, ItemAdded] = field(default_factory=dict)
-    finished: int = 0
-    thinking: bool = False
-    reasoning: list[Mapping[str, Any]] = field(default_factory=list)
+    def __init__(self) -> None:
+        """Creates the stream of a response that has not begun."""
+        self.response_id: str | None = None
+        self.output = False
+        self.usage: Usage | None = None
+        self._text: list[str] = []
+        self._text_done = 0
+        self._open: dict[str, ItemAdded] = {}
+        self._finished = 0
+        self._thinking = False
+        self._reasoning: list[Mapping[str, Any]] = []
 
     @property
     def all_done(self) -> bool:
         """Whether every item that was begun is finished."""
-        return self.finished > 0 and not self.open
+        return self._finished > 0 and not self._open
+
+    @property
+    def has_text(self) -> bool:
+        """Whether any text has come, white space included."""
+        return bool(self._text)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether any of its text is more than white space."""
+        return bool("".join(self._text).strip())
+
+    def accept(self, response_id: str | None) -> None:
+        """The server has accepted the request."""
+        self.response_id = response_id
+
+    def add_text(self, text: str) -> None:
+        """A piece of text has come."""
+        self.output = True
+        self._text.append(text)
+
+    def finish_text(self, whole: str) -> str:
+        """A part of the text is complete.
+
+        Args:
+            whole: All of the part.
+
+        Returns:
+            What of it had not come yet (some servers send no deltas).
+        """
+        streamed = "".join(self._text)[self._text_done :]
+        missing = ""
+        if len(whole) > len(streamed) and whole.startswith(streamed):
+            missing = whole[len(streamed) :]
+            self.add_text(missing)
+        self._text_done = sum(map(len, self._text))
+        return missing
+
+    def begin_item(self, item: ItemAdded) -> None:
+        """The model has begun an item."""
+        self.output = True
+        self._open[item.item_id] = item
+
+    def begun_item(self, item_id: str) -> ItemAdded | None:
+        """The item that is under way with an id."""
+        return self._open.get(item_id)
+
+    def finish_item(self, item_id: str) -> None:
+        """An item is complete."""
+        self.output = True
+        self._open.pop(item_id, None)
+        self._finished += 1
+
+    def keep_reasoning(self, wire: Mapping[str, Any]) -> None:
+        """Keeps a reasoning item back until it has led to something.
+
+        Alone, the API would refuse it ever after.
+        """
+        self._reasoning.append(wire)
+
+    def take_reasoning(self) -> list[Mapping[str, Any]]:
+        """The reasoning that has led to something now."""
+        taken, self._reasoning = self._reasoning, []
+        return taken
+
+    def think(self) -> None:
+        """A piece of a thought's summary has come."""
+        self.output = self._thinking = True
+
+    def stop_thinking(self) -> bool:
+        """Ends a thought.
+
+        Returns:
+            Whether one was under way.
+        """
+        was, self._thinking = self._thinking, False
+        return was
+
+    def end(self, usage: Usage | None) -> None:
+        """The terminal event has come."""
+        self.usage = usage
 
 
 class Answer:
@@ -117,38 +193,37 @@ class Answer:
             ResponsesError: If it is a failure, or ends the turn with nothing to show for it.
         """
         outputs: list[TurnEvent] = []
-        if isinstance(event, TextDelta):
-            stream.text.append(event.text)
-            self._say(event.text, stream, outputs)
-        elif isinstance(event, ThoughtDelta):
-            stream.output = stream.thinking = True
-            if event.text:
-                outputs.append(ThoughtText(event.text))
-        elif isinstance(event, Created):
-            stream.response_id = event.response_id
-        elif isinstance(event, ItemAdded):
-            stream.output = True
-            stream.open[event.item_id] = event
-            if event.kind != "message":
-                outputs.append(ItemStart(is_call=event.kind in _CALLS))
-        elif isinstance(event, TextDone):
-            self._catch_up(event.text, stream, outputs)
-        elif isinstance(event, ArgumentsDone):
-            added = stream.open.get(event.item_id)
-            if added is not None and added.call_id and added.name:
-                self._call(
-                    CompleteCall(added.call_id, added.name, event.arguments), stream, outputs
-                )
-        elif isinstance(event, ItemDone):
-            self._item_done(event, stream, outputs)
-        elif isinstance(event, Terminal):
-            self._terminal(event, stream, outputs)
-        elif isinstance(event, Refused):
-            raise event.error
+        match event:
+            case TextDelta():
+                stream.add_text(event.text)
+                self._say(event.text, stream, outputs)
+            case ThoughtDelta():
+                stream.think()
+                if event.text:
+                    outputs.append(ThoughtText(event.text))
+            case Created():
+                stream.accept(event.response_id)
+            case ItemAdded():
+                stream.begin_item(event)
+                if event.kind != "message":
+                    outputs.append(ItemStart(is_call=event.kind in _CALLS))
+            case TextDone():
+                self._say(stream.finish_text(event.text), stream, outputs)
+            case ArgumentsDone():
+                self._arguments_done(event, stream, outputs)
+            case ItemDone():
+                self._item_done(event, stream, outputs)
+            case Terminal():
+                self._terminal(event, stream, outputs)
+            case Refused():
+                raise event.error
+            case Began() | Activity():
+                pass
+            case _:
+                assert_never(event)
         return outputs
 
     def _say(self, text: str, stream: Stream, outputs: list[TurnEvent]) -> None:
-        stream.output = True
         if self._splice is not None:
             text = self._splice.feed(text)
         if text:
@@ -156,23 +231,19 @@ class Answer:
             self._said.append(text)
             outputs.append(Text(text))
 
-    def _catch_up(self, whole: str, stream: Stream, outputs: list[TurnEvent]) -> None:
-        """Says what the deltas left out (some servers send none)."""
-        streamed = "".join(stream.text)[stream.text_done :]
-        if len(whole) > len(streamed) and whole.startswith(streamed):
-            missing = whole[len(streamed) :]
-            stream.text.append(missing)
-            self._say(missing, stream, outputs)
-        stream.text_done = sum(map(len, stream.text))
+    def _arguments_done(
+        self, event: ArgumentsDone, stream: Stream, outputs: list[TurnEvent]
+    ) -> None:
+        begun = stream.begun_item(event.item_id)
+        if begun is not None and begun.call_id and begun.name:
+            call = CompleteCall(begun.call_id, begun.name, event.arguments)
+            self._call(call, stream, outputs)
 
     def _item_done(self, event: ItemDone, stream: Stream, outputs: list[TurnEvent]) -> None:
-        stream.output = True
-        stream.open.pop(event.item_id, None)
-        stream.finished += 1
+        stream.finish_item(event.item_id)
         if event.kind == "reasoning":
             _end_thought(stream, outputs)
-            # Kept back until it has led to something: alone, the API would refuse it ever after.
-            stream.reasoning.append(event.item)
+            stream.keep_reasoning(event.item)
         else:
             self._maybe_call(event.item, stream, outputs)
 
@@ -189,26 +260,27 @@ class Answer:
 
     def _led_to_something(self, stream: Stream, outputs: list[TurnEvent]) -> None:
         _end_thought(stream, outputs)
-        for wire in stream.reasoning:
+        for wire in stream.take_reasoning():
             # Without its encrypted content the API would not know it again.
             if wire.get("encrypted_content"):
                 self.kept.append(make_item(wire))
                 outputs.append(OutputItem(wire))
-        stream.reasoning.clear()
 
     def _terminal(self, event: Terminal, stream: Stream, outputs: list[TurnEvent]) -> None:
-        stream.usage = event.usage
+        stream.end(event.usage)
         _end_thought(stream, outputs)
         if event.status is Status.FAILED:
             assert event.error is not None
             raise event.error
-        if not stream.text:
-            self._say(text_of(event.output), stream, outputs)
+        if not stream.has_text:
+            text = text_of(event.output)
+            stream.add_text(text)
+            self._say(text, stream, outputs)
         if event.status is Status.COMPLETED:
             for wire in event.output or ():
                 self._maybe_call(wire, stream, outputs)
         self._finish_splice(stream, outputs)
-        silent = not self.called and not "".join(stream.text).strip()
+        silent = not self.called and not stream.has_words
         if silent and (event.status is Status.COMPLETED or not self.has_words):
             raise _nothing_said(event)
         outputs.append(
@@ -225,8 +297,7 @@ _CALLS = ("function_call", "custom_tool_call")
 
 
 def _end_thought(stream: Stream, outputs: list[TurnEvent]) -> None:
-    if stream.thinking:
-        stream.thinking = False
+    if stream.stop_thinking():
         outputs.append(ThoughtEnd())
 
 

@@ -1,32 +1,46 @@
-"""Where a server is, and what has been learned about it."""
+"""Where a server is, and what the process has learned about it.
+
+What one session learns of a server spares the next one the request that it cost. ``KNOWN`` is the
+only state of the package that outlives its services; :meth:`KnownServers.reset` empties it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-
-@dataclass(slots=True)
-class ServerCapabilities:
-    """What an address has shown to be able to do, for every session of the process.
-
-    Attributes:
-        lanes: Whether it has lanes; None until it has answered a request that named one.
-        cancel: Whether ``response.cancel`` may be sent.
-        warm_up: Whether ``generate: false`` may be sent.
-    """
-
-    lanes: bool | None = None
-    cancel: bool = True
-    warm_up: bool = True
+from pipecat_responses.protocol.capabilities import ServerCapabilities
 
 
-_known: dict[str, ServerCapabilities] = {}
+class KnownServers(Mapping[str, ServerCapabilities]):
+    """The capabilities of each address that was tried, by its URL."""
+
+    def __init__(self) -> None:
+        """Starts with nothing known."""
+        self._known: dict[str, ServerCapabilities] = {}
+
+    def __getitem__(self, url: str) -> ServerCapabilities:
+        """What is known of an address that was tried."""
+        return self._known[url]
+
+    def __iter__(self) -> Iterator[str]:
+        """The addresses that were tried."""
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        """How many they are."""
+        return len(self._known)
+
+    def of(self, url: str) -> ServerCapabilities:
+        """What is known of an address; sessions share the object, so they learn together."""
+        return self._known.setdefault(url, ServerCapabilities())
+
+    def reset(self) -> None:
+        """Forgets everything; sessions that are open keep what they have."""
+        self._known.clear()
 
 
-def traits_of(url: str) -> ServerCapabilities:
-    """What is known about an address; the same object for every session."""
-    return _known.setdefault(url, ServerCapabilities())
+KNOWN = KnownServers()
 
 
 @dataclass(frozen=True, slots=True)

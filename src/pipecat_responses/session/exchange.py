@@ -173,8 +173,12 @@ class Exchange(Protocol):
     async def next(self, within: float | None = None) -> list[Event]:
         """Waits for events, as :meth:`Inbox.next` does."""
 
-    async def probe(self) -> None:
-        """Finds out whether the server is there at all; if not, the exchange fails."""
+    async def probe(self, within: float) -> None:
+        """Finds out whether the server is there at all; if not, the exchange fails.
+
+        Args:
+            within: Seconds that the server has to answer.
+        """
 
     def abandon(self) -> None:
         """Stops listening, also after the end.

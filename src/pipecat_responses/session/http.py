@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 from openai import AsyncOpenAI
 
@@ -14,24 +12,47 @@ from pipecat_responses.protocol.planning import FullReason
 from pipecat_responses.protocol.requests import Payload, Request, http_payload
 from pipecat_responses.session.exchange import Inbox
 from pipecat_responses.session.stats import SessionStats, TurnReport
-from pipecat_responses.transport.http import stream
+from pipecat_responses.transport.http import HttpOptions, stream
 
 LINGER = 2.0
 """Seconds that an answer may take to end after its terminal event."""
 
 
 class HttpExchange:
-    """One request and its answer (see ``session.exchange.Exchange``)."""
+    """One request over HTTP and its answer (see ``session.exchange.Exchange``)."""
 
-    def __init__(self, session: HttpSession, payload: Payload, report: TurnReport) -> None:
-        """Sends a request."""
+    def __init__(
+        self,
+        client: AsyncOpenAI,
+        payload: Payload,
+        report: TurnReport,
+        stats: SessionStats,
+        answered: asyncio.Event,
+        *,
+        options: HttpOptions,
+        join: bool,
+    ) -> None:
+        """Sends a request.
+
+        Args:
+            client: The SDK's client.
+            payload: The request's body.
+            report: How it goes out.
+            stats: Where its abandonment is counted.
+            answered: Is set when the server answers.
+            options: How it behaves.
+            join: Whether text that waits is joined.
+        """
         self.report = report
         self.request_id: str | None = None
-        self._session = session
-        self._inbox = Inbox(join=session.join_deltas)
+        self._stats = stats
+        self._answered = answered
+        self._inbox = Inbox(join=join)
         self._ended = False
         self._linger: asyncio.TimerHandle | None = None
-        self._task = session.spawn(self._run(payload))
+        self.task = asyncio.create_task(
+            self._run(client, payload, options), name="pipecat-responses http"
+        )
 
     @property
     def sent(self) -> bool:
@@ -42,25 +63,19 @@ class HttpExchange:
         """Waits for events."""
         return await self._inbox.next(within)
 
-    async def probe(self) -> None:
+    async def probe(self, within: float) -> None:
         """HTTP has no way to ask; the turn's own limits apply."""
 
     def abandon(self) -> None:
         """Closes the response."""
-        if not self._task.done() and not self._ended:
-            self._session.stats.abandoned += 1
-            self._task.cancel()
+        if not self.task.done() and not self._ended:
+            self._stats.count_abandoned()
+            self.task.cancel()
         self._inbox.close()
 
-    async def _run(self, payload: Payload) -> None:
+    async def _run(self, client: AsyncOpenAI, payload: Payload, options: HttpOptions) -> None:
         try:
-            await stream(
-                self._session.client,
-                payload,
-                self._receive,
-                self._opened,
-                max_event_bytes=self._session.max_event_bytes,
-            )
+            await stream(client, payload, self._receive, self._opened, options)
             error: ResponsesError = ConnectionLostError(
                 "The answer ended without its terminal event", transport="http"
             )
@@ -73,7 +88,7 @@ class HttpExchange:
 
     def _opened(self, request_id: str | None) -> None:
         self.request_id = request_id
-        self._session.reached = True
+        self._answered.set()
 
     def _receive(self, event: Event) -> None:
         if self._ended:
@@ -82,30 +97,41 @@ class HttpExchange:
         if isinstance(event, (Terminal, Refused)):
             self._ended = True
             # Read to its end, so that the connection can be used again; but not for ever.
-            self._linger = asyncio.get_running_loop().call_later(LINGER, self._task.cancel)
+            self._linger = asyncio.get_running_loop().call_later(LINGER, self.task.cancel)
 
 
 class HttpSession:
     """One conversation over HTTP.
 
     Attributes:
-        client: The SDK's client.
         stats: Counters.
-        join_deltas: Whether text that has arrived together is joined.
-        max_event_bytes: Largest event that is accepted.
-        reached: Whether the server has been there at all.
     """
 
     def __init__(
-        self, client: AsyncOpenAI, *, join_deltas: bool = True, max_event_bytes: int = 16 << 20
+        self,
+        client: AsyncOpenAI,
+        *,
+        join_deltas: bool = True,
+        options: HttpOptions | None = None,
     ) -> None:
-        """Creates a session."""
-        self.client = client
+        """Creates a session.
+
+        Args:
+            client: The SDK's client.
+            join_deltas: Whether text that has arrived together is joined.
+            options: How requests behave.
+        """
         self.stats = SessionStats()
-        self.join_deltas = join_deltas
-        self.max_event_bytes = max_event_bytes
-        self.reached = False
+        self._client = client
+        self._join_deltas = join_deltas
+        self._options = options or HttpOptions()
+        self._answered = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def reached(self) -> bool:
+        """Whether the server has been there at all."""
+        return self._answered.is_set()
 
     async def respond(self, request: Request) -> HttpExchange:
         """Sends a request; its answer is awaited through what is returned."""
@@ -116,16 +142,22 @@ class HttpSession:
             full_reason=FullReason.HTTP,
             items=len(request.items),
             size=payload.size,
+            messages=request.messages,
         )
         self.stats.sent(report)
-        return HttpExchange(self, payload, report)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Runs something that must not outlive the session."""
-        task = asyncio.create_task(work, name="pipecat-responses http")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        exchange = HttpExchange(
+            self._client,
+            payload,
+            report,
+            self.stats,
+            self._answered,
+            options=self._options,
+            join=self._join_deltas,
+        )
+        # It must not outlive the session.
+        self._tasks.add(exchange.task)
+        exchange.task.add_done_callback(self._tasks.discard)
+        return exchange
 
     async def close(self) -> None:
         """Closes every answer that still runs."""

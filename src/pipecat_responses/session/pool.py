@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from loguru import logger
-
-from pipecat_responses.protocol.errors import ConnectionLostError, Failure, Recovery, ResponsesError
+from pipecat_responses.protocol.errors import (
+    ConnectionLostError,
+    Failure,
+    Recovery,
+    ResponsesError,
+)
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.session.capabilities import Address
-from pipecat_responses.session.link import Link, Owner
+from pipecat_responses.session.live import LiveConnection
 from pipecat_responses.session.notices import (
     Connected,
     ConnectFailed,
@@ -29,13 +30,14 @@ from pipecat_responses.session.notices import (
     Listener,
     Notice,
 )
+from pipecat_responses.session.state import SessionState
 from pipecat_responses.transport.websocket import Socket, SocketOptions
 
 NEARLY_FULL = 12
 """Responses in flight on a connection from which a fresh one is kept ready."""
 
 SPARE = 2
-"""ConnectionPool to a server without lanes: one to use, one to go on with after an interruption."""
+"""Connections to a server without lanes: one to use, one to go on with after an interruption."""
 
 AT_ONCE = 1.0
 """Seconds within which a connection that closes without a word counts as closed at once."""
@@ -48,29 +50,31 @@ class PoolOptions:
     """How connections are kept.
 
     Attributes:
-        connection: How each of them behaves.
+        socket: How each of them behaves.
         max_age: Seconds after which an idle one is replaced (the server allows 3600).
         reconnect: Whether lost ones are reopened.
         backoff: The pauses between attempts while nobody waits.
         attempts: Attempts in a row while nobody waits.
     """
 
-    connection: SocketOptions = field(default_factory=SocketOptions)
+    socket: SocketOptions = field(default_factory=SocketOptions)
     max_age: float = 55 * 60.0
     reconnect: bool = True
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.25, cap=10.0))
     attempts: int = 8
 
 
-class Session(Owner, Protocol):
-    """The session that connections belong to."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """A connection of the pool and its socket."""
+
+    live: LiveConnection
+    socket: Socket
 
     @property
-    def forks(self) -> bool:
-        """Whether continuing on another lane is to be used."""
-
-    def opened(self) -> None:
-        """A connection has been opened; it remembers nothing."""
+    def lanes(self) -> LaneSet:
+        """Its lanes."""
+        return self.live.lanes
 
 
 class ConnectionPool:
@@ -78,7 +82,7 @@ class ConnectionPool:
 
     def __init__(
         self,
-        session: Session,
+        state: SessionState,
         address: Address,
         listener: Listener,
         options: PoolOptions,
@@ -86,20 +90,18 @@ class ConnectionPool:
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        """Creates it; nothing is opened before :meth:`start`."""
-        self._session = session
+        """Creates a pool; nothing is opened before :meth:`start`."""
+        self._state = state
         self._address = address
         self._listener = listener
         self._options = options
         self._clock = clock
         self._rng = rng
-        self._links: list[Link] = []
+        self._members: list[Member] = []
         self._upkeep: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._waiting_turns = 0
-        self._wake = asyncio.Event()
-        self._notices: deque[Notice] = deque()
         self._failed_attempts = 0
         self._attempt_at = NEVER
 
@@ -125,25 +127,25 @@ class ConnectionPool:
         tasks = [task for task in (upkeep, self._opening) if task is not None]
         for task in tasks:
             task.cancel()
-        links, self._links = self._links, []
-        for link in links:
-            self._close_link(link)
+        members, self._members = self._members, []
+        for member in members:
+            self._close(member)
         await asyncio.gather(*tasks, *self._closing, return_exceptions=True)
-        self._notices.clear()
-        if links:
+        self._state.notices.clear()
+        if members:
             await self._tell(Disconnected(None))
 
     # -- for turns ----------------------------------------------------------------------------
 
     @property
-    def usable(self) -> list[Link]:
+    def usable(self) -> list[Member]:
         """The connections on which something may start, the preferred one first."""
-        return [link for link in self._links if link.usable]
+        return [member for member in self._members if member.live.usable]
 
     @property
     def abandoned(self) -> bool:
         """Whether a response runs anywhere that nobody listens to."""
-        return any(link.abandoned for link in self._links)
+        return any(member.live.abandoned for member in self._members)
 
     async def connect(self) -> None:
         """Opens a connection for a turn that found no room, or waits for the one being opened.
@@ -153,11 +155,12 @@ class ConnectionPool:
         """
         if self._upkeep is None:
             raise ConnectionLostError("The session is closed", failure=Failure.CLOSED)
-        for link in self.usable:
+        self._drop_lost()
+        for member in self.usable:
             # A fresh one takes over from one that is full. Without lanes, full is no more than
             # busy: such a one is the next spare.
-            if not link.lanes.room and (link.lanes.named or len(self._links) > SPARE):
-                link.retiring = True
+            if not member.lanes.room and (member.lanes.named or len(self._members) > SPARE):
+                member.live.retire()
         attempt = self._open()
         self._waiting_turns += 1
         try:
@@ -168,20 +171,6 @@ class ConnectionPool:
         if attempt.cancelled():
             raise ConnectionLostError("The session was closed", failure=Failure.CLOSED)
         attempt.result()
-
-    def notify(self, notice: Notice) -> None:
-        """Has the listener told, when upkeep gets to it."""
-        self._notices.append(notice)
-        self._wake.set()
-
-    def changed(self, link: Link) -> None:
-        """Something about a link has changed that may call for action."""
-        if link.lost is not None and link in self._links:
-            self._links.remove(link)
-            self._close_link(link)
-            if not link.retiring:
-                self._lost(link, link.lost)
-        self._wake.set()
 
     # -- opening ------------------------------------------------------------------------------
 
@@ -194,20 +183,18 @@ class ConnectionPool:
 
     async def _attempt(self) -> None:
         try:
-            link = await self._new_link()
+            member = await self._new_member()
         except ResponsesError as error:
             self._attempt_failed(error)
             raise
-        self._session.stats.connections_opened += 1
         self._attempt_at = self._clock()
-        self._session.opened()
+        self._state.connection_opened()
         if not self.usable:
-            self._notices.append(Connected())
-        self._links.append(link)
-        self._wake.set()
+            self._state.notices.append(Connected())
+        self._members.append(member)
+        self._state.changed()
 
-    async def _new_link(self) -> Link:
-        session = self._session
+    async def _new_member(self) -> Member:
         try:
             headers = await self._address.headers()
         except Exception as error:
@@ -216,30 +203,39 @@ class ConnectionPool:
                 f"There is no key for the connection: {type(error).__name__}: {error}",
                 transport="handshake",
             ) from error
-        lanes = LaneSet(named=session.traits.lanes, forks=session.forks)
-        link = Link(session, lanes, self._clock())
-        link.connection = await Socket.open(
-            self._address.url, headers, link, link.outbox, self._options.connection
+        live = LiveConnection(self._state, self._clock())
+        socket = await Socket.open(
+            self._address.url, headers, live, live.outbox, self._options.socket
         )
-        if link.lost is not None:
-            raise link.lost
-        return link
+        if live.loss is not None:
+            raise live.loss.error
+        return Member(live, socket)
 
     def _attempt_failed(self, error: ResponsesError) -> None:
         self._failed_attempts += 1
         self._schedule(error)
-        self.notify(ConnectFailed(error, waited_for=self._waiting_turns > 0))
+        self._state.notify(ConnectFailed(error, waited_for=self._waiting_turns > 0))
 
-    def _lost(self, link: Link, error: ResponsesError) -> None:
+    def _drop_lost(self) -> None:
+        """Takes note of the connections that have ended since it was last called."""
+        for member in [each for each in self._members if each.live.loss is not None]:
+            self._members.remove(member)
+            self._close(member)
+            self._lost(member.live)
+
+    def _lost(self, live: LiveConnection) -> None:
+        loss = live.loss
+        if loss is None or loss.retiring:
+            return
         # A server that accepts and closes at once must not be called back for ever.
-        closed_at_once = not link.heard and self._clock() - link.opened < AT_ONCE
+        closed_at_once = loss.silent and self._clock() - live.opened < AT_ONCE
         self._failed_attempts = self._failed_attempts + 1 if closed_at_once else 0
         if self.usable:
             return
-        self._schedule(error)
-        self.notify(Disconnected(error))
-        if error.recovery is Recovery.PERMANENT:
-            self.notify(ConnectFailed(error, waited_for=link.waited_for))
+        self._schedule(loss.error)
+        self._state.notify(Disconnected(loss.error))
+        if loss.error.recovery is Recovery.PERMANENT:
+            self._state.notify(ConnectFailed(loss.error, waited_for=loss.waited_for))
 
     def _schedule(self, error: ResponsesError) -> None:
         """When to try again while nobody waits; a turn tries at once."""
@@ -258,14 +254,15 @@ class ConnectionPool:
 
     async def _keep_up(self) -> None:
         while True:
-            self._wake.clear()
+            self._state.looked_at()
+            self._drop_lost()
             self._close_silent()
             self._open_what_is_needed()
-            while self._notices:
-                await self._tell(self._notices.popleft())
+            while self._state.notices:
+                await self._tell(self._state.notices.popleft())
             try:
                 async with asyncio.timeout(self._pause()):
-                    await self._wake.wait()
+                    await self._state.change()
             except TimeoutError:
                 continue
 
@@ -273,7 +270,7 @@ class ConnectionPool:
         try:
             await self._listener(notice)
         except Exception as error:  # noqa: BLE001 - upkeep outlives whatever its listener does
-            logger.error("A listener failed on {}: {!r}", type(notice).__name__, error)
+            self._state.log.error("A listener failed on {}: {}", type(notice).__name__, repr(error))
 
     def _pause(self) -> float | None:
         """Seconds until something is due by the clock, or None if nothing is."""
@@ -284,7 +281,8 @@ class ConnectionPool:
         due = self._attempt_at
         if usable and not self._wants_spare(usable):
             # One that is in use is replaced when it falls silent, and that wakes us.
-            oldest = min((link.opened for link in usable if link.silent), default=NEVER)
+            silent = (member.live for member in usable if member.live.silent)
+            oldest = min((live.opened for live in silent), default=NEVER)
             due = max(due, oldest + self._options.max_age)
         return None if due == NEVER else max(0.0, due - now)
 
@@ -292,30 +290,29 @@ class ConnectionPool:
         now = self._clock()
         usable = self.usable
         limit = now - self._options.max_age
-        fresh = [link for link in usable if link.opened > limit]
-        old = [link for link in usable if link.opened <= limit and link.silent]
+        fresh = [each for each in usable if each.live.opened > limit]
+        old = [each for each in usable if each.live.opened <= limit and each.live.silent]
         if old and fresh:
-            for link in old:
-                link.retiring = True
+            for member in old:
+                member.live.retire()
             self._close_silent()
         elif (old or not usable or self._wants_spare(usable)) and now >= self._attempt_at:
             self._open()
 
-    def _wants_spare(self, usable: Sequence[Link]) -> bool:
-        if self._session.traits.lanes is False:
+    def _wants_spare(self, usable: Sequence[Member]) -> bool:
+        if self._state.capabilities.lanes is False:
             return len(usable) < SPARE
-        return all(link.lanes.in_flight >= NEARLY_FULL for link in usable)
+        return all(member.lanes.in_flight >= NEARLY_FULL for member in usable)
 
     def _close_silent(self) -> None:
-        for link in [link for link in self._links if link.retiring and link.silent]:
-            self._links.remove(link)
-            self._close_link(link)
+        for member in [each for each in self._members if each.live.retiring and each.live.silent]:
+            self._members.remove(member)
+            self._close(member)
 
-    def _close_link(self, link: Link) -> None:
-        if link.connection is not None:
-            task = asyncio.create_task(link.connection.close(), name="pipecat-responses close")
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+    def _close(self, member: Member) -> None:
+        task = asyncio.create_task(member.socket.close(), name="pipecat-responses close")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

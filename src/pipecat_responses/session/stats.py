@@ -19,6 +19,9 @@ class TurnReport:
         items: Items sent.
         size: Bytes sent.
         fork: Whether it continued another lane's response.
+        changed_at: Index of the context's first message that differs from what the model has
+            seen, if that is why it carried everything.
+        messages: Messages in the context.
     """
 
     transport: str
@@ -27,11 +30,20 @@ class TurnReport:
     items: int
     size: int
     fork: bool = False
+    changed_at: int | None = None
+    messages: int = 0
 
     def __str__(self) -> str:
         """One line for people."""
-        how = "incremental" if self.incremental else f"full ({self.full_reason})"
+        how = "incremental" if self.incremental else f"full ({self.why_full})"
         return f"{self.transport}, {how}, {self.items} items, {self.size} bytes"
+
+    @property
+    def why_full(self) -> str:
+        """Why it carried everything, with the place where the context has changed."""
+        if self.changed_at is None:
+            return str(self.full_reason)
+        return f"{self.full_reason} at message {self.changed_at + 1} of {self.messages}"
 
 
 @dataclass(slots=True)
@@ -88,3 +100,53 @@ class SessionStats:
             self.full += 1
             self.full_reasons[str(report.full_reason)] += 1
         self.last_turn = report
+
+    def turn_begun(self) -> int:
+        """Counts a turn.
+
+        Returns:
+            Its number, from 1.
+        """
+        self.turns += 1
+        return self.turns
+
+    def sent_aside(self, report: TurnReport) -> None:
+        """Counts a request beside the turns: a warm-up, an anchor, an inference."""
+        self.items_sent += report.items
+        self.bytes_sent += report.size
+
+    def count_bytes(self, size: int) -> None:
+        """Counts the bytes of a message that is no request."""
+        self.bytes_sent += size
+
+    def count_retry(self) -> None:
+        """Counts an attempt after the first."""
+        self.retries += 1
+
+    def count_resume(self) -> None:
+        """Counts an answer that is taken up again."""
+        self.resumed += 1
+
+    def count_warm_up(self) -> None:
+        """Counts a warm-up."""
+        self.warm_ups += 1
+
+    def count_anchor(self) -> None:
+        """Counts an anchor."""
+        self.anchors += 1
+
+    def count_side_request(self) -> None:
+        """Counts an inference beside the conversation."""
+        self.side_requests += 1
+
+    def count_abandoned(self) -> None:
+        """Counts a response that nobody waits for any more."""
+        self.abandoned += 1
+
+    def count_abandoned_tokens(self, tokens: int) -> None:
+        """Counts the tokens of such responses."""
+        self.abandoned_tokens += tokens
+
+    def connection_opened(self) -> None:
+        """Counts a connection."""
+        self.connections_opened += 1

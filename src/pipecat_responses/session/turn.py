@@ -19,10 +19,9 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
-
-from loguru import logger
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Literal, Protocol, assert_never
 
 from pipecat_responses.protocol.errors import (
     Failure,
@@ -32,10 +31,12 @@ from pipecat_responses.protocol.errors import (
 )
 from pipecat_responses.protocol.events import Status
 from pipecat_responses.protocol.items import make_item
-from pipecat_responses.protocol.requests import Request
-from pipecat_responses.protocol.retry import Backoff, Budget
+from pipecat_responses.protocol.requests import Request, no_message
+from pipecat_responses.protocol.retry import Budget
 from pipecat_responses.session.answer import Answer, Stream
 from pipecat_responses.session.exchange import Exchange
+from pipecat_responses.session.limits import TurnLimits
+from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.turn_events import AttemptUsage, TurnDone, TurnEvent
 
@@ -48,37 +49,26 @@ RESUME_INSTRUCTION = (
 
 @dataclass(frozen=True, slots=True)
 class TurnPolicy:
-    """How patient a turn is. All times are in seconds.
+    """What a turn does when something goes wrong.
 
     Attributes:
         on_mid_response_loss: Whether an answer that breaks off is resumed, or ends there.
-        output_timeout: Time for the first attempt to put something out before it is made once
+        output_timeout: Seconds for the first attempt to put something out before it is made once
             more, or None to wait.
-        total: Time within which new attempts are made.
-        attempts: Attempts, the first included. A server that was there before and cannot be
-            reached any more is waited for as long as ``total`` allows.
-        backoff: The waiting between them.
-        silence: Time without any event after which the connection is asked for a sign of life.
-        start: Time for a response to begin at all.
-        stall: Time without an event after which a running response counts as lost.
-        terminal: Time to wait for the terminal event once everything has been put out.
+        limits: How patient it is.
     """
 
     on_mid_response_loss: Literal["resume", "stop"] = "resume"
     output_timeout: float | None = None
-    total: float = 12.0
-    attempts: int = 5
-    backoff: Backoff = field(default_factory=Backoff)
-    silence: float = 1.5
-    start: float = 6.0
-    stall: float = 60.0
-    terminal: float = 10.0
+    limits: TurnLimits = field(default_factory=TurnLimits)
 
 
 class Backend(Protocol):
     """A way to make an attempt."""
 
-    stats: SessionStats
+    @property
+    def stats(self) -> SessionStats:
+        """Counters."""
 
     @property
     def reached(self) -> bool:
@@ -92,17 +82,80 @@ class Backend(Protocol):
         """
 
 
-@dataclass(slots=True)
 class _Attempt:
-    """One request and when it did what, in the turn's clock."""
+    """One request and when it did what, in the turn's clock.
 
-    exchange: Exchange
-    sent: float
-    last: float
-    first: bool
-    begun: bool = False
-    probed: bool = False
-    stream: Stream = field(default_factory=Stream)
+    Attributes:
+        exchange: The request and what answers it.
+        stream: How far its response has come.
+        begun: Whether the server has said anything to it.
+    """
+
+    def __init__(self, exchange: Exchange, now: float, *, output_timeout: float | None) -> None:
+        self.exchange = exchange
+        self.stream = Stream()
+        self.begun = False
+        self._sent = self._last = now
+        self._probed = False
+        self._output_timeout = output_timeout
+
+    def heard(self, now: float) -> None:
+        """Something of it has come."""
+        self.begun = True
+        self._last = now
+
+    def still_leaving(self, now: float) -> None:
+        """Its request is still being written: the server has nothing to answer yet."""
+        self._sent = now
+
+    def probe(self) -> None:
+        """The server is asked for a sign of life."""
+        self._probed = True
+
+    def due(self, limits: TurnLimits) -> float:
+        """When to look what is the matter, if nothing comes before."""
+        if self.begun:
+            wait = limits.terminal_secs if self.stream.all_done else limits.stall_secs
+            due = self._last + wait
+        elif self._probed:
+            due = self._sent + limits.begin_secs
+        else:
+            due = self._sent + min(limits.begin_secs, limits.quiet_secs)
+        return min(due, self._output_due)
+
+    def check(self, now: float, limits: TurnLimits) -> _Quiet:
+        """What it means that nothing has come until now."""
+        if not self.begun and not self.exchange.sent:
+            return _Quiet.STILL_LEAVING
+        if now >= self._output_due:
+            return _Quiet.NO_OUTPUT
+        if self.begun:
+            if self.stream.all_done and now >= self._last + limits.terminal_secs:
+                return _Quiet.NO_TERMINAL
+            return _Quiet.STALLED if now >= self._last + limits.stall_secs else _Quiet.EARLY
+        if now >= self._sent + limits.begin_secs:
+            return _Quiet.NOT_BEGUN
+        if not self._probed and now >= self._sent + limits.quiet_secs:
+            return _Quiet.PROBE
+        return _Quiet.EARLY
+
+    @property
+    def _output_due(self) -> float:
+        if self._output_timeout is None or self.stream.output:
+            return NEVER
+        return self._sent + self._output_timeout
+
+
+class _Quiet(Enum):
+    """What it means that an attempt is quiet."""
+
+    STILL_LEAVING = auto()
+    NO_OUTPUT = auto()
+    NO_TERMINAL = auto()
+    STALLED = auto()
+    NOT_BEGUN = auto()
+    PROBE = auto()
+    EARLY = auto()
 
 
 class Turn:
@@ -114,6 +167,7 @@ class Turn:
         request: Request,
         policy: TurnPolicy,
         *,
+        log: SessionLog | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -121,11 +175,13 @@ class Turn:
         self._backend = backend
         self._request = request
         self._policy = policy
+        self._limits = limits = policy.limits
+        self._log = log or SessionLog()
         self._clock = clock
         self._budget = Budget(
-            deadline=clock() + policy.total,
-            attempts=policy.attempts,
-            backoff=policy.backoff,
+            deadline=clock() + limits.total_secs,
+            attempts=limits.attempts,
+            backoff=limits.backoff,
             rng=rng or random.Random(),
         )
         self._answer = Answer()
@@ -166,13 +222,16 @@ class Turn:
     async def _start(self) -> _Attempt:
         self._attempts += 1
         if self._attempts > 1:
-            self._backend.stats.retries += 1
+            self._backend.stats.count_retry()
         exchange = await self._backend.respond(self._next_request())
         if self._answer.has_words:
-            self._backend.stats.resumed += 1
-        now = self._clock()
-        self._attempt = _Attempt(exchange, sent=now, last=now, first=self._attempts == 1)
-        logger.debug("Turn sent: {}", exchange.report)
+            self._backend.stats.count_resume()
+        self._attempt = _Attempt(
+            exchange,
+            self._clock(),
+            output_timeout=self._policy.output_timeout if self._attempts == 1 else None,
+        )
+        self._log.debug("Turn sent: {}", exchange.report)
         return self._attempt
 
     def _next_request(self) -> Request:
@@ -180,23 +239,21 @@ class Turn:
         if not answer.has_words:
             return self._request
         answer.resume()
-        return Request(
-            self._request.fields,
-            [
-                *self._request.items,
-                *answer.kept,
-                make_item({"role": "assistant", "content": answer.said}),
-                make_item({"role": "developer", "content": RESUME_INSTRUCTION}),
-            ],
-        )
+        items = [
+            *self._request.items,
+            *answer.kept,
+            make_item({"role": "assistant", "content": answer.said}),
+            make_item({"role": "developer", "content": RESUME_INSTRUCTION}),
+        ]
+        return replace(self._request, items=items, resumes=True, message_of=no_message)
 
     async def _read(self, attempt: _Attempt) -> list[TurnEvent]:
+        within = max(0.0, attempt.due(self._limits) - self._clock())
+        events = await attempt.exchange.next(within)
         now = self._clock()
-        events = await attempt.exchange.next(max(0.0, self._limit(attempt) - now))
         if not events:
-            return await self._quiet(attempt, self._clock())
-        attempt.last = self._clock()
-        attempt.begun = True
+            return await self._quiet(attempt, now)
+        attempt.heard(now)
         outputs: list[TurnEvent] = []
         for event in events:
             try:
@@ -208,42 +265,29 @@ class Turn:
             self.abandon()
         return outputs
 
-    # -- time ---------------------------------------------------------------------------------
-
-    def _limit(self, attempt: _Attempt) -> float:
-        """When to look what is the matter, if nothing comes before."""
-        policy = self._policy
-        if attempt.begun:
-            limit = attempt.last + (policy.terminal if attempt.stream.all_done else policy.stall)
-        elif attempt.probed:
-            limit = attempt.sent + policy.start
-        else:
-            limit = attempt.sent + min(policy.start, policy.silence)
-        return min(limit, self._output_limit(attempt))
-
-    def _output_limit(self, attempt: _Attempt) -> float:
-        timeout = self._policy.output_timeout
-        if timeout is None or attempt.stream.output or not attempt.first:
-            return NEVER
-        return attempt.sent + timeout
-
     async def _quiet(self, attempt: _Attempt, now: float) -> list[TurnEvent]:
-        policy = self._policy
-        if not attempt.begun and not attempt.exchange.sent:
-            # A large request on a slow line: the server has nothing to answer yet.
-            attempt.sent = now
-        elif now >= self._output_limit(attempt):
-            raise _timeout(f"The response put nothing out within {policy.output_timeout:g} s")
-        elif attempt.begun and attempt.stream.all_done and now >= attempt.last + policy.terminal:
-            logger.warning("The server put everything out but did not end the response")
-            return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
-        elif attempt.begun and now >= attempt.last + policy.stall:
-            raise _timeout(f"The response fell silent for {policy.stall:g} s")
-        elif not attempt.begun and now >= attempt.sent + policy.start:
-            raise _timeout(f"The response did not begin within {policy.start:g} s")
-        elif not attempt.begun and not attempt.probed and now >= attempt.sent + policy.silence:
-            attempt.probed = True
-            await attempt.exchange.probe()
+        limits = self._limits
+        quiet = attempt.check(now, limits)
+        match quiet:
+            case _Quiet.STILL_LEAVING:
+                attempt.still_leaving(now)
+            case _Quiet.NO_OUTPUT:
+                timeout = self._policy.output_timeout
+                raise _timeout(f"The response put nothing out within {timeout:g} s")
+            case _Quiet.NO_TERMINAL:
+                self._log.warning("The server put everything out but did not end the response")
+                return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
+            case _Quiet.STALLED:
+                raise _timeout(f"The response fell silent for {limits.stall_secs:g} s")
+            case _Quiet.NOT_BEGUN:
+                raise _timeout(f"The response did not begin within {limits.begin_secs:g} s")
+            case _Quiet.PROBE:
+                attempt.probe()
+                await attempt.exchange.probe(limits.probe_secs)
+            case _Quiet.EARLY:
+                pass
+            case _:
+                assert_never(quiet)
         return []
 
     # -- recovery -----------------------------------------------------------------------------
@@ -257,8 +301,7 @@ class Turn:
             return []
         self._last = attempt.stream
         self._response_id = attempt.stream.response_id or self._response_id
-        error.response_id = error.response_id or self._response_id
-        error.request_id = error.request_id or attempt.exchange.request_id
+        error.locate(response_id=self._response_id, request_id=attempt.exchange.request_id)
         self.abandon()
         usage = attempt.stream.usage
         return [AttemptUsage(usage)] if usage is not None else []
@@ -271,11 +314,11 @@ class Turn:
         """
         if self._last.all_done and self._answer.has_words and error.failure in _BROKE_OFF:
             # Only the terminal event is missing, and it says nothing that is to be heard.
-            logger.warning("The response broke off after everything had been put out: {}", error)
+            self._log.warning("The response broke off after everything had been put out: {}", error)
             return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
         if self._answer.called:
             # Asking again could call again, and what has been called is going to run.
-            logger.warning("The response broke off after its calls were complete: {}", error)
+            self._log.warning("The response broke off after its calls were complete: {}", error)
             return self._end(TurnDone(Status.INCOMPLETE, "lost"))
         coming_back = (
             error.failure is Failure.CONNECTION
@@ -292,7 +335,7 @@ class Turn:
             raise self._failed from None
         if self._policy.output_timeout is not None and error.failure is Failure.TIMEOUT:
             delay = 0.0
-        logger.warning("Trying again in {:.2f} s: {}", delay, error)
+        self._log.warning("Trying again in {:.2f} s: {}", delay, error)
         if delay:
             await asyncio.sleep(delay)
         self._failed = None
@@ -306,17 +349,9 @@ class Turn:
     def _lost(self, error: ResponsesError) -> ResponsesError:
         if not self._answer.has_words or error.recovery is Recovery.PERMANENT:
             return error
-        return MidResponseLossError(
+        return error.rewritten(
             f"The answer broke off and could not be resumed: {error.message}",
-            failure=error.failure,
-            code=error.code,
-            type=error.type,
-            param=error.param,
-            status=error.status,
-            request_id=error.request_id,
-            response_id=error.response_id,
-            retry_after=error.retry_after,
-            transport=error.transport,
+            kind=MidResponseLossError,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -34,7 +35,18 @@ from pipecat_responses.protocol.sse import EventStream
 _PIECE = 128 * 1024
 """Bytes of a request's body that are written in one step."""
 
-_TIMEOUT = httpx2.Timeout(None, connect=8.0, pool=8.0)
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """How requests over HTTP behave.
+
+    Attributes:
+        open_timeout: Seconds for a connection to be opened, or to come free in the pool.
+        max_event_bytes: Largest event that is accepted.
+    """
+
+    open_timeout: float = 8.0
+    max_event_bytes: int = 16 * 1024 * 1024
 
 
 async def stream(
@@ -42,8 +54,7 @@ async def stream(
     payload: Payload,
     receive: Callable[[Event], None],
     opened: Callable[[str | None], None],
-    *,
-    max_event_bytes: int,
+    options: HttpOptions,
 ) -> None:
     """Posts a request and hands over the events of its answer until the answer ends.
 
@@ -55,7 +66,7 @@ async def stream(
         payload: The request's body.
         receive: Is called with each event, and must return at once.
         opened: Is called with the request's id, if the server gave one, when the answer begins.
-        max_event_bytes: Largest event that is accepted.
+        options: How the request behaves.
 
     Raises:
         ResponsesError: If the request is refused or the answer breaks off.
@@ -73,7 +84,9 @@ async def stream(
                     "Accept-Encoding": "identity",
                 },
                 "max_retries": 0,
-                "timeout": _TIMEOUT,
+                "timeout": httpx2.Timeout(
+                    None, connect=options.open_timeout, pool=options.open_timeout
+                ),
             },
             stream=True,
             stream_cls=AsyncStream[Any],
@@ -83,7 +96,7 @@ async def stream(
     assert isinstance(response, httpx2.Response)
     opened(response.headers.get("x-request-id"))
     try:
-        await _events(response, receive, max_event_bytes)
+        await _events(response, receive, options.max_event_bytes)
     except httpx2.HTTPError as error:
         raise _http_error(error) from None
     finally:

@@ -63,6 +63,9 @@ class SocketOptions:
 class Receiver(Protocol):
     """Whoever a connection belongs to. All calls are plain and must return at once."""
 
+    def on_open(self) -> None:
+        """The connection is open; events may arrive from here on. Called once."""
+
     def on_event(self, stream_id: str | None, event: Event) -> None:
         """An event arrived, on a named lane or (None) on none."""
 
@@ -88,6 +91,7 @@ class Socket:
         self._received = 0
         self._writer = asyncio.create_task(self._write(), name="pipecat-responses writer")
         self._reader = asyncio.create_task(self._read(), name="pipecat-responses reader")
+        receiver.on_open()
         channel.tap.listen(self._deliver)
 
     @classmethod

@@ -1,0 +1,468 @@
+"""A connection to a Responses server, without I/O: which response runs where, whose an event is.
+
+It takes requests, events, interruptions and losses, and returns effects (``protocol.effects``) for
+somebody else to carry out. The life of a connection, and the only transitions there are::
+
+    state        event     next
+    ----------   -------   ----------
+    CONNECTING   OPEN      OPEN
+    CONNECTING   LOSE      LOST
+    OPEN         RETIRE    RETIRING      responses that run go on, nothing new may start
+    OPEN         LOSE      LOST
+    RETIRING     RETIRE    RETIRING
+    RETIRING     LOSE      LOST
+    LOST         LOSE      LOST          the first loss is the one that counts
+
+Whose an event is:
+
+- Events of a named lane carry its ``stream_id``.
+- A server without lanes sends none. Then the oldest response that runs is the one that speaks,
+  since such a server answers one request after the other.
+- An ``error`` that the server cannot tie to a lane belongs to the newest request that has no answer
+  yet.
+- What belongs to no running response (a second terminal event, a lane nobody uses) is dropped.
+
+What is known after a failure: a request that was refused has left its lane and nothing of it
+follows. After an error in the middle of a response nobody knows whether more of it comes, so its
+lane is left alone until a terminal event does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Generic, assert_never
+
+from pipecat_responses.protocol.capabilities import Capability, ServerCapabilities
+from pipecat_responses.protocol.effects import (
+    STATE_CHANGED,
+    AbandonedEnded,
+    Deliver,
+    Dropped,
+    Effect,
+    Fail,
+    ForkEnded,
+    Learned,
+    ListenerT,
+    MemoryLost,
+    Send,
+)
+from pipecat_responses.protocol.errors import ConnectionLostError, Failure, ResponsesError
+from pipecat_responses.protocol.events import (
+    Activity,
+    ArgumentsDone,
+    Began,
+    Created,
+    Event,
+    ItemAdded,
+    ItemDone,
+    Refused,
+    Status,
+    Terminal,
+    TextDelta,
+    TextDone,
+    ThoughtDelta,
+)
+from pipecat_responses.protocol.lanes import Lane, LaneSet
+from pipecat_responses.protocol.planning import Plan
+from pipecat_responses.protocol.requests import (
+    Payload,
+    Request,
+    cancel_payload,
+    websocket_payload,
+)
+from pipecat_responses.protocol.response import Response
+
+
+class ConnectionState(Enum):
+    """What a connection is good for."""
+
+    CONNECTING = auto()
+    OPEN = auto()
+    RETIRING = auto()
+    LOST = auto()
+
+
+class ConnectionEvent(Enum):
+    """What can happen to a connection as a whole."""
+
+    OPEN = auto()
+    RETIRE = auto()
+    LOSE = auto()
+
+
+_TRANSITIONS: dict[tuple[ConnectionState, ConnectionEvent], ConnectionState] = {
+    (ConnectionState.CONNECTING, ConnectionEvent.OPEN): ConnectionState.OPEN,
+    (ConnectionState.CONNECTING, ConnectionEvent.LOSE): ConnectionState.LOST,
+    (ConnectionState.OPEN, ConnectionEvent.RETIRE): ConnectionState.RETIRING,
+    (ConnectionState.OPEN, ConnectionEvent.LOSE): ConnectionState.LOST,
+    (ConnectionState.RETIRING, ConnectionEvent.RETIRE): ConnectionState.RETIRING,
+    (ConnectionState.RETIRING, ConnectionEvent.LOSE): ConnectionState.LOST,
+    (ConnectionState.LOST, ConnectionEvent.LOSE): ConnectionState.LOST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The end of a connection.
+
+    Attributes:
+        error: Why it has ended.
+        retiring: Whether it was on its way out.
+        waited_for: Whether somebody listened to a response on it.
+        silent: Whether the server had never said anything.
+    """
+
+    error: ResponsesError
+    retiring: bool
+    waited_for: bool
+    silent: bool
+
+
+class Connection(Generic[ListenerT]):
+    """One connection. See the module's head.
+
+    Attributes:
+        state: What it is good for.
+        lanes: Its lanes and what the server remembers there.
+        loss: Its end, once it has ended.
+    """
+
+    __slots__ = (
+        "_cancels",
+        "_capabilities",
+        "_heard",
+        "_last_ids",
+        "_running",
+        "lanes",
+        "loss",
+        "state",
+    )
+
+    def __init__(self, lanes: LaneSet, capabilities: ServerCapabilities) -> None:
+        """Creates a connection that is being opened.
+
+        Args:
+            lanes: Its lanes, fresh.
+            capabilities: What is known of the server. Only read here.
+        """
+        self.state = ConnectionState.CONNECTING
+        self.lanes = lanes
+        self.loss: Loss | None = None
+        self._capabilities = capabilities
+        self._heard = False
+        self._running: dict[str | None, Response[ListenerT]] = {}
+        self._last_ids: dict[Lane, str | None] = {}
+        self._cancels = 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request may start here."""
+        return self.state is ConnectionState.OPEN
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing runs here."""
+        return not self._running
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether a response runs here that nobody listens to."""
+        return any(not each.listening for each in self._running.values())
+
+    # -- intentions ---------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """The handshake is over."""
+        self._move(ConnectionEvent.OPEN)
+
+    def retire(self) -> list[Effect[ListenerT]]:
+        """Nothing new starts here any more."""
+        self._move(ConnectionEvent.RETIRE)
+        return [STATE_CHANGED]
+
+    def start(
+        self,
+        plan: Plan,
+        request: Request,
+        listener: ListenerT,
+        *,
+        turn: int,
+        keeps: bool = True,
+    ) -> tuple[Response[ListenerT], Payload]:
+        """Takes a request onto the lane that was planned for it.
+
+        Args:
+            plan: Where it runs and what it carries.
+            request: The request.
+            listener: Who gets the response's events.
+            turn: The number of its turn.
+            keeps: Whether the conversation may be continued from it.
+
+        Returns:
+            The response that is expected now, and the message to send.
+        """
+        parent = plan.checkpoint
+        payload = websocket_payload(
+            request.fields,
+            plan.send,
+            previous_response_id=parent.response_id if parent else None,
+            stream_id=plan.lane.name,
+            generate=request.generate,
+        )
+        response = Response(
+            listener=listener,
+            lane=plan.lane,
+            request=request,
+            turn=turn,
+            keeps=keeps,
+            parent=parent,
+            fork=plan.fork,
+            restore=plan.lane.checkpoint,
+        )
+        plan.lane.start(parent if plan.fork else None)
+        self._running[plan.lane.name] = response
+        return response, payload
+
+    def runs(self, response: Response[ListenerT]) -> bool:
+        """Whether a response is still expected here, and listened to."""
+        return response.listening and self._running.get(response.lane.name) is response
+
+    def abandon(
+        self, response: Response[ListenerT], *, never_left: bool
+    ) -> list[Effect[ListenerT]]:
+        """Nobody listens to a response any more; its lane is left alone until it ends.
+
+        Args:
+            response: The response.
+            never_left: Whether its request was taken back before any of it left.
+        """
+        was_running = self.runs(response)
+        response.stop_listening()
+        if not was_running:
+            return []
+        if never_left:
+            # The server knows nothing of it and remembers what it did.
+            del self._running[response.lane.name]
+            response.lane.complete(response.restore)
+            return [STATE_CHANGED]
+        response.lane.abandon()
+        return [*self._cancel(response), STATE_CHANGED]
+
+    def lose(self, error: ResponsesError) -> list[Effect[ListenerT]]:
+        """The connection has ended, and with it everything on it."""
+        if self.loss is not None:
+            return []
+        if not self._heard and error.failure is Failure.CONNECTION:
+            error = ConnectionLostError(
+                f"The server accepted the connection and ended it without a word: {error.message}"
+            )
+        running = list(self._running.values())
+        self.loss = Loss(
+            error,
+            retiring=self.state is ConnectionState.RETIRING,
+            waited_for=any(each.listening for each in running),
+            silent=not self._heard,
+        )
+        self._move(ConnectionEvent.LOSE)
+        self._running.clear()
+        return [*(Fail(each.listener, error) for each in running), STATE_CHANGED]
+
+    # -- events -------------------------------------------------------------------------------
+
+    def response_speaking(self, stream_id: str | None) -> Response[ListenerT] | None:
+        """The response that a piece of text on a lane is for, without any further ceremony.
+
+        Text is most of what a server sends, so it has a way of its own: the caller hands the piece
+        to the response's listener if it is listened to, and drops it otherwise. None means that
+        the way is the usual one, :meth:`receive`.
+        """
+        response = self._running.get(stream_id)
+        if response is None or not response.created:
+            return None
+        response.speak()
+        return response
+
+    def receive(self, stream_id: str | None, event: Event) -> list[Effect[ListenerT]]:
+        """Takes an event in.
+
+        Args:
+            stream_id: The lane that the event names, if any.
+            event: The event.
+        """
+        self._heard = True
+        if isinstance(event, Refused) and self._answers_cancel(event.error):
+            return [Learned(Capability.CANCEL, False)]
+        response = self._find(stream_id, event)
+        if response is None:
+            return self._receive_unowned(stream_id, event)
+        effects: list[Effect[ListenerT]] = []
+        match event:
+            case Created():
+                effects = self._created(response, stream_id, event)
+            case Began():
+                response.lane.began()
+                effects = [ForkEnded(taken=True)] if response.fork else []
+            case TextDelta():
+                response.speak()
+            case ItemDone():
+                response.finish_item(event.item)
+            case Terminal():
+                effects = self._terminal(response, event)
+            case Refused():
+                return self._refused(response, event.error)
+            case ThoughtDelta() | TextDone() | ItemAdded() | ArgumentsDone() | Activity():
+                pass
+            case _:
+                assert_never(event)
+        if response.listening:
+            effects.append(Deliver(response.listener, event))
+        return effects
+
+    def receive_undecodable(self, error: ResponsesError) -> list[Effect[ListenerT]]:
+        """A message was no event; the response that runs may have lost a piece."""
+        listening = [each for each in self._running.values() if each.listening]
+        if len(listening) != 1:
+            return []
+        # Whose it was is certain, and what it said is not: this response cannot be trusted.
+        return [*self._quarantine(listening[0]), Fail(listening[0].listener, error)]
+
+    # -- whose an event is --------------------------------------------------------------------
+
+    def _find(self, stream_id: str | None, event: Event) -> Response[ListenerT] | None:
+        found = self._running.get(stream_id)
+        if found is None and stream_id is None:
+            if self.lanes.named is not True:
+                found = next(iter(self._running.values()), None)
+            elif isinstance(event, Refused):
+                waiting = [r for r in self._running.values() if r.listening and not r.created]
+                found = waiting[-1] if waiting else None
+        if found is not None and self._is_stray(found, event):
+            return None
+        return found
+
+    def _is_stray(self, response: Response[ListenerT], event: Event) -> bool:
+        """Whether an event is left over from the response that ran on the lane before."""
+        if isinstance(event, (Created, Refused)):
+            return False
+        if isinstance(event, Terminal):
+            expected = response.response_id
+            if expected is not None and event.response_id is not None:
+                return event.response_id != expected
+            return (
+                not response.created
+                and event.response_id is not None
+                and event.response_id == self._last_ids.get(response.lane)
+            )
+        return not response.created and response.lane in self._last_ids
+
+    def _receive_unowned(self, stream_id: str | None, event: Event) -> list[Effect[ListenerT]]:
+        if (
+            isinstance(event, Refused)
+            and stream_id is None
+            and event.error.failure is Failure.CONNECTION_EXPIRED
+        ):
+            return self.retire()
+        return [Dropped(event)]
+
+    def _answers_cancel(self, error: ResponsesError) -> bool:
+        if self._cancels == 0 or not (error.param == "type" or "response.cancel" in error.message):
+            return False
+        self._cancels -= 1
+        return True
+
+    # -- what an event means ------------------------------------------------------------------
+
+    def _created(
+        self, response: Response[ListenerT], stream_id: str | None, event: Created
+    ) -> list[Effect[ListenerT]]:
+        response.accept(event.response_id)
+        effects: list[Effect[ListenerT]] = []
+        if response.lane.name is not None:
+            if stream_id is None:
+                effects = self._lanes_were_dropped()
+            elif self.lanes.named is None:
+                self.lanes.confirm_names()
+                effects = [Learned(Capability.LANES, True)]
+        if not response.listening:
+            effects += self._cancel(response)
+        return effects
+
+    def _lanes_were_dropped(self) -> list[Effect[ListenerT]]:
+        """The server drops ``stream_id``: everything has run on its default lane."""
+        first, *others = self._running.values()
+        del self._running[first.lane.name]
+        first.lane.drop_name()
+        self._running[None] = first
+        effects = self._without_lanes()
+        if others:
+            # They stand in line behind one another on the server, where no turn may wait.
+            effects += self.retire()
+            for response in others:
+                effects += self._quarantine(response)
+                error = ResponsesError("The server has no lanes", failure=Failure.NO_LANES)
+                effects.append(Fail(response.listener, error))
+        return effects
+
+    def _without_lanes(self) -> list[Effect[ListenerT]]:
+        self.lanes.without_names()
+        return [Learned(Capability.LANES, False), STATE_CHANGED]
+
+    def _terminal(self, response: Response[ListenerT], event: Terminal) -> list[Effect[ListenerT]]:
+        lane = response.lane
+        del self._running[lane.name]
+        self._last_ids[lane] = event.response_id or response.response_id
+        if event.status is Status.COMPLETED:
+            lane.complete(response.checkpoint(event))
+        else:
+            lane.end()
+        effects: list[Effect[ListenerT]] = [STATE_CHANGED]
+        if not response.listening:
+            effects.append(AbandonedEnded(response.turn, event.response_id, event.usage))
+        return effects
+
+    def _refused(
+        self, response: Response[ListenerT], error: ResponsesError
+    ) -> list[Effect[ListenerT]]:
+        if response.created:
+            # An error in the middle of a response: whether more of it follows is not known.
+            if not response.listening:
+                return []
+            return [*self._quarantine(response), Fail(response.listener, error)]
+        lane = response.lane
+        del self._running[lane.name]
+        lane.end()
+        effects: list[Effect[ListenerT]] = []
+        if error.failure is Failure.MEMORY_LOST:
+            # Forks that stood in line when the memory went are one loss, not several.
+            counts = response.fork and self.lanes.holds(response.parent)
+            self.lanes.forget()
+            effects = [MemoryLost(), *([ForkEnded(taken=False)] if counts else [])]
+        elif error.failure is Failure.NO_LANES and lane.name is not None:
+            effects = self._without_lanes()
+        elif error.failure is Failure.LANES_USED_UP:
+            self.lanes.no_more_names(lane)
+        elif error.failure is Failure.CONNECTION_EXPIRED:
+            effects = self.retire()
+        elif error.failure is Failure.NO_WARM_UP:
+            effects = [Learned(Capability.WARM_UP, False)]
+        return [*effects, Fail(response.listener, error), STATE_CHANGED]
+
+    def _quarantine(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
+        """Keeps a lane out of use: something may still arrive there that nobody expects."""
+        if response.listening:
+            response.stop_listening()
+            response.lane.abandon()
+        return self.retire() if self.lanes.named is False else [STATE_CHANGED]
+
+    def _cancel(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
+        """A courtesy that may save tokens. Nothing waits for its effect."""
+        if not self._capabilities.cancel or response.cancelled or response.response_id is None:
+            return []
+        response.cancel()
+        self._cancels += 1
+        return [Send(cancel_payload(response.response_id, response.lane.name))]
+
+    def _move(self, event: ConnectionEvent) -> None:
+        # A KeyError here is a mistake of ours, never of a server.
+        self.state = _TRANSITIONS[self.state, event]

@@ -1,0 +1,93 @@
+"""A response on a lane, from its request to its terminal event.
+
+A turn may let go of its response at any time. The response lives on until the server ends it, since
+its lane is taken until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+from pipecat_responses.protocol.effects import ListenerT
+from pipecat_responses.protocol.events import Terminal
+from pipecat_responses.protocol.lanes import Checkpoint, Lane
+from pipecat_responses.protocol.output import NOTHING, read_output
+from pipecat_responses.protocol.requests import Request
+
+
+@dataclass(slots=True, eq=False)
+class Response(Generic[ListenerT]):
+    """One response. Only its connection changes it.
+
+    Attributes:
+        listener: Who gets its events.
+        lane: The lane it runs on.
+        request: What was asked.
+        turn: The number of the turn it belongs to.
+        keeps: Whether its checkpoint is one to continue the conversation from.
+        parent: The checkpoint it continues from.
+        fork: Whether that is another lane's.
+        restore: What the lane remembered before, in case the request never leaves.
+        response_id: Its id, once the server has said it.
+        created: Whether the server has accepted it.
+        listening: Whether anybody still waits for it.
+        cancelled: Whether the server was asked to stop it.
+    """
+
+    listener: ListenerT
+    lane: Lane
+    request: Request
+    turn: int
+    keeps: bool
+    parent: Checkpoint | None
+    fork: bool
+    restore: Checkpoint | None
+    response_id: str | None = None
+    created: bool = False
+    listening: bool = True
+    cancelled: bool = False
+    _spoke: bool = False
+    _items: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def accept(self, response_id: str | None) -> None:
+        """The server has accepted the request."""
+        self.created = True
+        self.response_id = response_id
+
+    def speak(self) -> None:
+        """A piece of its text has come."""
+        self._spoke = True
+
+    def finish_item(self, wire: Mapping[str, Any]) -> None:
+        """An item of it is complete."""
+        self._items.append(wire)
+
+    def stop_listening(self) -> None:
+        """Nobody waits for it any more."""
+        self.listening = False
+
+    def cancel(self) -> None:
+        """The server is asked to stop it."""
+        self.cancelled = True
+
+    def checkpoint(self, event: Terminal) -> Checkpoint | None:
+        """What the server can continue from after it, or None if that is not certain.
+
+        Args:
+            event: Its terminal event, with status completed.
+        """
+        response_id = event.response_id or self.response_id
+        if response_id is None or not self.keeps:
+            return None
+        # Some servers list nothing at the end of what they have streamed.
+        listed = event.output or ()
+        output = listed if len(listed) >= len(self._items) else self._items
+        put_out = read_output(output) if self.request.generate else NOTHING
+        if put_out is None or (self._spoke and not put_out.text):
+            return None
+        request = self.request
+        return Checkpoint(
+            response_id, request.fields.model, request.items, put_out, resumed=request.resumes
+        )

@@ -1,0 +1,53 @@
+"""Addresses: checked once, and one made from the other."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+
+def check_address(url: str, *, allow_insecure: bool) -> None:
+    """Refuses what is no address of a server, and what would show the key to the network.
+
+    Args:
+        url: The address.
+        allow_insecure: Whether the key may be sent in clear text to another host.
+
+    Raises:
+        ValueError: If it is refused, with what to do about it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
+        raise ValueError(f"{url!r} is no address of a server: use https:// or wss://")
+    if parts.scheme in ("https", "wss") or allow_insecure:
+        return
+    if not _is_loopback(parts.hostname):
+        raise ValueError(
+            f"{parts.scheme}://{parts.hostname} would send the API key in clear text: use "
+            f"{parts.scheme}s://, or pass allow_insecure_transport=True if the network is safe"
+        )
+
+
+def ws_address(base_url: str) -> str:
+    """The WebSocket's address of an API, from the API's base URL."""
+    scheme, _, rest = base_url.partition("://")
+    path, mark, query = rest.partition("?")
+    return f"{'ws' if scheme == 'http' else 'wss'}://{path.rstrip('/')}/responses{mark}{query}"
+
+
+def http_address(ws_url: str) -> str | None:
+    """The API's base URL, from its WebSocket's address; None if it does not tell."""
+    scheme, _, rest = ws_url.partition("://")
+    path = rest.partition("?")[0].rstrip("/")
+    if not path.endswith("/responses"):
+        return None
+    return f"{'http' if scheme == 'ws' else 'https'}://{path.removesuffix('/responses')}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

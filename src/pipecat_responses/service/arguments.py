@@ -1,0 +1,54 @@
+"""Constructor arguments: what is not right is refused at once, with what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+
+from pipecat_responses.service.settings import OpenAIResponsesLLMSettings
+
+
+def check_known(service: type, arguments: Mapping[str, object]) -> None:
+    """Refuses arguments that no base class takes.
+
+    Pipecat's base classes ignore what they do not know, so a misspelling would go unnoticed.
+
+    Raises:
+        TypeError: For the first argument that is not known, with the likely right one.
+    """
+    known = _known_arguments(service)
+    for name in arguments:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            if name in {each.name for each in fields(OpenAIResponsesLLMSettings)}:
+                hint = f"; pass settings={service.__name__}.Settings({name}=...)"
+            raise TypeError(f"{service.__name__} has no argument {name!r}{hint}")
+
+
+def check_values(on_loss: str, retry_timeout: float | None, max_message_bytes: int) -> None:
+    """Refuses values that make no sense.
+
+    Raises:
+        ValueError: For the first of them.
+    """
+    if on_loss not in ("resume", "stop"):
+        raise ValueError(f'on_mid_response_loss must be "resume" or "stop", not {on_loss!r}')
+    if retry_timeout is not None and retry_timeout <= 0:
+        raise ValueError(f"retry_timeout_secs must be more than 0, not {retry_timeout!r}")
+    if max_message_bytes <= 0:
+        raise ValueError(f"max_message_bytes must be more than 0, not {max_message_bytes!r}")
+
+
+@cache
+def _known_arguments(service: type) -> frozenset[str]:
+    return frozenset(
+        name
+        for each in service.__mro__
+        if "__init__" in vars(each) and each is not object
+        for name, parameter in inspect.signature(vars(each)["__init__"]).parameters.items()
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    )

@@ -1,0 +1,143 @@
+"""From a context and the settings to a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pipecat.processors.aggregators.llm_context import LLMContext
+
+from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
+from pipecat_responses.context.conversion import Conversion
+from pipecat_responses.context.pending import settled as settled_items
+from pipecat_responses.protocol.requests import Fields, Request
+from pipecat_responses.service.settings import (
+    OpenAIResponsesLLMSettings,
+    lowest_effort,
+    request_values,
+)
+from pipecat_responses.session.log import SessionLog
+
+__all__ = ["OpenAIResponsesLLMAdapter", "RequestBuilder", "settled"]
+
+
+class RequestBuilder:
+    """Makes the requests of one service. Fields that have not changed are not encoded again."""
+
+    def __init__(
+        self,
+        adapter: Callable[[], OpenAIResponsesLLMAdapter],
+        *,
+        service_tier: str | None,
+        log: SessionLog,
+    ) -> None:
+        """Creates a builder.
+
+        Args:
+            adapter: Gives what converts contexts.
+            service_tier: The service tier to ask for, or None for the account's default.
+            log: Where warnings go, each once.
+        """
+        self._adapter = adapter
+        self._service_tier = service_tier
+        self._log = log
+        self._fields: Fields | None = None
+        self._said: set[str] = set()
+
+    async def build(self, context: LLMContext, settings: OpenAIResponsesLLMSettings) -> Request:
+        """The request for a turn.
+
+        Args:
+            context: The conversation.
+            settings: The settings in force (store mode).
+
+        Raises:
+            LLMContextConversionError: If the context cannot be sent.
+        """
+        conversion = await self._adapter().convert(
+            context, system_instruction=_instruction(settings)
+        )
+        values = self._values(conversion, settings)
+        if self._fields is None or not self._fields.same_as(values):
+            self._fields = Fields(values)
+        return _request(self._fields, conversion)
+
+    async def build_aside(
+        self,
+        context: LLMContext,
+        settings: OpenAIResponsesLLMSettings,
+        *,
+        system_instruction: str | None,
+        changes: Mapping[str, Any],
+    ) -> Request:
+        """A request that is no part of the conversation.
+
+        Args:
+            context: What to answer.
+            settings: The settings in force (store mode).
+            system_instruction: Takes the place of the settings' own.
+            changes: Fields that take the place of those that follow from the settings.
+
+        Raises:
+            LLMContextConversionError: If the context cannot be sent.
+        """
+        conversion = await self._adapter().convert(
+            context, system_instruction=system_instruction or _instruction(settings)
+        )
+        return _request(Fields({**self._values(conversion, settings), **changes}), conversion)
+
+    def _values(
+        self, conversion: Conversion, settings: OpenAIResponsesLLMSettings
+    ) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        if conversion.instructions is not None:
+            values["instructions"] = conversion.instructions
+        if conversion.tools:
+            values["tools"] = conversion.tools
+            if conversion.tool_choice is not None:
+                values["tool_choice"] = conversion.tool_choice
+        # Last, since ``extra`` has the last word.
+        values.update(
+            request_values(settings, service_tier=self._service_tier, warn=self._warn_once)
+        )
+        self._say_effort(values, settings)
+        return values
+
+    def _say_effort(self, values: Mapping[str, Any], settings: OpenAIResponsesLLMSettings) -> None:
+        model = str(values.get("model"))
+        effort = lowest_effort(model)
+        if effort is None or settings.reasoning or "reasoning" in settings.extra:
+            return
+        if "reasoning" in values and f"effort {model}" not in self._said:
+            self._said.add(f"effort {model}")
+            self._log.info(
+                "asking {} for the least reasoning it offers ({}), which answers fastest. Set "
+                "`reasoning` in the settings for more.",
+                model,
+                effort,
+            )
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            self._log.warning("{}", message)
+
+
+def settled(request: Request) -> Request:
+    """The part of a request's conversation that will not change any more."""
+    return replace(request, items=settled_items(request.items))
+
+
+def _request(fields: Fields, conversion: Conversion) -> Request:
+    return Request(
+        fields,
+        conversion.items,
+        message_of=conversion.message_of,
+        messages=conversion.messages,
+    )
+
+
+def _instruction(settings: OpenAIResponsesLLMSettings) -> str | None:
+    instruction = settings.system_instruction
+    return instruction if isinstance(instruction, str) else None

@@ -1,0 +1,51 @@
+"""The secrets of one service: kept out of whatever leaves it, since a server may say them back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+ApiKey: TypeAlias = str | Callable[[], Awaitable[str]]
+"""A key, or an async callable that gives one each time it is needed."""
+
+SHORTEST = 4
+"""Characters from which a secret is kept out of texts; a shorter one would be found in many."""
+
+MOST = 64
+"""Secrets that are kept out of texts at a time; keys that rotate are forgotten in the end."""
+
+
+class Secrets:
+    """Masks secrets, whatever they look like."""
+
+    def __init__(self) -> None:
+        """Starts without secrets."""
+        # The latest last.
+        self._secrets: dict[str, None] = {}
+
+    def add(self, secret: str) -> None:
+        """Has a secret masked from now on."""
+        if len(secret) >= SHORTEST:
+            self._secrets.pop(secret, None)
+            self._secrets[secret] = None
+            if len(self._secrets) > MOST:
+                del self._secrets[next(iter(self._secrets))]
+
+    def mask(self, text: str) -> str:
+        """A text without the secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def guard(self, key: ApiKey) -> ApiKey:
+        """The same key, or source of keys, with every key it gives masked from then on."""
+        if isinstance(key, str):
+            self.add(key)
+            return key
+
+        async def source() -> str:
+            given = await key()
+            self.add(given)
+            return given
+
+        return source

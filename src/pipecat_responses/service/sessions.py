@@ -1,0 +1,109 @@
+"""The sessions behind the services, put together from the services' arguments."""
+
+from __future__ import annotations
+
+from openai import AsyncOpenAI
+
+from pipecat_responses.protocol.requests import Request
+from pipecat_responses.session.capabilities import Address
+from pipecat_responses.session.exchange import Exchange
+from pipecat_responses.session.http import HttpSession
+from pipecat_responses.session.limits import ConnectionLimits
+from pipecat_responses.session.log import SessionLog
+from pipecat_responses.session.notices import Listener
+from pipecat_responses.session.pool import PoolOptions
+from pipecat_responses.session.stats import SessionStats
+from pipecat_responses.session.turn import Backend
+from pipecat_responses.session.websocket import WebSocketSession
+from pipecat_responses.transport.http import HttpOptions
+from pipecat_responses.transport.websocket import SocketOptions
+
+__all__ = [
+    "Address",
+    "Backend",
+    "HttpSession",
+    "SideRequests",
+    "WebSocketSession",
+    "http_session",
+    "websocket_session",
+]
+
+
+def websocket_session(
+    address: Address,
+    listener: Listener,
+    *,
+    limits: ConnectionLimits,
+    close_timeout: float,
+    max_age: float,
+    reconnect: bool,
+    max_message_bytes: int,
+    anchor_threshold: int | None,
+    join_deltas: bool,
+    log: SessionLog,
+) -> WebSocketSession:
+    """A session over WebSocket; nothing is opened before it is started."""
+    return WebSocketSession(
+        address,
+        listener,
+        pool=PoolOptions(
+            socket=SocketOptions(
+                open_timeout=limits.open_secs,
+                close_timeout=close_timeout,
+                ping_interval=limits.ping_interval_secs,
+                ping_timeout=limits.ping_timeout_secs,
+                max_message_bytes=max_message_bytes,
+            ),
+            max_age=max_age,
+            reconnect=reconnect,
+            backoff=limits.backoff,
+            attempts=limits.attempts,
+        ),
+        anchor_threshold=anchor_threshold,
+        join_deltas=join_deltas,
+        log=log,
+    )
+
+
+def http_session(
+    client: AsyncOpenAI,
+    *,
+    limits: ConnectionLimits,
+    max_message_bytes: int,
+    join_deltas: bool = True,
+) -> HttpSession:
+    """A session over HTTP."""
+    return HttpSession(
+        client,
+        join_deltas=join_deltas,
+        options=HttpOptions(open_timeout=limits.open_secs, max_event_bytes=max_message_bytes),
+    )
+
+
+class SideRequests:
+    """Requests beside a conversation over WebSocket: on a lane of their own, or over HTTP."""
+
+    def __init__(self, session: WebSocketSession, http: HttpSession) -> None:
+        """Creates the backend.
+
+        Args:
+            session: The conversation's session.
+            http: Takes what finds no lane there.
+        """
+        self._session = session
+        self._http = http
+
+    @property
+    def stats(self) -> SessionStats:
+        """Counters, apart from those of the conversation."""
+        return self._http.stats
+
+    @property
+    def reached(self) -> bool:
+        """Whether the server has been there at all."""
+        return self._session.reached or self._http.reached
+
+    async def respond(self, request: Request) -> Exchange:
+        """Sends a request."""
+        exchange = await self._session.respond_aside(request)
+        return exchange if exchange is not None else await self._http.respond(request)

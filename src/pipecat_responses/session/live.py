@@ -1,0 +1,242 @@
+"""A connection that is alive: the protocol decides, and what it decides is carried out here.
+
+The socket hands its events to a :class:`LiveConnection`, which asks the protocol's ``Connection``
+what they amount to and carries out the effects: events go to the inbox of whoever listens, messages
+to the outbox, what was learned to the session's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias, assert_never
+
+from pipecat_responses.protocol.connection import Connection, ConnectionState, Loss
+from pipecat_responses.protocol.effects import (
+    AbandonedEnded,
+    Deliver,
+    Dropped,
+    Effect,
+    Fail,
+    ForkEnded,
+    Learned,
+    MemoryLost,
+    Send,
+    StateChanged,
+)
+from pipecat_responses.protocol.errors import ConnectionLostError, Failure, ResponsesError
+from pipecat_responses.protocol.events import Event, TextDelta
+from pipecat_responses.protocol.lanes import LaneSet
+from pipecat_responses.protocol.planning import Plan
+from pipecat_responses.protocol.requests import Request
+from pipecat_responses.protocol.response import Response
+from pipecat_responses.session.exchange import Inbox
+from pipecat_responses.session.state import SessionState
+from pipecat_responses.session.stats import TurnReport
+from pipecat_responses.transport.outbox import Outbox, QueuedMessage
+from pipecat_responses.transport.websocket import Socket
+
+InboxResponse: TypeAlias = Response[Inbox]
+
+
+class LiveConnection:
+    """A protocol connection and the outbox it speaks through (``transport.websocket.Receiver``).
+
+    Attributes:
+        outbox: What waits to be sent.
+        opened: When it was created, in the session's clock.
+    """
+
+    def __init__(self, state: SessionState, opened: float) -> None:
+        """Creates a connection whose socket is about to be opened."""
+        self.outbox = Outbox()
+        self.opened = opened
+        self._state = state
+        self._connection: Connection[Inbox] = Connection(
+            LaneSet(named=state.capabilities.lanes), state.capabilities
+        )
+
+    @property
+    def lanes(self) -> LaneSet:
+        """Its lanes and what the server remembers there."""
+        return self._connection.lanes
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request may start here."""
+        return self._connection.usable
+
+    @property
+    def retiring(self) -> bool:
+        """Whether it is on its way out."""
+        return self._connection.state is ConnectionState.RETIRING
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing runs here."""
+        return self._connection.silent
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether a response runs here that nobody listens to."""
+        return self._connection.abandoned
+
+    @property
+    def loss(self) -> Loss | None:
+        """Its end, once it has ended."""
+        return self._connection.loss
+
+    # -- intentions ---------------------------------------------------------------------------
+
+    def start(
+        self,
+        plan: Plan,
+        request: Request,
+        inbox: Inbox,
+        *,
+        turn: int,
+        keeps: bool,
+        background: bool,
+    ) -> tuple[InboxResponse, QueuedMessage]:
+        """Sends a request on the lane that was planned for it."""
+        response, payload = self._connection.start(plan, request, inbox, turn=turn, keeps=keeps)
+        return response, self.outbox.post(payload, background=background)
+
+    def abandon(self, response: InboxResponse, message: QueuedMessage) -> None:
+        """Lets go of a response, and takes its request back if it has not begun to leave."""
+        if not self._connection.runs(response):
+            return
+        never_left = self.outbox.take_back(message)
+        if not never_left:
+            self._state.stats.count_abandoned()
+        self._carry_out(self._connection.abandon(response, never_left=never_left))
+
+    def retire(self) -> None:
+        """Lets nothing new start here."""
+        self._carry_out(self._connection.retire())
+
+    # -- what the socket says (transport.websocket.Receiver) ------------------------------------
+
+    def on_open(self) -> None:
+        """The socket is open."""
+        self._connection.opened()
+
+    def on_event(self, stream_id: str | None, event: Event) -> None:
+        """An event has arrived."""
+        if type(event) is TextDelta:
+            # What comes most goes straight to its listener.
+            response = self._connection.response_speaking(stream_id)
+            if response is not None:
+                if response.listening:
+                    response.listener.put(event)
+                return
+        self._carry_out(self._connection.receive(stream_id, event))
+
+    def on_undecodable(self, error: ResponsesError) -> None:
+        """A message has arrived that is no event."""
+        self._state.log.warning("{}", error)
+        self._carry_out(self._connection.receive_undecodable(error))
+
+    def on_lost(self, error: ResponsesError) -> None:
+        """The socket has ended."""
+        self._carry_out(self._connection.lose(error))
+
+    # -- effects ------------------------------------------------------------------------------
+
+    def _carry_out(self, effects: Iterable[Effect[Inbox]]) -> None:
+        state = self._state
+        for effect in effects:
+            match effect:
+                case Deliver():
+                    effect.listener.put(effect.event)
+                case Fail():
+                    effect.listener.fail(effect.error)
+                case Send():
+                    state.stats.count_bytes(effect.payload.size)
+                    self.outbox.post(effect.payload, background=True)
+                case Learned():
+                    state.learn(effect.capability, effect.available)
+                case MemoryLost():
+                    state.memory_lost()
+                case ForkEnded():
+                    state.fork_ended(taken=effect.taken)
+                case AbandonedEnded():
+                    state.abandoned_ended(effect)
+                case Dropped():
+                    kind = type(effect.event).__name__
+                    state.log.debug("Dropped an event that belongs to no response: {}", kind)
+                case StateChanged():
+                    state.changed()
+                case _:
+                    assert_never(effect)
+
+
+class WebSocketExchange:
+    """A request over WebSocket and what answers it (see ``session.exchange.Exchange``).
+
+    Attributes:
+        report: How the request went out.
+        request_id: None: over WebSocket, errors name it themselves.
+    """
+
+    def __init__(
+        self,
+        live: LiveConnection,
+        socket: Socket,
+        plan: Plan,
+        request: Request,
+        *,
+        turn: int,
+        keeps: bool = True,
+        background: bool = False,
+        join: bool = True,
+    ) -> None:
+        """Sends a request.
+
+        Args:
+            live: The connection that was planned for it.
+            socket: Its socket.
+            plan: Where it runs and what it carries.
+            request: The request.
+            turn: The number of its turn.
+            keeps: Whether the conversation may be continued from it.
+            background: Whether it gives way to other messages.
+            join: Whether text that waits is joined.
+        """
+        self.request_id: str | None = None
+        self._live = live
+        self._socket = socket
+        self._inbox = Inbox(join=join)
+        self._response, self._message = live.start(
+            plan, request, self._inbox, turn=turn, keeps=keeps, background=background
+        )
+        self.report = TurnReport(
+            transport="websocket",
+            incremental=plan.checkpoint is not None,
+            full_reason=plan.full_reason,
+            items=len(plan.send),
+            size=self._message.payload.size,
+            fork=plan.fork,
+            changed_at=None if plan.changed_at is None else request.message_of(plan.changed_at),
+            messages=request.messages,
+        )
+
+    @property
+    def sent(self) -> bool:
+        """Whether the request has left."""
+        return self._message.written
+
+    async def next(self, within: float | None = None) -> list[Event]:
+        """Waits for events."""
+        return await self._inbox.next(within)
+
+    async def probe(self, within: float) -> None:
+        """Asks the server for a sign of life; without one the connection is given up."""
+        if self._response.listening and not await self._socket.alive(within):
+            self._socket.abort(
+                ConnectionLostError("The server does not answer any more", failure=Failure.TIMEOUT)
+            )
+
+    def abandon(self) -> None:
+        """Stops listening; the lane is left alone until the response ends."""
+        self._inbox.close()
+        self._live.abandon(self._response, self._message)

@@ -1,0 +1,110 @@
+"""What a session knows, in one place.
+
+The session, its pool and its connections share one :class:`SessionState`. They change it by its
+methods only, and it holds none of them, so what one of them learns reaches the others without
+call-backs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from pipecat_responses.protocol.capabilities import Capability, ServerCapabilities
+from pipecat_responses.protocol.effects import AbandonedEnded
+from pipecat_responses.protocol.planning import FullReason
+from pipecat_responses.session.log import SessionLog
+from pipecat_responses.session.notices import AbandonedUsage, Notice
+from pipecat_responses.session.stats import SessionStats
+
+FORKS_GIVEN_UP_AFTER = 3
+"""Forks in a row that may fail before the session keeps to one lane."""
+
+
+class SessionState:
+    """See the module's head.
+
+    Attributes:
+        stats: Counters.
+        capabilities: What is known of the server.
+        log: Where lines go.
+        forks: Whether continuing on another lane is to be used.
+        blank: The reason to give for a full request where nothing is remembered.
+        notices: What the listener has not been told yet.
+    """
+
+    def __init__(self, capabilities: ServerCapabilities, log: SessionLog) -> None:
+        """Creates the state of a session that has done nothing yet."""
+        self.stats = SessionStats()
+        self.capabilities = capabilities
+        self.log = log
+        self.forks = True
+        self.blank = FullReason.FIRST
+        self.notices: deque[Notice] = deque()
+        self._wake = asyncio.Event()
+        self._forks_failed = 0
+
+    # -- upkeep -------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Something has changed that may call for upkeep."""
+        self._wake.set()
+
+    def notify(self, notice: Notice) -> None:
+        """Has the listener told, when upkeep gets to it."""
+        self.notices.append(notice)
+        self._wake.set()
+
+    def looked_at(self) -> None:
+        """Upkeep looks at everything now; what changes from here on wakes it again."""
+        self._wake.clear()
+
+    async def change(self) -> None:
+        """Waits until something has changed."""
+        await self._wake.wait()
+
+    # -- what happens -------------------------------------------------------------------------
+
+    def connection_opened(self) -> None:
+        """A connection has been opened; it remembers nothing."""
+        self.stats.connection_opened()
+        if self.blank is not FullReason.FIRST:
+            self.blank = FullReason.RECONNECTED
+
+    def turn_sent(self) -> None:
+        """A turn's request is on its way: from here on, nothing remembered is no wonder."""
+        self.blank = FullReason.NOTHING_REMEMBERED
+
+    def memory_lost(self) -> None:
+        """The server has forgotten what a request continued from."""
+        self.blank = FullReason.MEMORY_LOST
+
+    def learn(self, capability: Capability, available: bool) -> None:
+        """The server has shown what it can do, or cannot."""
+        known = getattr(self.capabilities, capability.value)
+        self.capabilities.learn(capability, available)
+        if available or known is False:
+            return
+        if capability is Capability.LANES:
+            self.log.info(
+                "The server has no lanes (stream_id): turns after an interruption go out on a "
+                "spare connection"
+            )
+        else:
+            self.log.debug("The server does not take {}; it is not asked again", capability.value)
+
+    def fork_ended(self, *, taken: bool) -> None:
+        """Keeps the score of forks."""
+        self._forks_failed = 0 if taken else self._forks_failed + 1
+        if self._forks_failed >= FORKS_GIVEN_UP_AFTER and self.forks:
+            self.forks = False
+            self.log.warning(
+                "The server keeps refusing to continue from another lane: turns keep to one lane "
+                "from here on"
+            )
+
+    def abandoned_ended(self, ended: AbandonedEnded) -> None:
+        """Counts the tokens of a response that nobody waited for."""
+        if ended.usage is not None:
+            self.stats.count_abandoned_tokens(ended.usage.total)
+            self.notify(AbandonedUsage(ended.turn, ended.response_id, ended.usage))
