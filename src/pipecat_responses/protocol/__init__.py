@@ -1,0 +1,1 @@
+"""What the Responses API and Pipecat mean: pure functions over plain values, without I/O."""
