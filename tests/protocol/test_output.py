@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from pipecat_responses.protocol.items import Item, make_item
 from pipecat_responses.protocol.output import (
     NOTHING,
+    Coverage,
     Match,
     Mismatch,
     Output,
+    join_texts,
     output_text,
     read_output,
 )
@@ -75,10 +77,11 @@ CASES: list[tuple[str, list[Wire], list[Wire], tuple[int, list[Wire]] | None]] =
     ("as parts", [said("a b")], [said("a b")], (1, [])),
     ("what follows is not of it", [said("a")], [assistant("a"), user("b")], (1, [])),
     ("a refusal", [refused("no")], [assistant("no")], (1, [])),
-    ("two messages, joined", [said("a"), said("b")], [assistant("ab")], (1, [])),
+    ("two messages, joined", [said("a"), said("b")], [assistant("a b")], (1, [])),
+    ("two messages, run together", [said("a"), said("b")], [assistant("ab")], None),
     ("two messages, apart", [said("a"), said("b")], [assistant("a"), assistant("b")], (2, [])),
     ("one message, split", [said("abc")], [assistant("a"), assistant("bc")], (2, [])),
-    ("one message, split elsewhere", [said("a"), said("bc")], [said("ab"), said("c")], (2, [])),
+    ("split elsewhere", [said("a"), said("b c")], [said("a b"), said("c")], (2, [])),
     ("cut short", [said("a b c")], [assistant("a b")], None),
     ("cut short, and the user", [said("a b c")], [assistant("a b"), user("x")], None),
     ("missing", [said("a")], [], None),
@@ -117,8 +120,18 @@ CASES: list[tuple[str, list[Wire], list[Wire], tuple[int, list[Wire]] | None]] =
         "the text behind an output",
         [said("a"), call("f")],
         [call("f"), out("f"), assistant("a")],
-        None,
+        (3, [out("f")]),
     ),
+    ("other words", [said("a b.")], [assistant("a c.")], None),
+    ("other white space", [said("a\n\nb ")], [assistant("a b")], (1, [])),
+    ("markdown", [said("**Total:** $5")], [assistant("Total: five dollars")], (1, [])),
+    (
+        "the last mark alone",
+        [said("Hi! 🎉"), call("f")],
+        [said("Hi!"), call("f"), said("🎉")],
+        (3, []),
+    ),
+    ("half of it", [said("I can't")], [assistant("I can")], None),
     (
         "text between the calls",
         [call("f"), said("a"), call("g")],
@@ -139,12 +152,17 @@ CASES: list[tuple[str, list[Wire], list[Wire], tuple[int, list[Wire]] | None]] =
         "reasoning behind an output",
         [thought("r"), call("f")],
         [call("f"), out("f"), thought("r")],
-        None,
+        (3, [out("f")]),
     ),
     ("a thought that no context can hold", [private("r"), said("a")], [assistant("a")], (1, [])),
     ("one that this context holds", [private("r"), said("a")], [private("r"), said("a")], (2, [])),
     ("nothing but such a thought", [private("r")], [user("x")], (0, [])),
-    ("another kind behind an output", [OTHER, call("f")], [call("f"), out("f"), OTHER], None),
+    (
+        "another kind behind an output",
+        [OTHER, call("f")],
+        [call("f"), out("f"), OTHER],
+        (3, [out("f")]),
+    ),
     ("another kind", [OTHER, said("a")], [OTHER, assistant("a")], (2, [])),
     ("another kind, left out", [OTHER, said("a")], [assistant("a"), user("x")], None),
     ("another kind, changed", [OTHER], [OTHER | {"id": "x"}], None),
@@ -185,7 +203,8 @@ def test_match(
         ([user("x")], False),
         ([assistant("b")], False),
         ([assistant("a"), user("x")], False),
-        ([call("f"), out("f"), assistant("a b")], False),
+        ([call("f"), out("f"), assistant("a b")], True),
+        ([call("f"), out("f"), assistant("b")], False),
     ],
 )
 def test_whether_a_context_may_still_come_to_say_it(context: list[Wire], expected: bool) -> None:
@@ -222,11 +241,21 @@ def test_what_is_not_understood_is_not_to_be_continued_from(wire: list[Any]) -> 
 def test_reading_an_output() -> None:
     output = read_output([thought("r"), said("a"), refused("b"), call("f"), OTHER])
     assert output is not None
-    assert output.text == "ab"
+    assert output.text == "a b"
     assert list(output.calls) == ["f"]
     assert output.reasoning == (make_item(thought("r")),)
     assert output.others == (make_item(OTHER),)
-    assert read_output([]) == Output()
+    nothing = read_output([])
+    assert nothing is not None
+    assert (nothing.text, nothing.calls, nothing.reasoning, nothing.others) == ("", {}, (), ())
+
+
+def test_only_the_letters_count_where_that_is_asked_for() -> None:
+    output = read_output([said("a\n\nb")])
+    assert output is not None
+    context = items([assistant("a b")])
+    assert isinstance(output.compare(context, 0), Match)
+    assert isinstance(output.compare(context, 0, Coverage.EXACT), Mismatch)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +284,7 @@ def test_whatever_order_a_group_is_written_in(
     order = data.draw(st.permutations(range(calls)))
     outputs = data.draw(st.sets(st.sampled_from(range(calls)))) if calls else set()
     context = [thought(f"r{n}") for n in range(thoughts)]
-    context += [assistant("".join(texts))] if texts else []
+    context += [assistant(join_texts(texts))] if texts else []
     for n in order:
         context.append(call(f"f{n}", json.dumps({"n": n}, indent=1)))
         if n in outputs:

@@ -227,9 +227,10 @@ def meaning(items: Iterable[Wire]) -> list[Any]:
     """Items in a form that is equal for what means the same to a model.
 
     Texts that follow one another are joined. Inside one group of an assistant's texts, calls and
-    their outputs, the texts come first, then the calls, then the outputs, each kind by id; text or
-    reasoning that follows an output opens a new group, since the model saw the output before it.
-    A thought without its encrypted content cannot be sent, so no context holds it.
+    their outputs, the texts come first, then the calls, then the outputs, each kind by id: a
+    voice writes its text behind the calls, once it has spoken. The user's next words open a new
+    group. Of an assistant's text the words count: a voice may leave a full stop out. A thought
+    without its encrypted content cannot be sent, so no context holds it.
     """
     result: list[Any] = []
     group = _Group()
@@ -237,19 +238,13 @@ def meaning(items: Iterable[Wire]) -> list[Any]:
         kind = each.get("type", "message")
         if kind == "message" and each["role"] == "assistant":
             text = _text(each["content"])
-            if not text:
-                continue
-            if group.outputs:
-                group = group.close(result)
-            group.text += text
+            group.text = f"{group.text} {text}".strip()
         elif kind == "message":
             group = group.close(result)
             result.append((each["role"], _text(each["content"])))
         elif kind == "reasoning":
             if not each.get("encrypted_content"):
                 continue
-            if group.outputs:
-                group = group.close(result)
             group.reasoning.append(("reasoning", each["id"]))
         elif kind == "function_call":
             arguments = json.dumps(json.loads(each["arguments"]), sort_keys=True)
@@ -273,7 +268,7 @@ class _Group:
     def close(self, into: list[Any]) -> _Group:
         into.extend(sorted(self.reasoning))
         if self.text:
-            into.append(("assistant", self.text))
+            into.append(("assistant", " ".join(re.findall(r"\w+", self.text))))
         into.extend(sorted(self.calls))
         into.extend(sorted(self.outputs))
         return _Group()

@@ -8,7 +8,7 @@ pointers. Two items that were built apart are equal when they mean the same to t
   audio, part by part;
 - calls by call id, name and arguments as JSON values;
 - outputs by call id and content;
-- reasoning by id.
+- reasoning, and items of kinds that this package does not look into, by id.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from pipecat_responses.protocol.encoding import encode
+from pipecat_responses.protocol.speech import Speech
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 
@@ -75,13 +76,21 @@ class Message(Item):
         text: The text, when there is nothing but text; else None.
     """
 
-    __slots__ = ("role", "text")
+    __slots__ = ("_speech", "role", "text")
 
     def __init__(self, wire: Mapping[str, Any], pieces: Sequence[bytes] | None = None) -> None:
         """Creates a message from its wire form (``role`` and ``content``)."""
         super().__init__(wire, pieces)
         self.role = wire.get("role")
         self.text = plain_text(wire.get("content"))
+        self._speech: Speech | None = None
+
+    @property
+    def speech(self) -> Speech | None:
+        """The text, made ready for comparison by words; worked out once, and None without text."""
+        if self._speech is None and self.text is not None:
+            self._speech = Speech.of(self.text)
+        return self._speech
 
     def means_same(self, other: Item) -> bool:
         """Same role and same text, or the same parts."""
@@ -167,6 +176,13 @@ class OtherItem(Item):
     """Any item this package has no need to look into (sent as it is)."""
 
     __slots__ = ()
+
+    def means_same(self, other: Item) -> bool:
+        """Same type and id; without ids, the same item as a whole."""
+        mine, its = self.wire.get("id"), other.wire.get("id")
+        if isinstance(mine, str) and mine and mine == its:
+            return bool(self.wire.get("type") == other.wire.get("type"))
+        return super().means_same(other)
 
 
 _KINDS: dict[str, type[Item]] = {

@@ -2,16 +2,18 @@
 
 A server remembers its own output, so a context that says the same need not be sent again. The
 two rarely look alike: Pipecat joins the text of all messages of a response into one assistant
-message, and writes parallel calls as call, output, call, output where the server put out call,
-call. So the output of a response is compared as one group: its text as a whole, its calls and
-reasoning in any order, and the calls' outputs set aside to be sent.
+message, in the words of whatever speaks it (``speech``), writes parallel calls as call, output,
+call, output where the server put out call, call, and may write the text behind the calls, once it
+has been spoken. So the output of a response is compared as one group: its text as a whole, its
+calls, reasoning and other items in any order, and the calls' outputs set aside to be sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
 
 from pipecat_responses.protocol.items import (
     FunctionCall,
@@ -21,6 +23,16 @@ from pipecat_responses.protocol.items import (
     Reasoning,
     make_item,
 )
+from pipecat_responses.protocol.speech import Speech, at_end, follow
+
+
+class Coverage(StrEnum):
+    """When the text of a context covers the text of a response."""
+
+    WORDS = "words"
+    """It says the same words, as a voice writes them down."""
+    EXACT = "exact"
+    """It is the same text, character by character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,6 @@ class Mismatch:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
 class Output:
     """The output of one response, as a group.
 
@@ -66,37 +77,63 @@ class Output:
         others: Items of any other kind.
     """
 
-    text: str = ""
-    calls: Mapping[str, FunctionCall] = field(default_factory=dict)
-    reasoning: tuple[Reasoning, ...] = ()
-    others: tuple[Item, ...] = ()
+    __slots__ = ("_speech", "calls", "others", "reasoning", "text")
 
-    def compare(self, items: Sequence[Item], start: int) -> Match | Unfinished | Mismatch:
+    def __init__(
+        self,
+        text: str = "",
+        calls: Mapping[str, FunctionCall] | None = None,
+        reasoning: tuple[Reasoning, ...] = (),
+        others: tuple[Item, ...] = (),
+    ) -> None:
+        """Creates an output."""
+        self.text = text
+        self.calls = calls or {}
+        self.reasoning = reasoning
+        self.others = others
+        self._speech: Speech | None = None
+
+    @property
+    def speech(self) -> Speech:
+        """Its text, made ready for comparison by words; worked out once."""
+        if self._speech is None:
+            self._speech = Speech.of(self.text)
+        return self._speech
+
+    def compare(
+        self, items: Sequence[Item], start: int, coverage: Coverage = Coverage.WORDS
+    ) -> Match | Unfinished | Mismatch:
         """Looks for this output in a context, from an index on.
 
         Args:
             items: The context's items.
             start: Index of the item where the output would begin.
+            coverage: When texts count as the same.
         """
-        text = self.text
+        # Most texts are the same to the letter, and that is told at once.
+        exactly = self._walk(items, start, _Letters(self.text))
+        if coverage is Coverage.EXACT or not self.text or isinstance(exactly, Match):
+            return exactly
+        by_words = self._walk(items, start, _Words(self.speech))
+        if isinstance(exactly, Unfinished) and isinstance(by_words, Mismatch):
+            # Half a word is no word yet, but the other half may come.
+            return exactly
+        return by_words
+
+    def _walk(
+        self, items: Sequence[Item], start: int, text: _Reader
+    ) -> Match | Unfinished | Mismatch:
         calls = dict(self.calls)
-        reasoning = list(self.reasoning)
-        others = list(self.others)
+        others = [*self.reasoning, *self.others]
         pending: list[Item] = []
         index = start
-        while text or calls or others or any(map(_can_be_sent_back, reasoning)):
+        while not text.done or calls or any(map(_can_be_sent_back, others)):
             if index >= len(items):
                 return UNFINISHED
             current = items[index]
-            if pending and not isinstance(current, (FunctionCall, FunctionOutput)):
-                # It would have changed places with the outputs, which are sent after it.
-                return Mismatch(index)
             if isinstance(current, Message):
-                if current.role != "assistant" or not current.text:
+                if current.role != "assistant" or not text.read(current):
                     return Mismatch(index)
-                if not text.startswith(current.text):
-                    return Mismatch(index)
-                text = text[len(current.text) :]
             elif isinstance(current, FunctionCall):
                 call = calls.pop(str(current.call_id), None)
                 if call is None or call != current:
@@ -106,25 +143,100 @@ class Output:
                 if call_id not in self.calls or call_id in calls:
                     return Mismatch(index)
                 pending.append(current)
-            elif isinstance(current, Reasoning):
-                if current not in reasoning:
-                    return Mismatch(index)
-                reasoning.remove(current)
-            else:
-                if current not in others:
-                    return Mismatch(index)
+            elif current in others:
                 others.remove(current)
+            else:
+                return Mismatch(index)
+            index += 1
+        # A mark or an emoji may have been written down as a message of its own.
+        while index < len(items) and text.read_rest(items[index]):
             index += 1
         return Match(end=index, pending=tuple(pending))
 
 
-def _can_be_sent_back(reasoning: Reasoning) -> bool:
-    # Without encrypted content it stands in no context, so none needs to repeat it.
-    return bool(reasoning.wire.get("encrypted_content"))
+class _Reader(Protocol):
+    """Follows the messages of a context through the text of a response."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing of the text is left."""
+
+    def read(self, message: Message) -> bool:
+        """Reads a message; False if it says anything else than comes next in the text."""
+
+    def read_rest(self, item: Item) -> bool:
+        """Reads an item that says what is left of a text that is done."""
+
+
+class _Letters:
+    """Character by character."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    @property
+    def done(self) -> bool:
+        return self._at == len(self._text)
+
+    def read(self, message: Message) -> bool:
+        said = message.text
+        if not said or not self._text.startswith(said, self._at):
+            return False
+        self._at += len(said)
+        return True
+
+    def read_rest(self, item: Item) -> bool:
+        return False
+
+
+class _Words:
+    """Word by word."""
+
+    def __init__(self, speech: Speech) -> None:
+        self._speech = speech
+        self._at = 0
+
+    @property
+    def done(self) -> bool:
+        return at_end(self._speech, self._at)
+
+    def read(self, message: Message) -> bool:
+        said = message.speech
+        at = None if said is None else follow(self._speech, self._at, said)
+        if at is None:
+            return False
+        self._at = at
+        return True
+
+    def read_rest(self, item: Item) -> bool:
+        if not isinstance(item, Message) or item.role != "assistant" or item.speech is None:
+            return False
+        return self._at < len(self._speech) and len(item.speech) > 0 and self.read(item)
+
+
+def _can_be_sent_back(item: Item) -> bool:
+    # Reasoning without encrypted content stands in no context, so none needs to repeat it.
+    return not isinstance(item, Reasoning) or bool(item.wire.get("encrypted_content"))
 
 
 NOTHING = Output()
 """The output of a response that put out nothing (``generate: false``)."""
+
+
+def join_texts(texts: Iterable[str]) -> str:
+    """The text of several messages, one behind the other, with a space where none stands."""
+    joined = ""
+    for text in texts:
+        joined += space_between(joined, text) + text
+    return joined
+
+
+def space_between(before: str, after: str) -> str:
+    """What has to stand between two messages, so that their words do not run together."""
+    if not before or not after or before[-1].isspace() or after[0].isspace():
+        return ""
+    return " "
 
 
 def read_output(wire: Iterable[Any]) -> Output | None:
@@ -158,7 +270,7 @@ def read_output(wire: Iterable[Any]) -> Output | None:
             reasoning.append(built)
         else:
             others.append(built)
-    return Output("".join(texts), calls, tuple(reasoning), tuple(others))
+    return Output(join_texts(texts), calls, tuple(reasoning), tuple(others))
 
 
 def output_text(message: Mapping[str, Any]) -> str | None:

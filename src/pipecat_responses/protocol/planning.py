@@ -12,7 +12,7 @@ from typing import assert_never
 
 from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.lanes import Checkpoint, Lane, LaneSet
-from pipecat_responses.protocol.output import Match, Mismatch, Unfinished
+from pipecat_responses.protocol.output import Coverage, Match, Mismatch, Unfinished
 
 KEPT = 2
 """Checkpoints that a turn keeps: the one it continues from, and the one before it."""
@@ -134,13 +134,19 @@ class Worth:
         return [*kept, *self.open, *([self.complete] if self.complete is not None else [])]
 
 
-def worth(lanes: LaneSet, items: Sequence[Item], model: str) -> Worth:
+def worth(
+    lanes: LaneSet,
+    items: Sequence[Item],
+    model: str,
+    coverage: Coverage = Coverage.WORDS,
+) -> Worth:
     """Judges a connection's checkpoints.
 
     Args:
         lanes: The connection's lanes.
         items: The conversation's items.
         model: The model that is to answer.
+        coverage: When a context's text covers a response's.
     """
     covering: list[Cover] = []
     complete: Checkpoint | None = None
@@ -153,7 +159,7 @@ def worth(lanes: LaneSet, items: Sequence[Item], model: str) -> Worth:
         if held.model != model:
             never.append(held)
         elif len(covering) < KEPT:
-            found = _compare(held, items)
+            found = _compare(held, items, coverage)
             if found is _Never.NEVER:
                 never.append(held)
             elif found is None:
@@ -171,7 +177,7 @@ class _Never(Enum):
 
 
 def _compare(
-    checkpoint: Checkpoint, items: Sequence[Item]
+    checkpoint: Checkpoint, items: Sequence[Item], coverage: Coverage
 ) -> tuple[int, Sequence[Item]] | _Never | None:
     """How much of a conversation a checkpoint covers.
 
@@ -184,7 +190,7 @@ def _compare(
         return None if checkpoint.items[: len(items)] == items else _Never.NEVER
     if items[:seen] != checkpoint.items:
         return _Never.NEVER
-    found = checkpoint.output.compare(items, seen)
+    found = checkpoint.output.compare(items, seen, coverage)
     match found:
         case Match():
             return found.end, [*found.pending, *items[found.end :]]
@@ -196,7 +202,7 @@ def _compare(
             assert_never(found)
 
 
-def _first_difference(checkpoint: Checkpoint, items: Sequence[Item]) -> int:
+def _first_difference(checkpoint: Checkpoint, items: Sequence[Item], coverage: Coverage) -> int:
     """Index of the first item that differs from what the model has seen.
 
     It is the last one if the conversation ends too early.
@@ -208,7 +214,7 @@ def _first_difference(checkpoint: Checkpoint, items: Sequence[Item]) -> int:
     seen = len(checkpoint.items)
     if last < seen:
         return last
-    found = checkpoint.output.compare(items, seen)
+    found = checkpoint.output.compare(items, seen, coverage)
     return min(found.index, last) if isinstance(found, Mismatch) else seen
 
 
@@ -219,6 +225,7 @@ def plan(
     *,
     forks: bool = True,
     blank: FullReason = FullReason.FIRST,
+    coverage: Coverage = Coverage.WORDS,
 ) -> Plan | None:
     """Plans a turn.
 
@@ -232,22 +239,28 @@ def plan(
         model: The model that is to answer.
         forks: Whether continuing on another lane than the parent's is to be used.
         blank: The reason to give where nothing has been remembered yet.
+        coverage: When a context's text covers a response's.
 
     Returns:
         The plan, or None if every connection is full: the turn needs a fresh one.
     """
     best: Plan | None = None
     for lanes in connections:
-        candidate = _plan_on(lanes, items, model, forks, blank)
+        candidate = _plan_on(lanes, items, model, forks, blank, coverage)
         if candidate is not None and (best is None or len(candidate.send) < len(best.send)):
             best = candidate
     return best
 
 
 def _plan_on(
-    lanes: LaneSet, items: Sequence[Item], model: str, forks: bool, blank: FullReason
+    lanes: LaneSet,
+    items: Sequence[Item],
+    model: str,
+    forks: bool,
+    blank: FullReason,
+    coverage: Coverage,
 ) -> Plan | None:
-    judged = worth(lanes, items, model)
+    judged = worth(lanes, items, model, coverage)
     covering = judged.covering
     if lanes.named is False or not forks:
         # A lane can only continue itself.
@@ -266,7 +279,7 @@ def _plan_on(
     changed_at = None
     if reason is FullReason.CONTEXT_CHANGED:
         held = _held(lanes, model)
-        changed_at = max((_first_difference(each, items) for each in held), default=None)
+        changed_at = max((_first_difference(each, items, coverage) for each in held), default=None)
     return Plan(lanes, lane, None, items, reason, fork=False, changed_at=changed_at)
 
 
@@ -298,6 +311,7 @@ def plan_side_request(
     conversation: Sequence[Item],
     *,
     forks: bool = True,
+    coverage: Coverage = Coverage.WORDS,
 ) -> Plan | None:
     """Plans a request beside the conversation: it must take nothing that a turn needs.
 
@@ -307,6 +321,7 @@ def plan_side_request(
         model: The model.
         conversation: The conversation's items, whose two best checkpoints are kept.
         forks: Whether continuing on another lane than the parent's is to be used.
+        coverage: When a context's text covers a response's.
 
     Returns:
         The plan, or None if there is no lane to spare.
@@ -314,8 +329,10 @@ def plan_side_request(
     has_lanes = lanes.named is not False
     if has_lanes and lanes.room < ROOM_FOR_TURNS:
         return None
-    judged = worth(lanes, conversation, model)
-    covering = worth(lanes, items, model).covering if items and forks and has_lanes else ()
+    judged = worth(lanes, conversation, model, coverage)
+    covering: Sequence[Cover] = ()
+    if items and forks and has_lanes:
+        covering = worth(lanes, items, model, coverage).covering
     keep = [*judged.needed, *(each.checkpoint for each in covering[:1])]
     lane = lanes.free_lane(keep, judged.never)
     if lane is None or (not has_lanes and lane.checkpoint is not None):
