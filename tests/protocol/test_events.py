@@ -309,7 +309,7 @@ def test_usage(wire: Any, expected: Usage | None) -> None:
 def test_the_words_of_an_output() -> None:
     assert text_of(None) == ""
     assert text_of(()) == ""
-    assert text_of((CALL, SAID, None, "x", SAID)) == "Hi noHi no"
+    assert text_of((CALL, SAID, None, "x", SAID)) == "Hi no Hi no"
     assert text_of(({"type": "message"}, {"type": "message", "content": [7]})) == ""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipecat_responses.protocol.items import Item, make_item
+from pipecat_responses.protocol.items import TEXT, Item, Reasoning, make_item
 from pipecat_responses.protocol.repairs import NOT_COMPLETED, InputRepairs
 
 
@@ -115,3 +115,72 @@ def test_asking_for_origins_says_nothing() -> None:
     repairs.extend([call("c"), user()])
     assert repairs.origins() == [0, None, 1]
     assert heard == []
+
+
+def thought(name: str, leads_to: str | None) -> Item:
+    return Reasoning({"type": "reasoning", "id": name, "summary": []}, leads_to=leads_to)
+
+
+def shown(items: list[Item]) -> list[str]:
+    """Each item in a word: the id of a thought or call, ``>id`` for an output, a role."""
+    words = []
+    for item in items:
+        wire = item.wire
+        kind = wire.get("type")
+        if kind == "function_call_output":
+            words.append(f">{wire['call_id']}")
+        else:
+            words.append(str(wire.get("role") or wire.get("call_id") or wire.get("id")))
+    return words
+
+
+ORDERS = [
+    # As Pipecat writes parallel calls: reasoning at once, calls when they are over.
+    (
+        [thought("r", "c"), thought("s", "d"), call("c"), output("c"), call("d"), output("d")],
+        ["r", "c", ">c", "s", "d", ">d"],
+    ),
+    # A voice writes the text down when it has spoken it, behind the calls.
+    (
+        [thought("r", TEXT), thought("s", "c"), call("c"), output("c"), assistant(), user()],
+        ["s", "c", ">c", "r", "assistant", "user"],
+    ),
+    ([thought("r", TEXT), assistant(), user()], ["r", "assistant", "user"]),
+    ([thought("r", "c"), thought("s", "c"), call("c"), output("c")], ["r", "s", "c", ">c"]),
+    # The call that it led to was never written down, or not yet.
+    ([thought("r", "c"), assistant(), user()], ["assistant", "user"]),
+    ([user(), thought("r", "c")], ["user"]),
+    # The user spoke before a word of it was said.
+    ([thought("r", TEXT), user(), assistant()], ["user", "assistant"]),
+    # A call that has no output yet.
+    (
+        [thought("r", "c"), thought("s", "d"), call("c"), call("d")],
+        ["r", "c", "s", "d", ">c", ">d"],
+    ),
+    (
+        [thought("r", "d"), call("c"), output("c"), user(), call("d"), output("d")],
+        ["c", ">c", "user", "r", "d", ">d"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("items", "expected"), ORDERS)
+def test_reasoning_stands_before_what_it_led_to(items: list[Item], expected: list[str]) -> None:
+    assert shown(repaired(*items).items()) == expected
+
+
+@pytest.mark.parametrize(("items", "expected"), ORDERS)
+def test_the_order_does_not_depend_on_when_it_is_looked_at(
+    items: list[Item], expected: list[str]
+) -> None:
+    for cut in range(len(items) + 1):
+        repairs = InputRepairs(ignore, ignore)
+        repairs.extend(items)
+        repairs.truncate(cut)
+        assert shown(repairs.items()) == shown(repaired(*items[:cut]).items())
+        repairs.extend(items[cut:])
+        assert shown(repairs.items()) == expected
+        origins = repairs.origins()
+        assert [None if o is None else items[o] for o in origins] == [
+            each if each in items else None for each in repairs.items()
+        ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from pipecat_responses.context.messages import LEADS_TO
 from pipecat_responses.protocol.encoding import LARGE_TEXT, encode_in_pieces
-from pipecat_responses.protocol.items import Item, make_item
+from pipecat_responses.protocol.items import Item, Reasoning, make_item
 
 
 async def encoded(wire: dict[str, Any]) -> Item:
@@ -18,12 +19,15 @@ async def encoded(wire: dict[str, Any]) -> Item:
     Raises:
         OverflowError, RecursionError, TypeError, ValueError: If it holds what JSON cannot.
     """
-    if not _is_large(wire):
-        return make_item(wire)
-    pieces = []
-    for piece in encode_in_pieces(wire):
-        pieces.append(piece)
-        await asyncio.sleep(0)
+    leads_to = wire.pop(LEADS_TO, None) if wire.get("type") == "reasoning" else None
+    pieces: list[bytes] | None = None
+    if _is_large(wire):
+        pieces = []
+        for piece in encode_in_pieces(wire):
+            pieces.append(piece)
+            await asyncio.sleep(0)
+    if leads_to is not None:
+        return Reasoning(wire, pieces, leads_to)
     return make_item(wire, pieces)
 
 

@@ -19,6 +19,13 @@ Inlined: TypeAlias = Callable[[dict[str, Any]], bytes | str | None]
 Raises ``ValueError`` if the content is nowhere to be had.
 """
 
+LEADS_TO = "leads_to"
+"""In a reasoning message: what the reasoning led to (see ``protocol.items.Reasoning``).
+
+Pipecat writes text and calls into the context when they are over, and so not always behind the
+reasoning that led to them.
+"""
+
 _FILE_PARTS = frozenset({"file_base64", "file_url"})
 _RESULT_PARTS = TEXT_PARTS | _FILE_PARTS | {"image_url", "input_file", "input_image"}
 
@@ -148,8 +155,8 @@ def specific_wire(payload: Any) -> dict[str, Any]:
         payload: What the message holds, an item.
 
     Returns:
-        The item as the API takes it: reasoning without what only an answer has, anything else
-        as it is.
+        The item as the API takes it: reasoning without what only an answer has (but with
+        ``LEADS_TO``, which ``context.encoded`` takes out), anything else as it is.
 
     Raises:
         ValueError: If it is not a JSON object.
@@ -165,6 +172,8 @@ def specific_wire(payload: Any) -> dict[str, Any]:
     wire["summary"] = payload.get("summary") or []
     if payload.get("encrypted_content"):
         wire["encrypted_content"] = payload["encrypted_content"]
+    if isinstance(payload.get(LEADS_TO), str):
+        wire[LEADS_TO] = payload[LEADS_TO]
     return wire
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from pipecat_responses.protocol.errors import Failure, ResponsesError, read_error
-from pipecat_responses.protocol.output import output_text
+from pipecat_responses.protocol.output import join_texts, output_text
 
 
 class Status(StrEnum):
@@ -283,7 +283,7 @@ def read_usage(wire: Any) -> Usage | None:
 
 def text_of(output: tuple[Any, ...] | None) -> str:
     """All the words in a response's output."""
-    return "".join(
+    return join_texts(
         output_text(entry) or ""
         for entry in output or ()
         if isinstance(entry, Mapping) and entry.get("type") == "message"

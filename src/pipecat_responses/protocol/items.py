@@ -21,6 +21,9 @@ import msgspec
 from pipecat_responses.protocol.encoding import encode
 from pipecat_responses.protocol.speech import Speech
 
+TEXT = ""
+"""What reasoning led to, if it is no call: the assistant's next message. No call has this id."""
+
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 
 
@@ -155,14 +158,21 @@ class Reasoning(Item):
 
     Attributes:
         id: The item's id, or None if the server gave none.
+        leads_to: What it led to, if that is known: a call's id, or ``TEXT``.
     """
 
-    __slots__ = ("id",)
+    __slots__ = ("id", "leads_to")
 
-    def __init__(self, wire: Mapping[str, Any], pieces: Sequence[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        wire: Mapping[str, Any],
+        pieces: Sequence[bytes] | None = None,
+        leads_to: str | None = None,
+    ) -> None:
         """Creates a reasoning item from its wire form (``id``, ``encrypted_content``, …)."""
         super().__init__(wire, pieces)
         self.id = wire.get("id")
+        self.leads_to = leads_to
 
     def means_same(self, other: Item) -> bool:
         """Same id; without ids, the same item as a whole."""

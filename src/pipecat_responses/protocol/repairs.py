@@ -10,8 +10,10 @@ model uses an id again. Three rules are kept by repair:
    Pipecat writes a result over its placeholder.
 2. A call id belongs to one call. A call that uses it again gets an id of its own, ``<id>_2``, and
    so does its output; outputs of one id answer its calls in their order.
-3. A reasoning item comes before what it led to: an output of the model, not something that the
-   user or a function said. One that led to nothing is left out.
+3. A reasoning item comes right before what it led to: an output of the model, not something that
+   the user or a function said. One that led to nothing is left out. Pipecat writes calls and text
+   down when they are over, so where it is known what an item led to (``Reasoning.leads_to``), it is
+   put there.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any, TypeVar
 
 from pipecat_responses.protocol.encoding import encode
 from pipecat_responses.protocol.items import (
+    TEXT,
     FunctionCall,
     FunctionOutput,
     Item,
@@ -61,6 +64,11 @@ class _Tables:
     replaced: RevertibleDict[int, Item] = field(default_factory=RevertibleDict)
     moved: RevertibleDict[int, int] = field(default_factory=RevertibleDict)
     dropped: RevertibleDict[int, bool] = field(default_factory=RevertibleDict)
+    # What reasoning led to that has not come yet (by index), the reasoning that waits for each,
+    # and before which item it stands once that has come.
+    waits_for: RevertibleDict[int, str] = field(default_factory=RevertibleDict)
+    awaited: RevertibleDict[str, tuple[int, ...]] = field(default_factory=RevertibleDict)
+    before: RevertibleDict[int, int] = field(default_factory=RevertibleDict)
 
     def revert(self, length: int) -> None:
         """Forgets what the items from an index on have changed."""
@@ -72,6 +80,9 @@ class _Tables:
         self.replaced.revert(length)
         self.moved.revert(length)
         self.dropped.revert(length)
+        self.waits_for.revert(length)
+        self.awaited.revert(length)
+        self.before.revert(length)
 
     def copy(self) -> _Tables:
         return _Tables(
@@ -83,6 +94,9 @@ class _Tables:
             self.replaced.copy(),
             self.moved.copy(),
             self.dropped.copy(),
+            self.waits_for.copy(),
+            self.awaited.copy(),
+            self.before.copy(),
         )
 
 
@@ -141,10 +155,14 @@ class InputRepairs:
             raw.append(entry)
             if isinstance(entry, Message):
                 # Most of a conversation is messages that follow messages.
+                if self._tables.awaited:
+                    self._add_message(len(raw) - 1, entry)
                 if entry.role != "assistant" and not isinstance(raw[-2:][0], Message):
                     self._drop_reasoning(len(raw) - 1)
             elif isinstance(entry, FunctionCall):
                 self._add_call(len(raw) - 1, entry)
+            elif isinstance(entry, Reasoning) and entry.leads_to is not None:
+                self._add_reasoning(len(raw) - 1, entry.leads_to)
             elif isinstance(entry, FunctionOutput) and self._add_output(len(raw) - 1, entry):
                 self._drop_reasoning(len(raw) - 1)
 
@@ -178,21 +196,58 @@ class InputRepairs:
         for index, value in replaced.items():
             if index < end:
                 result[index] = value
-        dropped = self._tables.dropped
-        for index in dropped:
+        tables = self._tables
+        taken_out = [*tables.dropped, *tables.waits_for]
+        # What is put in before an item: an output that stands in for the group before it, then
+        # the reasoning that led to it.
+        put_in: list[tuple[int, int, int, Any]] = [
+            (self._group_end(index), 0, index, filler(call_id))
+            for index, call_id in tables.open.items()
+        ]
+        for index, target in tables.before.items():
+            if index < end and target < end:
+                put_in.append((target, 1, index, result[index]))
+                taken_out.append(index)
+        for index in taken_out:
             if index < end:
                 result[index] = _NOTHING
-        waiting = self._tables.open
-        for index in sorted(waiting, reverse=True):
-            result.insert(self._group_end(index), filler(waiting[index]))
-        if dropped:
+        for place, _, _, value in sorted(put_in, key=_place, reverse=True):
+            result.insert(place, value)
+        if taken_out:
             return [value for value in result if value is not _NOTHING]
         return result
+
+    def _add_reasoning(self, index: int, leads_to: str) -> None:
+        tables = self._tables
+        tables.waits_for.put(index, index, leads_to)
+        tables.awaited.put(index, leads_to, (*tables.awaited.get(leads_to, ()), index))
+
+    def _add_message(self, index: int, message: Message) -> None:
+        if message.role != "assistant":
+            # Whatever the model was about to say, it has not said it.
+            if TEXT in self._tables.awaited:
+                self._tables.awaited.remove(index, TEXT)
+        else:
+            self._put_reasoning_before(index, TEXT)
+
+    def _put_reasoning_before(self, index: int, what: str) -> None:
+        """What reasoning led to has come."""
+        tables = self._tables
+        if what not in tables.awaited:
+            return
+        waiting = tables.awaited[what]
+        tables.awaited.remove(index, what)
+        for place in waiting:
+            tables.waits_for.remove(index, place)
+        if waiting != tuple(range(index - len(waiting), index)):
+            for place in waiting:
+                tables.before.put(index, place, index)
 
     def _add_call(self, index: int, call: FunctionCall) -> None:
         given = call.call_id
         if not isinstance(given, str):
             return
+        self._put_reasoning_before(index, given)
         tables = self._tables
         call_id = given
         if given in tables.ids:
@@ -282,6 +337,10 @@ class InputRepairs:
                 {"type": "function_call_output", "call_id": call_id, "output": NOT_COMPLETED}
             )
         return filler
+
+
+def _place(put_in: tuple[int, int, int, Any]) -> tuple[int, int, int]:
+    return put_in[:3]
 
 
 def _with_call_id(entry: Item, call_id: str) -> Item:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol, assert_never
 
 from loguru import logger
@@ -16,6 +15,7 @@ from pipecat.frames.frames import (
 from pipecat.metrics.metrics import LLMTokenUsage, LLMUsageMetricsData
 from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
 
+from pipecat_responses.context.messages import LEADS_TO
 from pipecat_responses.protocol.events import Status, Usage
 from pipecat_responses.session.turn_events import (
     AttemptUsage,
@@ -108,7 +108,7 @@ class FrameWriter:
                 if event.is_call:
                     await speaker.stop_ttfat_metrics()
             case OutputItem():
-                await speaker.push_frame(LLMMessagesAppendFrame([self._message(event.item)]))
+                await speaker.push_frame(LLMMessagesAppendFrame([self._message(event)]))
             case CompleteCall():
                 self.calls.append(event)
             case AttemptUsage():
@@ -147,11 +147,16 @@ class FrameWriter:
                 done.reason or "no reason given",
             )
 
-    def _message(self, wire: Mapping[str, Any]) -> LLMSpecificMessage:
+    def _message(self, output: OutputItem) -> LLMSpecificMessage:
+        wire = output.item
+        if wire.get("type") != "reasoning":
+            return self._speaker.create_llm_specific_message(dict(wire))
         message = {
             "type": "reasoning",
             "id": wire.get("id"),
             "summary": wire.get("summary") or [],
             "encrypted_content": wire.get("encrypted_content"),
         }
+        if output.leads_to is not None:
+            message[LEADS_TO] = output.leads_to
         return self._speaker.create_llm_specific_message(message)

@@ -29,7 +29,8 @@ from pipecat_responses.protocol.events import (
     Usage,
     text_of,
 )
-from pipecat_responses.protocol.items import Item, make_item
+from pipecat_responses.protocol.items import TEXT, Item, make_item
+from pipecat_responses.protocol.output import space_between
 from pipecat_responses.protocol.splice import Splice
 from pipecat_responses.session.turn_events import (
     CompleteCall,
@@ -61,6 +62,7 @@ class Stream:
         self._text_done = 0
         self._open: dict[str, ItemAdded] = {}
         self._finished = 0
+        self._message_begins = False
         self._thinking = False
         self._reasoning: list[Mapping[str, Any]] = []
 
@@ -83,10 +85,24 @@ class Stream:
         """The server has accepted the request."""
         self.response_id = response_id
 
-    def add_text(self, text: str) -> None:
-        """A piece of text has come."""
+    def begin_message(self) -> None:
+        """A message begins; its words must not run together with those of the one before."""
+        self._message_begins = True
+
+    def add_text(self, text: str) -> str:
+        """A piece of text has come.
+
+        Returns:
+            The piece, with a space before it if it begins another message.
+        """
         self.output = True
+        space = ""
+        if self._message_begins and text:
+            self._message_begins = False
+            before = self._text[-1] if self._text else ""
+            space = space_between(before, text)
         self._text.append(text)
+        return space + text
 
     def finish_text(self, whole: str) -> str:
         """A part of the text is complete.
@@ -100,8 +116,7 @@ class Stream:
         streamed = "".join(self._text)[self._text_done :]
         missing = ""
         if len(whole) > len(streamed) and whole.startswith(streamed):
-            missing = whole[len(streamed) :]
-            self.add_text(missing)
+            missing = self.add_text(whole[len(streamed) :])
         self._text_done = sum(map(len, self._text))
         return missing
 
@@ -154,7 +169,7 @@ class Answer:
     """What a turn has put out so far.
 
     Attributes:
-        kept: Its reasoning items.
+        kept: Its items that are neither text nor calls.
         called: Its complete calls by call id.
     """
 
@@ -195,8 +210,7 @@ class Answer:
         outputs: list[TurnEvent] = []
         match event:
             case TextDelta():
-                stream.add_text(event.text)
-                self._say(event.text, stream, outputs)
+                self._say(stream.add_text(event.text), stream, outputs)
             case ThoughtDelta():
                 stream.think()
                 if event.text:
@@ -205,6 +219,8 @@ class Answer:
                 stream.accept(event.response_id)
             case ItemAdded():
                 stream.begin_item(event)
+                if event.kind == "message":
+                    stream.begin_message()
                 if event.kind != "message":
                     outputs.append(ItemStart(is_call=event.kind in _CALLS))
             case TextDone():
@@ -227,7 +243,7 @@ class Answer:
         if self._splice is not None:
             text = self._splice.feed(text)
         if text:
-            self._led_to_something(stream, outputs)
+            self._led_to(TEXT, stream, outputs)
             self._said.append(text)
             outputs.append(Text(text))
 
@@ -244,8 +260,11 @@ class Answer:
         if event.kind == "reasoning":
             _end_thought(stream, outputs)
             stream.keep_reasoning(event.item)
-        else:
+        elif event.kind in _CALLS:
             self._maybe_call(event.item, stream, outputs)
+        elif event.kind and event.kind != "message":
+            self._led_to(None, stream, outputs)
+            self._keep(event.item, None, outputs)
 
     def _maybe_call(self, wire: Any, stream: Stream, outputs: list[TurnEvent]) -> None:
         called = _read_call(wire)
@@ -254,17 +273,27 @@ class Answer:
 
     def _call(self, called: CompleteCall, stream: Stream, outputs: list[TurnEvent]) -> None:
         if called.call_id not in self.called:
-            self._led_to_something(stream, outputs)
+            self._led_to(called.call_id, stream, outputs)
             self.called[called.call_id] = called
             outputs.append(called)
 
-    def _led_to_something(self, stream: Stream, outputs: list[TurnEvent]) -> None:
+    def _led_to(self, what: str | None, stream: Stream, outputs: list[TurnEvent]) -> None:
+        """Puts the reasoning out that has led to something: a call, text, or (None) another item.
+
+        Pipecat writes text and calls into the context when they are over, so what reasoning led
+        to is written down with it. Other items are appended in their order.
+        """
         _end_thought(stream, outputs)
         for wire in stream.take_reasoning():
             # Without its encrypted content the API would not know it again.
             if wire.get("encrypted_content"):
-                self.kept.append(make_item(wire))
-                outputs.append(OutputItem(wire))
+                self._keep(wire, what, outputs)
+
+    def _keep(
+        self, wire: Mapping[str, Any], leads_to: str | None, outputs: list[TurnEvent]
+    ) -> None:
+        self.kept.append(make_item(wire))
+        outputs.append(OutputItem(wire, leads_to))
 
     def _terminal(self, event: Terminal, stream: Stream, outputs: list[TurnEvent]) -> None:
         stream.end(event.usage)
@@ -273,9 +302,7 @@ class Answer:
             assert event.error is not None
             raise event.error
         if not stream.has_text:
-            text = text_of(event.output)
-            stream.add_text(text)
-            self._say(text, stream, outputs)
+            self._say(stream.add_text(text_of(event.output)), stream, outputs)
         if event.status is Status.COMPLETED:
             for wire in event.output or ():
                 self._maybe_call(wire, stream, outputs)

@@ -236,16 +236,17 @@ class Turn:
 
     def _next_request(self) -> Request:
         answer = self._answer
-        if not answer.has_words:
+        if not answer.has_words and not answer.kept:
             return self._request
-        answer.resume()
-        items = [
-            *self._request.items,
-            *answer.kept,
-            make_item({"role": "assistant", "content": answer.said}),
-            make_item({"role": "developer", "content": RESUME_INSTRUCTION}),
-        ]
-        return replace(self._request, items=items, resumes=True, message_of=no_message)
+        # What the server's own tools did has been done, and is not to be asked for again.
+        items = [*self._request.items, *answer.kept]
+        if answer.has_words:
+            answer.resume()
+            items += [
+                make_item({"role": "assistant", "content": answer.said}),
+                make_item({"role": "developer", "content": RESUME_INSTRUCTION}),
+            ]
+        return replace(self._request, items=items, resumes=answer.has_words, message_of=no_message)
 
     async def _read(self, attempt: _Attempt) -> list[TurnEvent]:
         within = max(0.0, attempt.due(self._limits) - self._clock())

@@ -30,9 +30,15 @@ class ThoughtEnd:
 
 @dataclass(frozen=True, slots=True)
 class OutputItem:
-    """A reasoning item, to be kept in the context before what it led to."""
+    """An item that the context keeps as it is: reasoning, a hosted tool's call, any other kind.
+
+    Attributes:
+        item: The item.
+        leads_to: For reasoning, what it led to: a call's id, or ``protocol.items.TEXT``.
+    """
 
     item: Mapping[str, Any]
+    leads_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
