@@ -4,11 +4,12 @@ from openai import AsyncOpenAI
 
 from pipecat_responses.sandbox import Sandbox
 
-from .wire import WEBSOCKET_EVENT, connected, text_of, user
+from .wire import WEBSOCKET_EVENT, connected, needs_todays_sdk, text_of, user
 
 SETTINGS = {"context_management": [{"type": "compaction", "compact_threshold": 50}]}
 
 
+@needs_todays_sdk
 async def test_beyond_the_threshold_an_item_stands_for_the_rest(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         small = await wire.respond("hello", **SETTINGS)

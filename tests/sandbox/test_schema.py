@@ -7,7 +7,15 @@ from openai.types.responses import Response
 
 from pipecat_responses.sandbox import Answer, Call, Reasoning, Refusal, Sandbox, SandboxConfig, Text
 
-from .wire import HTTP_EVENT, WEBSOCKET_EVENT, connected, function_tool, post, stream
+from .wire import (
+    HTTP_EVENT,
+    WEBSOCKET_EVENT,
+    connected,
+    function_tool,
+    needs_todays_sdk,
+    post,
+    stream,
+)
 
 TOOLS = [
     function_tool("get_time", description="The time"),
@@ -79,6 +87,7 @@ def check_order(events: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("lane", [None, "lane-1"])
 @pytest.mark.parametrize("name", SCRIPTS)
+@needs_todays_sdk
 async def test_websocket_events_fit_the_types(
     sandbox: Sandbox, name: str, lane: str | None
 ) -> None:
@@ -95,6 +104,7 @@ async def test_websocket_events_fit_the_types(
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
+@needs_todays_sdk
 async def test_http_events_fit_the_types(sandbox: Sandbox, name: str) -> None:
     answer, fields = SCRIPTS[name]
     sandbox.script(answer)
@@ -128,6 +138,7 @@ async def test_warm_up_has_no_output(sandbox: Sandbox) -> None:
     assert not sandbox.requests[0].generate
 
 
+@needs_todays_sdk
 async def test_errors_fit_the_types(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         WEBSOCKET_EVENT.validate_python(await wire.refusal("x", stream_id="a", model="nope"))

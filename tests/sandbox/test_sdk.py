@@ -17,6 +17,8 @@ from openai.types.responses import (
 
 from pipecat_responses.sandbox import Fault, Sandbox
 
+from .wire import needs_todays_sdk
+
 MODEL = "gpt-4.1-mini"
 
 
@@ -35,6 +37,7 @@ async def reply(connection: AsyncResponsesConnection) -> Response:
     raise AssertionError("The connection ended")
 
 
+@needs_todays_sdk
 async def test_three_turns_and_forks_over_a_websocket(
     client: AsyncOpenAI, sandbox: Sandbox
 ) -> None:

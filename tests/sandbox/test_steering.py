@@ -4,9 +4,20 @@ from typing import Any
 
 from pipecat_responses.sandbox import Answer, Call, Sandbox
 
-from .wire import WEBSOCKET_EVENT, Event, Wire, connected, function_tool, text_of, user
+from .wire import (
+    WEBSOCKET_EVENT,
+    Event,
+    Wire,
+    connected,
+    function_tool,
+    needs_todays_sdk,
+    text_of,
+    user,
+)
 
 MODEL = {"model": "gpt-6-sol"}
+
+pytestmark = needs_todays_sdk
 
 
 async def begin(wire: Wire, text: str = "count to 5000", **fields: Any) -> str:
