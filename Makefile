@@ -13,7 +13,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The tests that take their number of examples from the environment.
 FUZZED = $(shell grep -rl FUZZ_EXAMPLES tests --include='test_*.py')
-CHECKED := src tests $(wildcard benchmarks) $(wildcard examples)
+CHECKED := src tests benchmarks examples docs
 
 .PHONY: help setup chat test coverage bench docs lint fuzz clean
 

@@ -123,7 +123,9 @@ def test_the_example_in_the_readme_is_the_example() -> None:
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-@pytest.mark.parametrize("target", ["setup", "chat", "test", "coverage", "bench", "docs", "lint", "fuzz"])
+@pytest.mark.parametrize(
+    "target", ["setup", "chat", "test", "coverage", "bench", "docs", "lint", "fuzz"]
+)
 def test_make_knows_its_targets(target: str) -> None:
     done = subprocess.run(
         ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False
