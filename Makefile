@@ -7,7 +7,8 @@ ARGS ?=
 # What to install; constraints-lowest.txt has the oldest versions that are supported.
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# Named after what is installed, so that other constraints build it anew.
+STAMP := $(VENV)/.installed-$(notdir $(CONSTRAINTS))
 BENCH_STAMP := $(VENV)/.installed-bench
 DOCS_STAMP := $(VENV)/.installed-docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -15,13 +16,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FUZZED = $(shell grep -rl FUZZ_EXAMPLES tests --include='test_*.py')
 CHECKED := src tests benchmarks examples docs
 
-.PHONY: help setup chat test coverage bench docs lint fuzz clean
+.PHONY: help setup chat test coverage bench docs lint format fuzz clean
 
 help:
 	@echo "make setup     build $(VENV) (the other targets do it by themselves)"
 	@echo "make chat      talk to the bot; options by ARGS=\"--transport http\""
 	@echo "make test      run the tests; options for pytest by ARGS=..."
 	@echo "make lint      check style and types"
+	@echo "make format    put style right as far as that can be done"
 	@echo "make coverage  run the tests, and tell which lines and branches they leave out"
 	@echo "make docs      build the site into build/site"
 	@echo "make bench     run the benchmarks; QUICK=1 for a short run, PEERS=... to compare"
@@ -68,6 +70,10 @@ lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)
 	@$(BIN)/ruff format --check $(CHECKED)
 	@$(BIN)/mypy
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix $(CHECKED)
+	@$(BIN)/ruff format $(CHECKED)
 
 bench: $(BENCH_STAMP)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers $(PEERS)) $(ARGS)

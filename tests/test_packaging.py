@@ -124,7 +124,7 @@ def test_the_example_in_the_readme_is_the_example() -> None:
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize(
-    "target", ["setup", "chat", "test", "coverage", "bench", "docs", "lint", "fuzz"]
+    "target", ["setup", "chat", "test", "coverage", "bench", "docs", "lint", "format", "fuzz"]
 )
 def test_make_knows_its_targets(target: str) -> None:
     done = subprocess.run(
