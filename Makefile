@@ -4,40 +4,51 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# What to install; constraints-lowest.txt has the oldest versions that are supported.
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# Named after what is installed, so that other constraints build it anew.
+STAMP := $(VENV)/.installed-$(notdir $(CONSTRAINTS))
 BENCH_STAMP := $(VENV)/.installed-bench
+DOCS_STAMP := $(VENV)/.installed-docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The tests that take their number of examples from the environment.
 FUZZED = $(shell grep -rl FUZZ_EXAMPLES tests --include='test_*.py')
-CHECKED := src tests $(wildcard benchmarks) $(wildcard examples)
+CHECKED := src tests benchmarks examples docs
 
-.PHONY: help setup chat test bench lint fuzz clean
+.PHONY: help setup chat test coverage bench docs lint format fuzz clean
 
 help:
-	@echo "make setup   build $(VENV) (the other targets do it by themselves)"
-	@echo "make chat    talk to the bot; options by ARGS=\"--transport http\""
-	@echo "make test    run the tests"
-	@echo "make lint    check style and types"
-	@echo "make bench   run the benchmarks; QUICK=1 for a short run, PEERS=... to compare"
-	@echo "make fuzz    run the property tests with many more examples"
-	@echo "make clean   remove $(VENV) and caches"
+	@echo "make setup     build $(VENV) (the other targets do it by themselves)"
+	@echo "make chat      talk to the bot; options by ARGS=\"--transport http\""
+	@echo "make test      run the tests; options for pytest by ARGS=..."
+	@echo "make lint      check style and types"
+	@echo "make format    put style right as far as that can be done"
+	@echo "make coverage  run the tests, and tell which lines and branches they leave out"
+	@echo "make docs      build the site into build/site"
+	@echo "make bench     run the benchmarks; QUICK=1 for a short run, PEERS=... to compare"
+	@echo "make fuzz      run the property tests with many more examples"
+	@echo "make clean     remove $(VENV), build and caches"
 
 setup: $(STAMP)
 
 # A `make` that fails half-way must not leave a stamp, so it is written last.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@command -v $(PYTHON) >/dev/null || \
 	  { echo "$(PYTHON) was not found: install Python 3.11 or newer, or name one with PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is too old: Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
 	@echo "Building $(VENV) (once; it takes a minute or two) ..." >&2
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) -e '.[dev]' -c constraints.txt </dev/null >&2
+	@$(PIP) -e '.[dev]' -c $(CONSTRAINTS) </dev/null >&2
 	@touch $@
 
 $(BENCH_STAMP): $(STAMP)
-	@$(PIP) -e '.[dev,bench]' -c constraints.txt </dev/null >&2
+	@$(PIP) -e '.[dev,bench]' -c $(CONSTRAINTS) </dev/null >&2
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	@$(PIP) -e '.[dev,docs]' -c $(CONSTRAINTS) </dev/null >&2
 	@touch $@
 
 # `exec` leaves no shell between make and the chat, so Ctrl-C reaches the chat alone.
@@ -47,10 +58,22 @@ chat: $(STAMP)
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
+coverage: $(STAMP)
+	@$(BIN)/python -m pytest -n auto --cov --cov-report=term --cov-report=html $(ARGS)
+
+# The warning is about a successor of MkDocs that is not used here.
+docs: $(DOCS_STAMP)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)
 	@$(BIN)/ruff format --check $(CHECKED)
 	@$(BIN)/mypy
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix $(CHECKED)
+	@$(BIN)/ruff format $(CHECKED)
 
 bench: $(BENCH_STAMP)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers $(PEERS)) $(ARGS)

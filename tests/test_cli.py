@@ -16,9 +16,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipecat_responses.cli import app
 from pipecat_responses.cli.arithmetic import calculate_text
 from pipecat_responses.cli.chat import ChatOptions, chat
+from pipecat_responses.cli.commands import app
 from pipecat_responses.cli.failures import UnusableError
 from pipecat_responses.cli.lines import Lines
 from pipecat_responses.cli.screen import Screen, printable
@@ -446,12 +446,69 @@ def test_help_and_version() -> None:
 def test_help_does_not_wait_for_pipecat() -> None:
     code = """
 import sys
-import pipecat_responses.cli
+import pipecat_responses.cli.commands
 heavy = {"pipecat", "openai", "aiohttp", "numpy"} & set(sys.modules)
 sys.exit(str(heavy) if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+WITHOUT = """
+import importlib.abc
+import runpy
+import sys
+
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+"""
+"""Begins a program that runs as if some packages were not installed."""
+
+
+def without(missing: Sequence[str], code: str) -> subprocess.CompletedProcess[str]:
+    program = WITHOUT.format(missing=list(missing)) + code
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from pipecat_responses.cli import main; main()",
+        "runpy.run_module('pipecat_responses', run_name='__main__')",
+        "runpy.run_module('pipecat_responses.cli', run_name='__main__')",
+    ],
+)
+@pytest.mark.parametrize("missing", [("rich", "typer"), ("rich",), ("typer",)])
+def test_without_its_extra_the_command_says_what_to_install(
+    missing: Sequence[str], code: str
+) -> None:
+    done = without(missing, code)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "The command line needs an extra: pip install 'pipecat-responses[cli]'\n"
+    )
+
+
+def test_a_bot_needs_no_extra() -> None:
+    code = "import pipecat_responses.sandbox; from pipecat_responses import *"
+    done = without(("rich", "typer"), code)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["pipecat_responses", "pipecat_responses.cli"])
+def test_the_package_is_a_command(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("pipecat-responses ")
 
 
 # -- pieces ---------------------------------------------------------------------------------------

@@ -27,7 +27,10 @@ NAMES = (
     "OpenAIResponsesLLMSettings",
     "OpenAIResponsesReasoningConfig",
 )
-BOTH = [OpenAIResponsesLLMService, OpenAIResponsesHttpLLMService]
+BOTH: list[type[OpenAIResponsesLLMService | OpenAIResponsesHttpLLMService]] = [
+    OpenAIResponsesLLMService,
+    OpenAIResponsesHttpLLMService,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +52,7 @@ def parameters(service: type) -> dict[str, inspect.Parameter]:
     found: dict[str, inspect.Parameter] = {}
     for each in reversed(service.__mro__):
         if "__init__" in vars(each) and each is not object:
-            found.update(inspect.signature(each.__init__).parameters)
+            found.update(inspect.signature(vars(each)["__init__"]).parameters)
     return {
         name: parameter
         for name, parameter in found.items()
@@ -134,8 +137,14 @@ class TestArguments:
         assert KEY not in str(llm)
 
 
+_WRONG: tuple[dict[str, Any], ...] = (
+    {"anchor_threshold_bytes": -1},
+    {"connection_max_age_secs": 0},
+)
+
+
 def test_websocket_arguments() -> None:
-    for wrong in ({"anchor_threshold_bytes": -1}, {"connection_max_age_secs": 0}):
+    for wrong in _WRONG:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             OpenAIResponsesLLMService(api_key=KEY, **wrong)
     with pytest.raises(ValueError, match="clear text"):
@@ -172,7 +181,7 @@ def test_websocket_arguments() -> None:
         ),
     ],
 )
-def test_addresses(arguments: dict[str, str], ws_url: str, base_url: str) -> None:
+def test_addresses(arguments: dict[str, Any], ws_url: str, base_url: str) -> None:
     llm = OpenAIResponsesLLMService(api_key=KEY, **arguments)
     assert llm._session._pool._address.url == ws_url
     assert str(llm._client.base_url) == base_url

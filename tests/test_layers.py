@@ -39,6 +39,9 @@ LIBRARIES = {
 }
 """What a layer may import besides the standard library and us."""
 
+OF_THE_CLI = {"rich", "typer"}
+"""What a bot runs without: the extra ``cli``."""
+
 NO_IO = {"asyncio", "socket", "ssl", "select", "selectors", "threading", "time", "http", "urllib"}
 """What reaches outside, or reads a clock: nothing for ``protocol``."""
 
@@ -121,9 +124,16 @@ def test_nobody_imports_what_is_replaced(path: Path) -> None:
 
 def test_only_the_command_line_knows_the_command_line() -> None:
     for path in FILES:
-        if layer_of(module_of(path)) != "cli":
+        if layer_of(module_of(path)) not in ("cli", "__main__"):
             for name in imports_of(path):
                 assert not name.startswith(f"{PACKAGE}.cli"), f"{name_of(path)} imports {name}"
+
+
+def test_only_the_command_line_needs_its_extra() -> None:
+    for path in FILES:
+        if layer_of(module_of(path)) != "cli":
+            for name in imports_of(path):
+                assert name.split(".")[0] not in OF_THE_CLI, f"{name_of(path)} imports {name}"
 
 
 def test_only_the_command_line_uses_the_sandbox() -> None:
@@ -135,4 +145,5 @@ def test_only_the_command_line_uses_the_sandbox() -> None:
 
 def test_there_is_something_to_look_at() -> None:
     assert {layer_of(module_of(path)) for path in FILES} >= set(BELOW)
+    assert {name.split(".")[0] for path in FILES for name in imports_of(path)} >= OF_THE_CLI
     assert f"{PACKAGE}.protocol.items.Item" in imports_of(ROOT / "protocol" / "output.py")

@@ -16,11 +16,26 @@ import pipecat_responses
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PINS = [
-    line
-    for line in (ROOT / "constraints.txt").read_text().splitlines()
-    if line and not line.startswith("#")
-]
+CONSTRAINTS = ("constraints.txt", "constraints-lowest.txt")
+FORCED = {
+    "click",
+    "commonmark",
+    "distro",
+    "httpcore2",
+    "multidict",
+    "pydantic-core",
+    "tqdm",
+}
+"""What the lowest versions of our dependencies need, and not as the newest do."""
+
+
+def pins_of(file: str) -> list[str]:
+    lines = (ROOT / file).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def versions_of(file: str) -> dict[str, str]:
+    return {name_of(pin): pin.partition("==")[2] for pin in pins_of(file)}
 
 
 def name_of(requirement: str) -> str:
@@ -56,7 +71,8 @@ def test_what_is_exported_is_there(name: str) -> None:
 
 
 def test_every_import_is_declared() -> None:
-    declared = {name_of(each) for each in PROJECT["dependencies"]}
+    extras = PROJECT["optional-dependencies"]
+    declared = {name_of(each) for each in [*PROJECT["dependencies"], *extras["cli"]]}
     distributions = {"pipecat": "pipecat-ai"}
     found = set()
     for source in (ROOT / "src").rglob("*.py"):
@@ -69,18 +85,31 @@ def test_every_import_is_declared() -> None:
         assert distributions.get(name, name) in declared, name
 
 
-def test_constraints_are_names_and_versions_only() -> None:
-    for pin in PINS:
+@pytest.mark.parametrize("file", CONSTRAINTS)
+def test_constraints_are_names_and_versions_only(file: str) -> None:
+    pins = pins_of(file)
+    for pin in pins:
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin), pin
-    names = [name_of(pin) for pin in PINS]
-    assert len(names) == len(set(names))
+    assert len(pins) == len(versions_of(file))
 
 
 def test_every_dependency_has_a_constraint() -> None:
-    pinned = {name_of(pin) for pin in PINS}
     extras = PROJECT["optional-dependencies"]
-    wanted = [*PROJECT["dependencies"], *extras["dev"], *extras["bench"]]
-    assert {name_of(each) for each in wanted} <= pinned
+    wanted = [*PROJECT["dependencies"]]
+    wanted += [each for extra in ("cli", "dev", "bench", "docs") for each in extras[extra]]
+    pinned = versions_of("constraints.txt")
+    assert {name_of(each) for each in wanted} - {"pipecat-responses"} <= set(pinned)
+
+
+def test_the_lowest_constraints_are_the_lower_bounds() -> None:
+    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["cli"]]
+    bounds = {name_of(each): re.findall(r">=([0-9.]+)", each) for each in wanted}
+    lowest, newest = versions_of("constraints-lowest.txt"), versions_of("constraints.txt")
+    for name, (bound,) in bounds.items():
+        version, least = ([*map(int, each.split(".")), 0, 0][:3] for each in (lowest[name], bound))
+        assert version == least, name
+    # What the tests run with does not depend on it.
+    assert {name for name in lowest if lowest[name] != newest.get(name)} - FORCED <= set(bounds)
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
@@ -94,7 +123,9 @@ def test_the_example_in_the_readme_is_the_example() -> None:
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-@pytest.mark.parametrize("target", ["setup", "chat", "test", "bench", "lint", "fuzz"])
+@pytest.mark.parametrize(
+    "target", ["setup", "chat", "test", "coverage", "bench", "docs", "lint", "format", "fuzz"]
+)
 def test_make_knows_its_targets(target: str) -> None:
     done = subprocess.run(
         ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False

@@ -63,17 +63,15 @@ def settings_with(**changes: Any) -> OpenAIResponsesLLMSettings:
     return settings
 
 
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
 def test_fields_are_those_of_pipecat() -> None:
     def described(cls: Any) -> list[tuple[str, Any]]:
-        return [
-            (
-                field.name,
-                field.default
-                if field.default is not dataclasses.MISSING
-                else field.default_factory(),  # type: ignore[misc]
-            )
-            for field in dataclasses.fields(cls)
-        ]
+        return [(field.name, default_of(field)) for field in dataclasses.fields(cls)]
 
     ours = described(OpenAIResponsesLLMSettings)
     assert ours == described(pipecat_llm.OpenAIResponsesLLMSettings)
@@ -89,7 +87,8 @@ def test_reasoning_config_is_that_of_pipecat() -> None:
 
 async def test_defaults_are_those_of_pipecats_service() -> None:
     service = pipecat_llm.OpenAIResponsesHttpLLMService(api_key="none")
-    ours, theirs = default_settings().given_fields(), service._settings.given_fields()
+    settings: Any = service._settings
+    ours, theirs = default_settings().given_fields(), settings.given_fields()
     assert {**ours, "use_provider_thinking_default": None} == {
         **theirs,
         "use_provider_thinking_default": None,

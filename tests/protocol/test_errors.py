@@ -244,8 +244,8 @@ def test_an_http_body_with_its_status_and_headers() -> None:
 def test_an_error_that_says_nothing(wire: Any) -> None:
     error = read_error(wire)
     assert error.message
-    assert error.code is error.type is error.param is error.status is None
-    assert error.request_id is error.retry_after is None
+    assert (error.code, error.type, error.param, error.status) == (None,) * 4
+    assert (error.request_id, error.retry_after) == (None, None)
 
 
 def test_odd_shapes() -> None:

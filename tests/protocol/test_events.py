@@ -238,7 +238,8 @@ def test_a_terminal_event_may_say_nothing(kind: str, response: Any) -> None:
     event = heard({"type": f"response.{kind}", "response": response})
     assert isinstance(event, Terminal)
     assert event.status == kind
-    assert event.response_id is event.output is event.usage is event.model is event.reason is None
+    told = (event.response_id, event.output, event.usage, event.model, event.reason)
+    assert told == (None,) * 5
     assert (event.error is not None) is (kind == "failed")
 
 

@@ -2,12 +2,15 @@
 
 from openai import AsyncOpenAI
 
-from .wire import WEBSOCKET_EVENT, connected, text_of, user
+from pipecat_responses.sandbox import Sandbox
+
+from .wire import WEBSOCKET_EVENT, connected, needs_todays_sdk, text_of, user
 
 SETTINGS = {"context_management": [{"type": "compaction", "compact_threshold": 50}]}
 
 
-async def test_beyond_the_threshold_an_item_stands_for_the_rest(sandbox):
+@needs_todays_sdk
+async def test_beyond_the_threshold_an_item_stands_for_the_rest(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         small = await wire.respond("hello", **SETTINGS)
         assert [item["type"] for item in small["output"]] == ["message"]
@@ -23,10 +26,14 @@ async def test_beyond_the_threshold_an_item_stands_for_the_rest(sandbox):
         assert text_of(again) == text_of(after)
 
 
-async def test_on_demand(sandbox):
+async def test_on_demand(sandbox: Sandbox) -> None:
     async with AsyncOpenAI(base_url=sandbox.base_url, api_key="x") as client:
         window = await client.responses.compact(
-            model="gpt-5.2", input=[user("one"), {"role": "assistant", "content": "two"}]
+            model="gpt-5.2",
+            input=[
+                {"role": "user", "content": "one"},
+                {"role": "assistant", "content": "two"},
+            ],
         )
     (item,) = [item.model_dump(exclude_none=True) for item in window.output]
     async with connected(sandbox) as wire:

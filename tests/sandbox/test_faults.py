@@ -3,19 +3,21 @@
 import asyncio
 import base64
 import json
+from typing import Any, Literal
 
 import aiohttp
 import pytest
 import websockets
 
-from pipecat_responses.sandbox import Answer, Call, Fault
+from pipecat_responses.sandbox import Answer, Call, Fault, Sandbox
+from pipecat_responses.sandbox.faults import Kind, Moment
 
-from .wire import TERMINAL, connected, function_tool, post, stream, text_of
+from .wire import TERMINAL, Event, Wire, connected, function_tool, post, stream, text_of
 
 HEADERS = {"authorization": "Bearer x"}
 
 
-async def closed(wire):
+async def closed(wire: Wire) -> list[Event]:
     """Read until the connection ends; returns what came before as parsed events."""
     events = []
     try:
@@ -25,7 +27,7 @@ async def closed(wire):
         return events
 
 
-async def answers_pings(wire):
+async def answers_pings(wire: Wire) -> bool:
     try:
         await asyncio.wait_for(await wire.socket.ping(), 0.2)
     except TimeoutError:
@@ -33,7 +35,7 @@ async def answers_pings(wire):
     return True
 
 
-def deltas(events):
+def deltas(events: list[Event]) -> list[str]:
     return [event["delta"] for event in events if event["type"].endswith("text.delta")]
 
 
@@ -43,7 +45,9 @@ class TestConnectionEnds:
         [("request", 0, 0), ("created", 0, 2), ("text", 0, 2), ("text", 2, 6), ("terminal", 0, 10)],
     )
     @pytest.mark.parametrize("kind", ["close", "reset"])
-    async def test_at_every_moment(self, sandbox, kind, moment, after, count):
+    async def test_at_every_moment(
+        self, sandbox: Sandbox, kind: Kind, moment: Moment, after: int, count: int
+    ) -> None:
         sandbox.script("one two three")
         params = {"code": 1012, "reason": "restart"} if kind == "close" else {}
         sandbox.faults.add(Fault(kind, moment, after=after, params=params))
@@ -60,7 +64,7 @@ class TestConnectionEnds:
         async with connected(sandbox) as wire:
             await wire.respond("works again")
 
-    async def test_in_a_call(self, sandbox):
+    async def test_in_a_call(self, sandbox: Sandbox) -> None:
         sandbox.script(Answer((Call("f", {"a": "x" * 40}),)))
         sandbox.faults.add(Fault("close", "call", after=2))
         async with connected(sandbox) as wire:
@@ -73,13 +77,13 @@ class TestConnectionEnds:
         ]
 
     @pytest.mark.parametrize("kind", ["close", "reset"])
-    async def test_when_idle(self, sandbox, kind):
+    async def test_when_idle(self, sandbox: Sandbox, kind: Kind) -> None:
         async with connected(sandbox) as wire:
             await wire.respond("x")
             sandbox.faults.add(Fault(kind, "idle"))
             assert await closed(wire) == []
 
-    async def test_when_it_becomes_idle(self, sandbox):
+    async def test_when_it_becomes_idle(self, sandbox: Sandbox) -> None:
         async with connected(sandbox) as wire:
             await wire.create("x")
             await wire.event()
@@ -87,7 +91,7 @@ class TestConnectionEnds:
             assert (await closed(wire))[-1]["type"] == "response.completed"
             assert wire.socket.close_code == 1001
 
-    async def test_http_streams_end_without_terminal_event(self, sandbox):
+    async def test_http_streams_end_without_terminal_event(self, sandbox: Sandbox) -> None:
         sandbox.script("one two three", "one two three")
         sandbox.faults.add(Fault("close", "text", after=2))
         assert [event["type"] for event in await stream(sandbox, "x")][-1].endswith("text.delta")
@@ -96,14 +100,14 @@ class TestConnectionEnds:
             await stream(sandbox, "x")
 
     @pytest.mark.parametrize("kind", ["close", "reset"])
-    async def test_http_requests_without_answer(self, sandbox, kind):
+    async def test_http_requests_without_answer(self, sandbox: Sandbox, kind: Kind) -> None:
         sandbox.faults.add(Fault(kind, "request"))
         with pytest.raises(aiohttp.ClientError):
             await post(sandbox, "x")
 
 
 class TestSilence:
-    async def test_a_stalled_connection_answers_no_pings(self, sandbox):
+    async def test_a_stalled_connection_answers_no_pings(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("stall", "text", after=1))
         async with connected(sandbox) as wire:
             assert await answers_pings(wire)
@@ -113,7 +117,7 @@ class TestSilence:
             assert not await answers_pings(wire)
             wire.socket.transport.abort()
 
-    async def test_a_silent_response_leaves_the_connection_alive(self, sandbox):
+    async def test_a_silent_response_leaves_the_connection_alive(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("silence", "request", stream_id="a"))
         async with connected(sandbox) as wire:
             await wire.create("x", stream_id="a")
@@ -121,20 +125,20 @@ class TestSilence:
             assert await answers_pings(wire)
             assert sandbox.requests[0].outcome == "fault:silence"
 
-    async def test_an_idle_connection_can_stall(self, sandbox):
+    async def test_an_idle_connection_can_stall(self, sandbox: Sandbox) -> None:
         async with connected(sandbox) as wire:
             await wire.respond("x")
             sandbox.faults.add(Fault("stall", "idle"))
             assert not await answers_pings(wire)
             wire.socket.transport.abort()
 
-    async def test_a_delay_passes(self, sandbox):
+    async def test_a_delay_passes(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("delay", "created", params={"seconds": 0.01}))
         sandbox.faults.add(Fault("delay", "request", params={"seconds": 0.01}))
         async with connected(sandbox) as wire:
             await wire.respond("x")
 
-    async def test_silence_over_http_ends_with_the_client(self, sandbox):
+    async def test_silence_over_http_ends_with_the_client(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("silence", "created"))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(stream(sandbox, "x"), 0.1)
@@ -150,7 +154,7 @@ class TestErrors:
         "headers": {"retry-after": "2"},
     }
 
-    async def test_over_websocket(self, sandbox):
+    async def test_over_websocket(self, sandbox: Sandbox) -> None:
         async with connected(sandbox) as wire:
             first = await wire.respond("x", stream_id="a")
             sandbox.faults.add(Fault("error", params=self.LIMIT))
@@ -170,7 +174,7 @@ class TestErrors:
             event = await wire.refusal("y", stream_id="a", previous_response_id=first["id"])
             assert event["error"]["code"] == "previous_response_not_found"
 
-    async def test_over_http(self, sandbox):
+    async def test_over_http(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("error", params=self.LIMIT))
         async with (
             aiohttp.ClientSession(headers=HEADERS) as session,
@@ -180,7 +184,7 @@ class TestErrors:
             assert answer.headers["retry-after"] == "2"
             assert (await answer.json())["error"]["code"] == "rate_limit_exceeded"
 
-    async def test_in_the_middle_of_a_stream(self, sandbox):
+    async def test_in_the_middle_of_a_stream(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(
             Fault("error", "text", after=2, times=2, params={"code": "server_error"})
         )
@@ -193,7 +197,7 @@ class TestErrors:
         assert nested["status"] == 500
         assert sandbox.requests[0].outcome == "error:server_error"
 
-    async def test_shapes_and_omissions(self, sandbox):
+    async def test_shapes_and_omissions(self, sandbox: Sandbox) -> None:
         omit = ["code", "status", "sequence_number"]
         sandbox.faults.add(
             Fault("error", params={"shape": "flat", "message": "m"}),
@@ -212,7 +216,7 @@ class TestErrors:
             assert set(event["error"]) == {"type", "message", "param"}
             assert set((await wire.ask("x"))[-1]) == {"type", "message", "param"}
 
-    async def test_failed_incomplete_and_empty(self, sandbox):
+    async def test_failed_incomplete_and_empty(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(
             Fault("failed", "text", after=2, params={"code": "server_error", "message": "Oh."}),
             Fault("incomplete", "text", after=2, params={"reason": "content_filter"}),
@@ -229,7 +233,7 @@ class TestErrors:
         assert (empty["status"], empty["output"]) == ("completed", [])
 
     @pytest.mark.parametrize("moment", ["request", "idle", "terminal"])
-    async def test_forget(self, sandbox, moment):
+    async def test_forget(self, sandbox: Sandbox, moment: Moment) -> None:
         async with connected(sandbox) as wire:
             if moment == "terminal":
                 sandbox.faults.add(Fault("forget", moment))
@@ -249,14 +253,14 @@ class TestOddities:
             ({"base64": base64.b64encode(b"\x00\xff").decode(), "binary": True}, b"\x00\xff"),
         ],
     )
-    async def test_garbage(self, sandbox, params, expected):
+    async def test_garbage(self, sandbox: Sandbox, params: dict[str, Any], expected: Any) -> None:
         sandbox.faults.add(Fault("garbage", "request", params=params))
         async with connected(sandbox) as wire:
             await wire.create("x")
             assert await wire.socket.recv() == expected
             assert (await wire.until_terminal())[-1]["type"] == "response.completed"
 
-    async def test_a_huge_frame(self, sandbox):
+    async def test_a_huge_frame(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("garbage", "idle", params={"size": 3_000_000}))
         async with connected(sandbox) as wire:
             await wire.create("x")
@@ -265,7 +269,7 @@ class TestOddities:
         assert len(frame) == 3_000_000
         json.loads(frame)
 
-    async def test_garbage_among_server_sent_events(self, sandbox):
+    async def test_garbage_among_server_sent_events(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("garbage", "text", after=1))
         async with (
             aiohttp.ClientSession(headers=HEADERS) as session,
@@ -278,7 +282,7 @@ class TestOddities:
         assert 'data: {"type":"response.output_text.delta","del\n\n' in text
         assert "response.completed" in text
 
-    async def test_unknown_and_misdirected_events(self, sandbox):
+    async def test_unknown_and_misdirected_events(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("unknown_events", "text", after=1))
         sandbox.faults.add(Fault("wrong_stream_id", "text", after=1, params={"stream_id": "z"}))
         async with connected(sandbox) as wire:
@@ -287,7 +291,7 @@ class TestOddities:
         assert [event["type"] for event in events[5:7]] == ["response.mood.changed", "keepalive"]
         assert events[7]["stream_id"] == "z"
 
-    async def test_terminal_events(self, sandbox):
+    async def test_terminal_events(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(
             Fault("double_terminal", "terminal"), Fault("null_output", "terminal", skip=1)
         )
@@ -299,12 +303,12 @@ class TestOddities:
             sandbox.faults.add(Fault("no_terminal", "terminal"))
             await wire.create("x")
             await wire.create("y")
-            kinds = []
+            kinds: list[str] = []
             while kinds.count("response.created") < 2:
                 kinds.append((await wire.event())["type"])
         assert not set(kinds) & set(TERMINAL)
 
-    async def test_a_delta_before_created(self, sandbox):
+    async def test_a_delta_before_created(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("delta_before_created"))
         async with connected(sandbox) as wire:
             events = await wire.ask("x")
@@ -313,14 +317,14 @@ class TestOddities:
             "response.created",
         ]
 
-    async def test_missing_fields(self, sandbox):
+    async def test_missing_fields(self, sandbox: Sandbox) -> None:
         names = ["usage", "sequence_number", "item_id", "tools"]
         sandbox.faults.add(Fault("missing_fields", params={"fields": names}))
         async with connected(sandbox) as wire:
             events = await wire.ask("x")
         assert not any(f'"{name}"' in json.dumps(events) for name in names)
 
-    async def test_html_instead_of_json(self, sandbox):
+    async def test_html_instead_of_json(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("http_html", params={"status": 502}))
         async with (
             aiohttp.ClientSession(headers=HEADERS) as session,
@@ -332,7 +336,7 @@ class TestOddities:
 
 class TestHandshake:
     @pytest.mark.parametrize("status", [401, 403, 404, 429, 503])
-    async def test_status(self, sandbox, status):
+    async def test_status(self, sandbox: Sandbox, status: int) -> None:
         params = {"status": status, "headers": {"retry-after": "1"}}
         sandbox.faults.add(Fault("handshake_status", "handshake", params=params))
         with pytest.raises(websockets.InvalidStatus) as refused:
@@ -344,20 +348,20 @@ class TestHandshake:
         async with connected(sandbox) as wire:
             await wire.respond("x")
 
-    async def test_html(self, sandbox):
+    async def test_html(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("http_html", "handshake", params={"status": 403}))
         with pytest.raises(websockets.InvalidStatus) as refused:
             async with connected(sandbox):
                 pass
         assert b"<html>" in refused.value.response.body
 
-    async def test_reset(self, sandbox):
+    async def test_reset(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("reset", "handshake"))
         with pytest.raises((websockets.InvalidMessage, OSError)):
             async with connected(sandbox):
                 pass
 
-    async def test_stall_and_delay(self, sandbox):
+    async def test_stall_and_delay(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("stall", "handshake"))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1), connected(sandbox):
@@ -366,7 +370,7 @@ class TestHandshake:
         async with connected(sandbox) as wire:
             await wire.respond("x")
 
-    async def test_close_after_accept(self, sandbox):
+    async def test_close_after_accept(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("close_after_accept", "handshake", params={"code": 1013}))
         async with connected(sandbox) as wire:
             assert await closed(wire) == []
@@ -374,7 +378,7 @@ class TestHandshake:
 
 
 class TestMatching:
-    async def test_times_skip_and_transport(self, sandbox):
+    async def test_times_skip_and_transport(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(
             Fault("error", transport="http", times=None),
             Fault("error", transport="websocket", skip=1, times=2),
@@ -386,7 +390,7 @@ class TestMatching:
         sandbox.faults.clear()
         assert (await post(sandbox, "x"))[0] == 200
 
-    async def test_two_that_end_a_response_need_two_responses(self, sandbox):
+    async def test_two_that_end_a_response_need_two_responses(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("error"), Fault("error", params={"code": "second"}))
         async with connected(sandbox) as wire:
             assert (await wire.refusal("x"))["error"]["code"] is None
@@ -407,13 +411,13 @@ class TestMatching:
             ({"kind": "close", "transport": "carrier pigeon"}, "Unknown transport"),
         ],
     )
-    def test_nonsense_is_refused(self, arguments, message):
+    def test_nonsense_is_refused(self, arguments: dict[str, Any], message: Any) -> None:
         with pytest.raises(ValueError, match=message):
             Fault(**arguments)
 
 
 @pytest.mark.parametrize("policy", ["ignored", "rejected", "honoured"])
-async def test_cancel(sandbox, policy):
+async def test_cancel(sandbox: Sandbox, policy: Literal["ignored", "rejected", "honoured"]) -> None:
     sandbox.config.cancel = policy
     sandbox.config.tokens_per_second = 100 if policy != "honoured" else 1
     async with connected(sandbox) as wire:
@@ -435,7 +439,7 @@ async def test_cancel(sandbox, policy):
         assert events[-1]["type"] == "response.completed"
 
 
-async def test_wrongly_typed_tools_do_not_disturb_other_lanes(sandbox):
+async def test_wrongly_typed_tools_do_not_disturb_other_lanes(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         await wire.create("x", stream_id="a", tools=[function_tool("f"), 3])
         await wire.respond("y", stream_id="b")

@@ -2,17 +2,18 @@
 
 import asyncio
 import gc
+from typing import Any
 
 import aiohttp
 import pytest
 import websockets
 
-from pipecat_responses.sandbox import Answer, Fault, Sandbox, SandboxConfig
+from pipecat_responses.sandbox import Answer, Fault, ModelInput, Sandbox, SandboxConfig
 
 from .wire import connected, post, stream, text_of
 
 
-async def test_restart_on_the_same_port(sandbox):
+async def test_restart_on_the_same_port(sandbox: Sandbox) -> None:
     port = sandbox.port
     async with connected(sandbox) as wire:
         await wire.respond("x")
@@ -29,7 +30,7 @@ async def test_restart_on_the_same_port(sandbox):
     assert sandbox.connections_opened == 2
 
 
-async def test_nothing_is_left_running():
+async def test_nothing_is_left_running() -> None:
     before = asyncio.all_tasks()
     sandbox = Sandbox()
     await sandbox.start()
@@ -58,7 +59,7 @@ async def test_nothing_is_left_running():
     assert asyncio.all_tasks() - before == set()
 
 
-async def test_start_and_stop_twice():
+async def test_start_and_stop_twice() -> None:
     sandbox = Sandbox()
     await sandbox.stop()
     await sandbox.start()
@@ -67,23 +68,23 @@ async def test_start_and_stop_twice():
     await sandbox.stop()
 
 
-async def test_a_port_that_is_taken(sandbox):
+async def test_a_port_that_is_taken(sandbox: Sandbox) -> None:
     with pytest.raises(OSError, match=r"."):
         await Sandbox(port=sandbox.port).start()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "example.org", "::"])
-def test_only_loopback(host):
+def test_only_loopback(host: str) -> None:
     with pytest.raises(ValueError, match="only listens on loopback"):
         Sandbox(host=host)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
-def test_loopback(host):
+def test_loopback(host: str) -> None:
     Sandbox(host=host)
 
 
-async def test_a_client_that_leaves(sandbox):
+async def test_a_client_that_leaves(sandbox: Sandbox) -> None:
     sandbox.config.tokens_per_second = 50
     async with connected(sandbox) as wire:
         await wire.create("count to 5000")
@@ -95,7 +96,7 @@ async def test_a_client_that_leaves(sandbox):
     assert sandbox.requests[0].outcome == "dropped"
 
 
-async def test_handshakes_are_recorded(sandbox):
+async def test_handshakes_are_recorded(sandbox: Sandbox) -> None:
     async with connected(sandbox, **{"OpenAI-Organization": "org-1"}) as wire:
         await wire.respond("x")
     (handshake,) = sandbox.handshakes
@@ -107,7 +108,7 @@ async def test_handshakes_are_recorded(sandbox):
     assert "sk-test" not in repr(sandbox.requests) + repr(sandbox.handshakes)
 
 
-async def test_records(sandbox):
+async def test_records(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         response = await wire.respond("x", stream_id="a", generate=True)
     (record,) = sandbox.requests
@@ -124,10 +125,10 @@ async def test_records(sandbox):
 
 
 class Http:
-    def __init__(self, sandbox):
+    def __init__(self, sandbox: Sandbox) -> None:
         self.base = sandbox.base_url.removesuffix("/v1")
 
-    async def __call__(self, method, path, body=None):
+    async def __call__(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         async with (
             aiohttp.ClientSession() as session,
             session.request(method, self.base + path, json=body) as answer,
@@ -135,7 +136,7 @@ class Http:
             return answer.status, await answer.json()
 
 
-async def test_control_state(sandbox):
+async def test_control_state(sandbox: Sandbox) -> None:
     control = Http(sandbox)
     async with connected(sandbox) as wire:
         await wire.respond("x", stream_id="a")
@@ -148,7 +149,7 @@ async def test_control_state(sandbox):
     assert state["requests"][0]["outcome"] == "completed"
 
 
-async def test_control_faults(sandbox):
+async def test_control_faults(sandbox: Sandbox) -> None:
     control = Http(sandbox)
     status, faults = await control("POST", "/_sandbox/faults", {"kind": "error", "times": 2})
     assert status == 200
@@ -165,14 +166,14 @@ async def test_control_faults(sandbox):
     assert len(sandbox.faults) == 0
 
 
-async def test_control_config(sandbox):
+async def test_control_config(sandbox: Sandbox) -> None:
     control = Http(sandbox)
     changes = {"lanes": "rejected", "tokens_per_second": 900, "models": ["m"], "forks": "fail"}
     status, config = await control("PATCH", "/_sandbox/config", changes)
     assert status == 200
     assert sandbox.config.models == {"m"}
     assert (config["lanes"], config["tokens_per_second"]) == ("rejected", 900)
-    for bad in (
+    wrong: tuple[object, ...] = (
         {"lanes": "some"},
         {"colour": "red"},
         {"responder": "x"},
@@ -180,12 +181,13 @@ async def test_control_config(sandbox):
         {"max_streams": "many"},
         {"models": "m"},
         [],
-    ):
+    )
+    for bad in wrong:
         assert (await control("PATCH", "/_sandbox/config", bad))[0] == 400
     assert sandbox.config.lanes == "rejected"
 
 
-async def test_control_script(sandbox):
+async def test_control_script(sandbox: Sandbox) -> None:
     control = Http(sandbox)
     answers = ["Hi.", {"parts": ["Yo.", {"type": "call", "name": "f", "arguments": {"a": 1}}]}]
     assert await control("POST", "/_sandbox/script", answers) == (200, {"scripted": 2})
@@ -196,7 +198,7 @@ async def test_control_script(sandbox):
         assert (await control("POST", "/_sandbox/script", bad))[0] == 400
 
 
-async def test_control_cut(sandbox):
+async def test_control_cut(sandbox: Sandbox) -> None:
     control = Http(sandbox)
     async with connected(sandbox) as one, connected(sandbox) as two:
         assert await control("POST", "/_sandbox/cut") == (200, {"cut": 2})
@@ -205,20 +207,22 @@ async def test_control_cut(sandbox):
                 await wire.event()
 
 
-async def test_api_keys_do_not_show():
+async def test_api_keys_do_not_show() -> None:
     async with Sandbox(SandboxConfig(api_keys={"sk-secret-9876"})) as sandbox:
         _, state = await Http(sandbox)("GET", "/_sandbox")
     assert state["config"]["api_keys"] == ["***9876"]
 
 
-async def test_answers_of_one_part_and_paces_of_their_own(sandbox):
+async def test_answers_of_one_part_and_paces_of_their_own(sandbox: Sandbox) -> None:
     sandbox.config.time_to_first_token = 60
     sandbox.script(Answer("Quick.", time_to_first_token=0, tokens_per_second=1e6))
     assert text_of((await post(sandbox, "x"))[1]) == "Quick."
 
 
-async def test_a_responder_that_raises_does_not_leave_the_client_waiting(sandbox, caplog):
-    def fail(given):
+async def test_a_responder_that_raises_does_not_leave_the_client_waiting(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(given: ModelInput) -> str:
         raise RuntimeError("a bug in a test")
 
     sandbox.config.responder = fail

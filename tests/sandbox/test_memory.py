@@ -2,19 +2,22 @@
 
 import asyncio
 from itertools import pairwise
+from typing import Any, Literal
 
 import pytest
 
-from pipecat_responses.sandbox import Answer, Fault
+from pipecat_responses.sandbox import Answer, Fault, RecordedRequest, Sandbox
 
-from .wire import connected, post, text_of, user
+from .wire import Wire, connected, post, text_of, user
+
+Policy = Literal["forgets", "keeps_previous", "remembers_new"]
 
 
-def roles(record):
+def roles(record: RecordedRequest) -> list[str]:
     return [item["role"] for item in record.history]
 
 
-async def not_found(wire, response_id, **fields):
+async def not_found(wire: Wire, response_id: str, **fields: Any) -> None:
     event = await wire.refusal([user("more")], previous_response_id=response_id, **fields)
     assert event["status"] == 400
     assert event["error"] == {
@@ -25,7 +28,7 @@ async def not_found(wire, response_id, **fields):
     }
 
 
-async def test_a_lane_continues_from_its_latest_response(sandbox):
+async def test_a_lane_continues_from_its_latest_response(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         first = await wire.respond([user("one")])
         second = await wire.respond([user("two")], previous_response_id=first["id"])
@@ -38,14 +41,14 @@ async def test_a_lane_continues_from_its_latest_response(sandbox):
     assert sandbox.requests[1].previous_response_id == first["id"]
 
 
-async def test_a_refused_request_evicts_the_parent_of_its_own_lane(sandbox):
+async def test_a_refused_request_evicts_the_parent_of_its_own_lane(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         first = await wire.respond("one")
         await wire.refusal("two", previous_response_id=first["id"], temperature=9)
         await not_found(wire, first["id"])
 
 
-async def test_a_refused_fork_leaves_the_other_lane_alone(sandbox):
+async def test_a_refused_fork_leaves_the_other_lane_alone(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         first = await wire.respond("one", stream_id="a")
         for lane in ("b", "c"):
@@ -53,7 +56,7 @@ async def test_a_refused_fork_leaves_the_other_lane_alone(sandbox):
         await wire.respond("two", stream_id="a", previous_response_id=first["id"])
 
 
-async def test_forks_from_and_to_the_default_lane(sandbox):
+async def test_forks_from_and_to_the_default_lane(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         first = await wire.respond("one")
         fork = await wire.respond("two", stream_id="a", previous_response_id=first["id"])
@@ -63,7 +66,7 @@ async def test_forks_from_and_to_the_default_lane(sandbox):
     assert text_of(back).endswith("I remember 5 items.")
 
 
-async def test_advancing_a_lane_drops_what_it_remembered(sandbox):
+async def test_advancing_a_lane_drops_what_it_remembered(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         first = await wire.respond("one", stream_id="a")
         await wire.respond("other", stream_id="a")
@@ -71,7 +74,7 @@ async def test_advancing_a_lane_drops_what_it_remembered(sandbox):
         await not_found(wire, first["id"], stream_id="a")
 
 
-async def test_a_fork_that_has_begun_survives_its_origin(sandbox):
+async def test_a_fork_that_has_begun_survives_its_origin(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         first = await wire.respond("one", stream_id="a")
         sandbox.config.tokens_per_second = 200
@@ -84,7 +87,7 @@ async def test_a_fork_that_has_begun_survives_its_origin(sandbox):
     assert [events[-1]["type"] for events in done] == ["response.completed"] * 2
 
 
-async def test_a_fork_that_waits_while_its_origin_advances_fails(sandbox):
+async def test_a_fork_that_waits_while_its_origin_advances_fails(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         first = await wire.respond("one", stream_id="a")
         sandbox.config.tokens_per_second = 100
@@ -99,7 +102,7 @@ async def test_a_fork_that_waits_while_its_origin_advances_fails(sandbox):
     assert error["stream_id"] == "b"
 
 
-async def test_a_lane_may_let_go_only_at_the_end(sandbox):
+async def test_a_lane_may_let_go_only_at_the_end(sandbox: Sandbox) -> None:
     sandbox.config.lane_advances_at = "end"
     async with connected(sandbox) as wire:
         first = await wire.respond("one", stream_id="a")
@@ -109,7 +112,7 @@ async def test_a_lane_may_let_go_only_at_the_end(sandbox):
         await wire.respond("fork", stream_id="b", previous_response_id=first["id"])
 
 
-async def test_forks_can_be_made_to_fail(sandbox):
+async def test_forks_can_be_made_to_fail(sandbox: Sandbox) -> None:
     sandbox.config.forks = "fail"
     async with connected(sandbox) as wire:
         first = await wire.respond("one", stream_id="a")
@@ -117,21 +120,21 @@ async def test_forks_can_be_made_to_fail(sandbox):
         await wire.respond("two", stream_id="a", previous_response_id=first["id"])
 
 
-async def test_warm_up_makes_something_to_continue_from(sandbox):
+async def test_warm_up_makes_something_to_continue_from(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         warm = await wire.respond([{"role": "developer", "content": "x"}], generate=False)
         reply = await wire.respond("hello", previous_response_id=warm["id"])
     assert text_of(reply).endswith("I remember 2 items.")
 
 
-async def test_generate_can_be_unknown(sandbox):
+async def test_generate_can_be_unknown(sandbox: Sandbox) -> None:
     sandbox.config.generate_false = "rejected"
     async with connected(sandbox) as wire:
         event = await wire.refusal("x", generate=False)
     assert (event["error"]["code"], event["error"]["param"]) == ("unknown_parameter", "generate")
 
 
-async def test_connections_share_nothing(sandbox):
+async def test_connections_share_nothing(sandbox: Sandbox) -> None:
     async with connected(sandbox) as one, connected(sandbox) as two:
         first = await one.respond("one")
         await not_found(two, first["id"])
@@ -140,7 +143,7 @@ async def test_connections_share_nothing(sandbox):
     assert sandbox.connections_opened == 2
 
 
-async def test_stored_responses_outlive_lane_and_connection(sandbox):
+async def test_stored_responses_outlive_lane_and_connection(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         first = await wire.respond("one", store=True)
         await wire.respond("two", store=True)
@@ -152,7 +155,7 @@ async def test_stored_responses_outlive_lane_and_connection(sandbox):
     assert body["error"]["code"] == "previous_response_not_found"
 
 
-async def test_references_to_stored_items(sandbox):
+async def test_references_to_stored_items(sandbox: Sandbox) -> None:
     _, first = await post(sandbox, "one", store=True)
     reference = {"type": "item_reference", "id": first["output"][0]["id"]}
     status, _ = await post(sandbox, [user("one"), reference, user("two")])
@@ -173,7 +176,7 @@ async def test_references_to_stored_items(sandbox):
     ids=["incomplete", "failed", "error event", "failed by a fault"],
 )
 @pytest.mark.parametrize("policy", ["forgets", "keeps_previous", "remembers_new"])
-async def test_memory_after_failure(sandbox, policy, end):
+async def test_memory_after_failure(sandbox: Sandbox, policy: Policy, end: Answer | Fault) -> None:
     sandbox.config.memory_after_failure = policy
     async with connected(sandbox) as wire:
         first = await wire.respond("one")
@@ -183,6 +186,7 @@ async def test_memory_after_failure(sandbox, policy, end):
             sandbox.faults.add(end)
         await wire.ask("two", previous_response_id=first["id"])
         second = sandbox.requests[-1].response_id
+        assert second is not None
         if policy == "forgets":
             await not_found(wire, first["id"])
             await not_found(wire, second)
@@ -194,9 +198,10 @@ async def test_memory_after_failure(sandbox, policy, end):
             await wire.respond("x", previous_response_id=second)
 
 
-async def test_cached_tokens_follow_the_prefix(sandbox):
-    def cached(response):
-        return response["usage"]["input_tokens_details"]["cached_tokens"]
+async def test_cached_tokens_follow_the_prefix(sandbox: Sandbox) -> None:
+    def cached(response: dict[str, Any]) -> int:
+        tokens: int = response["usage"]["input_tokens_details"]["cached_tokens"]
+        return tokens
 
     words = "some words to count " * 20
     async with connected(sandbox) as wire:
@@ -215,15 +220,16 @@ async def test_cached_tokens_follow_the_prefix(sandbox):
         assert cached(await wire.respond(items, instructions="Be brief.")) == 0
 
 
-async def test_lanes_run_at_the_same_time_and_each_in_order(sandbox):
+async def test_lanes_run_at_the_same_time_and_each_in_order(sandbox: Sandbox) -> None:
     sandbox.config.tokens_per_second = 500
     async with connected(sandbox) as wire:
         for lane in ("a", "b", None):
             fields = {"stream_id": lane} if lane else {}
             await wire.create("count to 30", **fields)
             await wire.create("count to 3", **fields)
-        seen, ended = [], {}
-        while sum(map(len, ended.values())) < 6:
+        seen: list[str | None] = []
+        ended: dict[str | None, list[str]] = {}
+        while sum(len(texts) for texts in ended.values()) < 6:
             event = await wire.event()
             lane = event.get("stream_id")
             if event["type"] == "response.completed":
@@ -234,7 +240,7 @@ async def test_lanes_run_at_the_same_time_and_each_in_order(sandbox):
     assert all(texts[1] == "1, 2, 3." for texts in ended.values())
 
 
-async def test_more_than_the_limit_in_flight_wait(sandbox):
+async def test_more_than_the_limit_in_flight_wait(sandbox: Sandbox) -> None:
     sandbox.config.max_in_flight = 2
     async with connected(sandbox) as wire:
         sandbox.faults.add(*(Fault("silence", "created", stream_id=lane) for lane in "ab"))
@@ -249,7 +255,7 @@ async def test_more_than_the_limit_in_flight_wait(sandbox):
         assert sandbox.requests[2].outcome is None
 
 
-async def test_too_many_lanes(sandbox):
+async def test_too_many_lanes(sandbox: Sandbox) -> None:
     sandbox.config.max_streams = 2
     async with connected(sandbox) as wire:
         await wire.respond("x", stream_id="a")
@@ -260,7 +266,7 @@ async def test_too_many_lanes(sandbox):
         await wire.respond("x")
 
 
-async def test_a_connection_that_is_too_old(sandbox):
+async def test_a_connection_that_is_too_old(sandbox: Sandbox) -> None:
     sandbox.config.max_connection_age = 0.05
     async with connected(sandbox) as wire:
         event = await wire.event()
@@ -269,7 +275,7 @@ async def test_a_connection_that_is_too_old(sandbox):
         await asyncio.wait_for(wire.socket.wait_closed(), 5)
 
 
-async def test_a_server_that_refuses_lanes(sandbox):
+async def test_a_server_that_refuses_lanes(sandbox: Sandbox) -> None:
     sandbox.config.lanes = "rejected"
     async with connected(sandbox) as wire:
         await wire.create("x", stream_id="a")
@@ -282,7 +288,7 @@ async def test_a_server_that_refuses_lanes(sandbox):
         await wire.respond("x")
 
 
-async def test_a_server_that_does_not_see_lanes(sandbox):
+async def test_a_server_that_does_not_see_lanes(sandbox: Sandbox) -> None:
     sandbox.config.lanes = "ignored"
     async with connected(sandbox) as wire:
         await wire.create("one", stream_id="a")

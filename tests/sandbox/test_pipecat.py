@@ -1,32 +1,45 @@
 """Pipecat's own two services hold conversations with the sandbox: it is a fair judge."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
-from pipecat.frames.frames import EndFrame, LLMContextFrame, LLMFullResponseEndFrame, LLMTextFrame
+from pipecat.frames.frames import (
+    EndFrame,
+    Frame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMTextFrame,
+)
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import FunctionCallParams, LLMService
 from pipecat.services.openai.responses.llm import (
     OpenAIResponsesHttpLLMService,
     OpenAIResponsesLLMService,
 )
 from pipecat.workers.runner import WorkerRunner
 
+from pipecat_responses.sandbox import Sandbox
+
+Kind = type[OpenAIResponsesLLMService] | type[OpenAIResponsesHttpLLMService]
+
 
 class Listener(FrameProcessor):
     """Collects what is said, one text for each response."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.replies = asyncio.Queue()
+        self.replies: asyncio.Queue[str] = asyncio.Queue()
         self._text = ""
 
-    async def process_frame(self, frame, direction):
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, LLMTextFrame):
             self._text += frame.text
@@ -37,7 +50,7 @@ class Listener(FrameProcessor):
 
 
 @asynccontextmanager
-async def talking(llm):
+async def talking(llm: LLMService[Any]) -> AsyncIterator[Callable[[LLMContext], Awaitable[str]]]:
     """A running pipeline; yields a function that takes a context and returns the reply."""
     listener = Listener()
     worker = PipelineWorker(Pipeline([llm, listener]), cancel_on_idle_timeout=False)
@@ -45,7 +58,7 @@ async def talking(llm):
     await runner.add_workers(worker)
     running = asyncio.create_task(runner.run())
 
-    async def reply(context):
+    async def reply(context: LLMContext) -> str:
         await worker.queue_frame(LLMContextFrame(context))
         return await asyncio.wait_for(listener.replies.get(), 5)
 
@@ -56,7 +69,7 @@ async def talking(llm):
         await running
 
 
-def service(sandbox, kind):
+def service(sandbox: Sandbox, kind: Kind) -> LLMService[Any]:
     settings = kind.Settings(model="gpt-4.1", system_instruction="Be brief.")
     if kind is OpenAIResponsesLLMService:
         return kind(api_key="x", ws_url=sandbox.ws_url, settings=settings)
@@ -64,7 +77,7 @@ def service(sandbox, kind):
 
 
 @pytest.mark.parametrize("kind", [OpenAIResponsesLLMService, OpenAIResponsesHttpLLMService])
-async def test_a_conversation(sandbox, kind):
+async def test_a_conversation(sandbox: Sandbox, kind: Kind) -> None:
     context = LLMContext()
     async with talking(service(sandbox, kind)) as reply:
         for number, text in enumerate(["one", "two", "three"]):
@@ -85,10 +98,10 @@ async def test_a_conversation(sandbox, kind):
 
 
 @pytest.mark.parametrize("kind", [OpenAIResponsesLLMService, OpenAIResponsesHttpLLMService])
-async def test_a_tool(sandbox, kind):
+async def test_a_tool(sandbox: Sandbox, kind: Kind) -> None:
     called = asyncio.Event()
 
-    async def get_time(params):
+    async def get_time(params: FunctionCallParams) -> None:
         called.set()
         await params.result_callback("12:30")
 

@@ -1,15 +1,16 @@
 """The built-in answers: deterministic, and good enough to hold a conversation with."""
 
 import json
+from typing import Any
 
 import pytest
 
-from pipecat_responses.sandbox import SandboxConfig
+from pipecat_responses.sandbox import Answer, Call, Sandbox, SandboxConfig
 from pipecat_responses.sandbox.answers import ModelInput
 from pipecat_responses.sandbox.rules import answer_by_rules
 from pipecat_responses.sandbox.samples import sample
 from pipecat_responses.sandbox.text import split_words
-from pipecat_responses.sandbox.transcript import Transcript
+from pipecat_responses.sandbox.transcript import Item, Transcript
 
 from .wire import function_tool, post, text_of, user
 
@@ -25,7 +26,7 @@ CALCULATOR = function_tool(
 WEATHER = function_tool("get_weather")
 
 
-def answer(items, **fields):
+def answer(items: Any, **fields: Any) -> Answer:
     given = {
         "model": "gpt-4.1",
         "instructions": None,
@@ -40,12 +41,12 @@ def answer(items, **fields):
     return answer_by_rules(ModelInput(transcript=Transcript().extend(items), **given))
 
 
-def calls(items, tools, **fields):
+def calls(items: Any, tools: Any, **fields: Any) -> list[tuple[str, str]]:
     parts = answer(items, tools=tools, **fields).items
-    return [(part.name, part.raw_arguments) for part in parts if hasattr(part, "raw_arguments")]
+    return [(part.name, part.raw_arguments) for part in parts if isinstance(part, Call)]
 
 
-def test_speaking():
+def test_speaking() -> None:
     assert answer([user("hello")]).text == 'You said: "hello". I remember 1 item.'
     many = [user("one"), {"role": "assistant", "content": "two"}, user("three")]
     assert answer(many).text == 'You said: "three". I remember 3 items.'
@@ -54,7 +55,7 @@ def test_speaking():
     assert answer([user(parts)]).text.startswith('You said: "hello"')
 
 
-def test_long_answers():
+def test_long_answers() -> None:
     assert answer([user("Please count to 5!")]).text == "1, 2, 3, 4, 5."
     assert answer([user("count from one to 3")]).text == "1, 2, 3."
     assert len(split_words(answer([user("Tell me a story")]).text)) > 150
@@ -75,11 +76,11 @@ def test_long_answers():
         ),
     ],
 )
-def test_calls(text, tools, expected):
+def test_calls(text: str, tools: Any, expected: Any) -> None:
     assert calls([user(text)], tools) == expected
 
 
-def test_tool_choice():
+def test_tool_choice() -> None:
     asked = [user("What time is it?")]
     assert calls(asked, [TIME], tool_choice="none") == []
     assert calls([user("hi")], [WEATHER, TIME], tool_choice="required") == [("get_weather", "{}")]
@@ -93,11 +94,11 @@ def test_tool_choice():
     assert calls(asked, [custom]) == [("timer", "What time is it?")]
 
 
-def test_reports_of_outputs():
-    def call(call_id, name):
+def test_reports_of_outputs() -> None:
+    def call(call_id: str, name: str) -> Item:
         return {"type": "function_call", "call_id": call_id, "name": name, "arguments": "{}"}
 
-    def output(call_id, text):
+    def output(call_id: str, text: str) -> Item:
         return {"type": "function_call_output", "call_id": call_id, "output": text}
 
     one = [user("time?"), call("1", "get_current_time"), output("1", "12:30")]
@@ -109,7 +110,7 @@ def test_reports_of_outputs():
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30, 77])
-def test_continuing_gives_exactly_the_rest(cut):
+def test_continuing_gives_exactly_the_rest(cut: int) -> None:
     before = [user("hi"), {"role": "assistant", "content": "hello"}, user("Tell me a story")]
     whole = answer(before).text
     for said in (whole[:cut], whole[:cut].rstrip()):
@@ -122,7 +123,7 @@ def test_continuing_gives_exactly_the_rest(cut):
         assert said + rest == whole
 
 
-def test_continuing_something_else_is_no_resumption():
+def test_continuing_something_else_is_no_resumption() -> None:
     items = [
         user("hello"),
         {"role": "assistant", "content": "Bananas"},
@@ -131,7 +132,7 @@ def test_continuing_something_else_is_no_resumption():
     assert answer(items).text.startswith('You said: "hello"')
 
 
-def test_json_schemas():
+def test_json_schemas() -> None:
     schema = {
         "type": "object",
         "properties": {
@@ -161,10 +162,10 @@ def test_json_schemas():
     json.dumps(sample(endless))
 
 
-async def test_a_responder_answers_instead_and_a_script_comes_first(sandbox):
+async def test_a_responder_answers_instead_and_a_script_comes_first(sandbox: Sandbox) -> None:
     seen = []
 
-    def respond(given):
+    def respond(given: ModelInput) -> str:
         seen.append(given)
         return f"{given.count}: {given.last_user_text}"
 
@@ -177,6 +178,6 @@ async def test_a_responder_answers_instead_and_a_script_comes_first(sandbox):
     assert seen[0].transport == "http"
 
 
-def test_defaults_are_the_documented_ones():
+def test_defaults_are_the_documented_ones() -> None:
     config = SandboxConfig()
     assert (config.max_in_flight, config.max_streams, config.max_connection_age) == (16, 32, 3600)

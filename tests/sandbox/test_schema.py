@@ -1,11 +1,21 @@
 """Every event, on both transports, is one that the official SDK's types accept."""
 
+from typing import Any
+
 import pytest
 from openai.types.responses import Response
 
 from pipecat_responses.sandbox import Answer, Call, Reasoning, Refusal, Sandbox, SandboxConfig, Text
 
-from .wire import HTTP_EVENT, WEBSOCKET_EVENT, connected, function_tool, post, stream
+from .wire import (
+    HTTP_EVENT,
+    WEBSOCKET_EVENT,
+    connected,
+    function_tool,
+    needs_todays_sdk,
+    post,
+    stream,
+)
 
 TOOLS = [
     function_tool("get_time", description="The time"),
@@ -26,7 +36,7 @@ REASONING = {
     "reasoning": {"effort": "low", "summary": "auto"},
     "include": ["reasoning.encrypted_content"],
 }
-SCRIPTS = {
+SCRIPTS: dict[str, tuple[Answer, dict[str, Any]]] = {
     "text": (Answer((Text("Hello there, you."),)), {}),
     "tokens": (Answer((Text("Hello", tokens=["Hel", "lo"]),)), SETTINGS),
     "refusal": (Answer((Refusal("I would rather not."),)), {}),
@@ -49,7 +59,7 @@ SCRIPTS = {
 }
 
 
-def check_order(events):
+def check_order(events: list[dict[str, Any]]) -> None:
     kinds = [event["type"] for event in events]
     assert kinds[:2] == ["response.created", "response.in_progress"]
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
@@ -77,7 +87,10 @@ def check_order(events):
 
 @pytest.mark.parametrize("lane", [None, "lane-1"])
 @pytest.mark.parametrize("name", SCRIPTS)
-async def test_websocket_events_fit_the_types(sandbox, name, lane):
+@needs_todays_sdk
+async def test_websocket_events_fit_the_types(
+    sandbox: Sandbox, name: str, lane: str | None
+) -> None:
     answer, fields = SCRIPTS[name]
     sandbox.script(answer)
     if lane:
@@ -91,7 +104,8 @@ async def test_websocket_events_fit_the_types(sandbox, name, lane):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-async def test_http_events_fit_the_types(sandbox, name):
+@needs_todays_sdk
+async def test_http_events_fit_the_types(sandbox: Sandbox, name: str) -> None:
     answer, fields = SCRIPTS[name]
     sandbox.script(answer)
     events = await stream(sandbox, "hello", **fields)
@@ -101,7 +115,7 @@ async def test_http_events_fit_the_types(sandbox, name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-async def test_the_json_answer_fits_the_type(sandbox, name):
+async def test_the_json_answer_fits_the_type(sandbox: Sandbox, name: str) -> None:
     answer, fields = SCRIPTS[name]
     sandbox.script(answer)
     status, body = await post(sandbox, "hello", **fields)
@@ -109,7 +123,7 @@ async def test_the_json_answer_fits_the_type(sandbox, name):
     Response.model_validate(body)
 
 
-async def test_warm_up_has_no_output(sandbox):
+async def test_warm_up_has_no_output(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         events = await wire.ask("hello", generate=False)
     for event in events:
@@ -124,13 +138,14 @@ async def test_warm_up_has_no_output(sandbox):
     assert not sandbox.requests[0].generate
 
 
-async def test_errors_fit_the_types(sandbox):
+@needs_todays_sdk
+async def test_errors_fit_the_types(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         WEBSOCKET_EVENT.validate_python(await wire.refusal("x", stream_id="a", model="nope"))
         WEBSOCKET_EVENT.validate_python(await wire.refusal("x", tools=3))
 
 
-async def test_the_response_repeats_the_settings(sandbox):
+async def test_the_response_repeats_the_settings(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         response = await wire.respond("hello", **SETTINGS)
     for name in ("instructions", "temperature", "max_output_tokens", "metadata", "top_p", "user"):
@@ -140,7 +155,7 @@ async def test_the_response_repeats_the_settings(sandbox):
     assert response["previous_response_id"] is None
 
 
-async def test_a_truncated_answer_says_why_and_keeps_what_was_said(sandbox):
+async def test_a_truncated_answer_says_why_and_keeps_what_was_said(sandbox: Sandbox) -> None:
     sandbox.script(" ".join(["word"] * 40))
     async with connected(sandbox) as wire:
         events = await wire.ask("hello", max_output_tokens=16)
@@ -152,7 +167,7 @@ async def test_a_truncated_answer_says_why_and_keeps_what_was_said(sandbox):
     assert response["usage"]["output_tokens"] == 16
 
 
-async def test_encrypted_content_only_when_included(sandbox):
+async def test_encrypted_content_only_when_included(sandbox: Sandbox) -> None:
     plain = {"model": "gpt-5", "reasoning": {"effort": "high"}}
     async with connected(sandbox) as wire:
         without = await wire.respond("hello", **plain)
@@ -165,13 +180,13 @@ async def test_encrypted_content_only_when_included(sandbox):
     assert [item["type"] for item in minimal["output"]] == ["message"]
 
 
-async def test_usage_details_can_be_left_out():
+async def test_usage_details_can_be_left_out() -> None:
     async with Sandbox(SandboxConfig(usage_details=False)) as sandbox:
         _, body = await post(sandbox, "hello")
     assert set(body["usage"]) == {"input_tokens", "output_tokens", "total_tokens"}
 
 
-async def test_obfuscation_is_there_unless_declined(sandbox):
+async def test_obfuscation_is_there_unless_declined(sandbox: Sandbox) -> None:
     asked = {"stream_options": {"include_obfuscation": False}}
     with_padding = await stream(sandbox, "hello")
     without = await stream(sandbox, "hello", **asked)
@@ -179,7 +194,7 @@ async def test_obfuscation_is_there_unless_declined(sandbox):
     assert not any("obfuscation" in event for event in without)
 
 
-async def test_a_long_answer_at_a_high_pace_is_complete(sandbox):
+async def test_a_long_answer_at_a_high_pace_is_complete(sandbox: Sandbox) -> None:
     sandbox.config.tokens_per_second = 20_000
     sandbox.config.time_to_first_token = 0.01
     async with connected(sandbox) as wire:

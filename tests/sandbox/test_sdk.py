@@ -1,32 +1,49 @@
 """The official SDK holds conversations with the sandbox."""
 
+from collections.abc import AsyncIterator
+from typing import Any
+
 import openai
 import pytest
 from openai import AsyncOpenAI
+from openai.resources.responses.responses import AsyncResponsesConnection
+from openai.types.responses import (
+    Response,
+    ResponseCompletedEvent,
+    ResponseErrorEvent,
+    ResponseTextConfigParam,
+    ResponseTextDeltaEvent,
+)
 
-from pipecat_responses.sandbox import Fault
+from pipecat_responses.sandbox import Fault, Sandbox
+
+from .wire import needs_todays_sdk
 
 MODEL = "gpt-4.1-mini"
 
 
 @pytest.fixture
-async def client(sandbox):
+async def client(sandbox: Sandbox) -> AsyncIterator[AsyncOpenAI]:
     async with AsyncOpenAI(base_url=sandbox.base_url, api_key="x", max_retries=0) as client:
         yield client
 
 
-async def reply(connection):
+async def reply(connection: AsyncResponsesConnection) -> Response:
     async for event in connection:
         if event.type == "response.completed":
+            assert isinstance(event, ResponseCompletedEvent)
             return event.response
         assert event.type not in ("error", "response.failed", "response.incomplete"), event
     raise AssertionError("The connection ended")
 
 
-async def test_three_turns_and_forks_over_a_websocket(client, sandbox):
+@needs_todays_sdk
+async def test_three_turns_and_forks_over_a_websocket(
+    client: AsyncOpenAI, sandbox: Sandbox
+) -> None:
     async with client.responses.connect() as connection:
 
-        async def turn(text, **fields):
+        async def turn(text: str, **fields: Any) -> Response:
             await connection.response.create(model=MODEL, store=False, input=text, **fields)
             return await reply(connection)
 
@@ -41,13 +58,15 @@ async def test_three_turns_and_forks_over_a_websocket(client, sandbox):
     assert sandbox.connections_opened == 1
 
 
-async def test_streaming_and_not_over_http(client):
+async def test_streaming_and_not_over_http(client: AsyncOpenAI) -> None:
     plain = await client.responses.create(model=MODEL, input="one")
     assert plain.output_text == 'You said: "one". I remember 1 item.'
     events = await client.responses.create(
         model=MODEL, input="two", previous_response_id=plain.id, stream=True
     )
-    text = "".join([event.delta async for event in events if "text.delta" in event.type])
+    text = "".join(
+        [event.delta async for event in events if isinstance(event, ResponseTextDeltaEvent)]
+    )
     assert text == 'You said: "two". I remember 3 items.'
     again = await client.responses.retrieve(plain.id)
     assert again.output_text == plain.output_text
@@ -57,11 +76,11 @@ async def test_streaming_and_not_over_http(client):
     assert MODEL in [model.id async for model in client.models.list()]
 
 
-async def test_errors_become_the_sdks_exceptions(client, sandbox):
+async def test_errors_become_the_sdks_exceptions(client: AsyncOpenAI, sandbox: Sandbox) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
         await client.responses.create(model="gpt-17", input="x")
     assert missing.value.code == "model_not_found"
-    assert missing.value.request_id.startswith("req_")
+    assert str(missing.value.request_id).startswith("req_")
     sandbox.faults.add(Fault("error", params={"status": 429, "headers": {"retry-after": "9"}}))
     with pytest.raises(openai.RateLimitError) as limited:
         await client.responses.create(model=MODEL, input="x")
@@ -69,11 +88,14 @@ async def test_errors_become_the_sdks_exceptions(client, sandbox):
     sandbox.faults.add(Fault("error", "text", after=1, params={"code": "server_error"}))
     stream = await client.responses.create(model=MODEL, input="x", stream=True)
     last = [event async for event in stream][-1]
-    assert (last.type, last.code) == ("error", "server_error")
+    assert isinstance(last, ResponseErrorEvent)
+    assert last.code == "server_error"
 
 
-async def test_structured_output(client):
-    schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
-    text = {"format": {"type": "json_schema", "name": "point", "schema": schema}}
+async def test_structured_output(client: AsyncOpenAI) -> None:
+    schema: dict[str, object] = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    text: ResponseTextConfigParam = {
+        "format": {"type": "json_schema", "name": "point", "schema": schema}
+    }
     answer = await client.responses.create(model=MODEL, input="x", text=text)
     assert answer.output_text == '{"x": 0}'

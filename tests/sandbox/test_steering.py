@@ -1,26 +1,40 @@
 """``response.steer``: input while a response is running."""
 
-from pipecat_responses.sandbox import Answer, Call
+from typing import Any
 
-from .wire import WEBSOCKET_EVENT, connected, function_tool, text_of, user
+from pipecat_responses.sandbox import Answer, Call, Sandbox
+
+from .wire import (
+    WEBSOCKET_EVENT,
+    Event,
+    Wire,
+    connected,
+    function_tool,
+    needs_todays_sdk,
+    text_of,
+    user,
+)
 
 MODEL = {"model": "gpt-6-sol"}
 
+pytestmark = needs_todays_sdk
 
-async def begin(wire, text="count to 5000", **fields):
+
+async def begin(wire: Wire, text: str = "count to 5000", **fields: Any) -> str:
     """Ask for something, and wait until it is running."""
     await wire.create(text, **{**MODEL, **fields})
     while (event := await wire.event())["type"] != "response.in_progress":
         pass
-    return event["response"]["id"]
+    response_id: str = event["response"]["id"]
+    return response_id
 
 
-async def steer(wire, response_id, text="wait", **fields):
+async def steer(wire: Wire, response_id: str, text: object = "wait", **fields: Any) -> None:
     message = {"type": "response.steer", "previous_response_id": response_id, "input": text}
     await wire.send({**message, **fields})
 
 
-async def kind(wire, *kinds):
+async def kind(wire: Wire, *kinds: str) -> Event:
     while (event := await wire.event())["type"] not in kinds:
         pass
     if event.get("error", {}).get("code") != "invalid_input":  # that repeats the invalid input
@@ -28,7 +42,7 @@ async def kind(wire, *kinds):
     return event
 
 
-async def test_a_successor_continues_with_the_input(sandbox):
+async def test_a_successor_continues_with_the_input(sandbox: Sandbox) -> None:
     sandbox.config.tokens_per_second = 200
     async with connected(sandbox) as wire:
         first = await begin(wire, stream_id="a")
@@ -47,7 +61,7 @@ async def test_a_successor_continues_with_the_input(sandbox):
     assert [item["role"] for item in history] == ["user", "assistant", "user"]
 
 
-async def test_a_response_with_calls_completes_and_the_input_waits(sandbox):
+async def test_a_response_with_calls_completes_and_the_input_waits(sandbox: Sandbox) -> None:
     tools = [function_tool("f")]
     sandbox.script(Answer(("One moment, please.", Call("f", {}, "call_1")), tokens_per_second=100))
     async with connected(sandbox) as wire:
@@ -66,7 +80,7 @@ async def test_a_response_with_calls_completes_and_the_input_waits(sandbox):
     ]
 
 
-async def test_failures(sandbox):
+async def test_failures(sandbox: Sandbox) -> None:
     sandbox.config.tokens_per_second = 200
     async with connected(sandbox) as wire:
         old = await begin(wire, model="gpt-4.1", stream_id="a")
@@ -83,7 +97,7 @@ async def test_failures(sandbox):
             assert failed["error"]["code"] == code
 
 
-async def test_a_server_that_does_not_know_it(sandbox):
+async def test_a_server_that_does_not_know_it(sandbox: Sandbox) -> None:
     sandbox.config.steering = False
     async with connected(sandbox) as wire:
         await steer(wire, "resp_x")

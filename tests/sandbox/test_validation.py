@@ -1,6 +1,7 @@
 """What the real API refuses is refused, in the same words."""
 
 import json
+from typing import Any
 
 import aiohttp
 import pytest
@@ -72,12 +73,12 @@ FIELDS = [
 ]
 
 
-def ids(table):
+def ids(table: Any) -> list[str]:
     return [json.dumps(row[0])[:60] for row in table]
 
 
 @pytest.mark.parametrize(("fields", "code", "param"), FIELDS, ids=ids(FIELDS))
-async def test_fields(sandbox, fields, code, param):
+async def test_fields(sandbox: Sandbox, fields: Any, code: str, param: str | None) -> None:
     async with connected(sandbox) as wire:
         event = await wire.refusal("hello", **fields) if "stream_id" not in fields else None
         if event is None:
@@ -169,7 +170,7 @@ INPUTS = [
 
 
 @pytest.mark.parametrize(("items", "code", "param"), INPUTS, ids=ids(INPUTS))
-async def test_inputs(sandbox, items, code, param):
+async def test_inputs(sandbox: Sandbox, items: Any, code: str, param: str | None) -> None:
     fields = {"model": "gpt-5"} if code == "invalid_encrypted_content" else {}
     async with connected(sandbox) as wire:
         event = await wire.refusal(items, **fields)
@@ -194,7 +195,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize(("items", "message"), ORDERS, ids=[row[1] for row in ORDERS])
-async def test_orders(sandbox, items, message):
+async def test_orders(sandbox: Sandbox, items: Any, message: Any) -> None:
     async with connected(sandbox) as wire:
         event = await wire.refusal(items)
     assert event["error"]["message"] == message
@@ -202,7 +203,7 @@ async def test_orders(sandbox, items, message):
     assert event["error"]["code"] is None
 
 
-async def test_calls_are_bound_over_the_whole_history(sandbox):
+async def test_calls_are_bound_over_the_whole_history(sandbox: Sandbox) -> None:
     tools = [function_tool("get_time")]
     async with connected(sandbox) as wire:
         first = await wire.respond("what time is it?", tools=tools)
@@ -247,7 +248,7 @@ VALID = [
 
 
 @pytest.mark.parametrize("items", VALID, ids=lambda items: json.dumps(items)[:60])
-async def test_valid_inputs(sandbox, items):
+async def test_valid_inputs(sandbox: Sandbox, items: Any) -> None:
     async with connected(sandbox) as wire:
         await wire.respond(items)
     assert sandbox.requests[0].history == items
@@ -260,14 +261,14 @@ class TestReasoningItems:
         "include": ["reasoning.encrypted_content"],
     }
 
-    async def test_come_back_with_their_encrypted_content(self, sandbox):
+    async def test_come_back_with_their_encrypted_content(self, sandbox: Sandbox) -> None:
         async with connected(sandbox) as wire:
             first = await wire.respond("hello", **self.FIELDS)
             again = [user("hello"), *first["output"], user("more")]
             second = await wire.respond(again, **self.FIELDS)
         assert second["status"] == "completed"
 
-    async def test_without_it_they_are_not_found(self, sandbox):
+    async def test_without_it_they_are_not_found(self, sandbox: Sandbox) -> None:
         async with connected(sandbox) as wire:
             first = await wire.respond("hello", **self.FIELDS)
             reasoning, message = first["output"]
@@ -278,7 +279,7 @@ class TestReasoningItems:
             f"Item with id '{reasoning['id']}' not found. Items are not persisted when `store`"
         )
 
-    async def test_need_the_item_that_they_led_to(self, sandbox):
+    async def test_need_the_item_that_they_led_to(self, sandbox: Sandbox) -> None:
         async with connected(sandbox) as wire:
             first = await wire.respond("hello", **self.FIELDS)
             reasoning = first["output"][0]
@@ -289,7 +290,7 @@ class TestReasoningItems:
                     "required following item."
                 )
 
-    async def test_made_up_content_passes_when_it_is_not_verified(self, sandbox):
+    async def test_made_up_content_passes_when_it_is_not_verified(self, sandbox: Sandbox) -> None:
         sandbox.config.verify_encrypted_content = False
         item = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}
         async with connected(sandbox) as wire:
@@ -298,7 +299,7 @@ class TestReasoningItems:
             )
 
 
-async def test_empty_input_with_a_parent_is_refused_too(sandbox):
+async def test_empty_input_with_a_parent_is_refused_too(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         first = await wire.respond("hello")
         event = await wire.refusal([], previous_response_id=first["id"])
@@ -314,7 +315,9 @@ async def test_empty_input_with_a_parent_is_refused_too(sandbox):
         ('{"type": "session.update"}', "invalid_value", "type"),
     ],
 )
-async def test_messages_that_are_no_requests(sandbox, message, code, param):
+async def test_messages_that_are_no_requests(
+    sandbox: Sandbox, message: Any, code: str, param: str | None
+) -> None:
     async with connected(sandbox) as wire:
         await wire.send(message)
         event = await wire.event()
@@ -324,7 +327,7 @@ async def test_messages_that_are_no_requests(sandbox, message, code, param):
     assert len(sandbox.messages) == 1
 
 
-async def test_errors_of_a_named_lane_carry_its_name(sandbox):
+async def test_errors_of_a_named_lane_carry_its_name(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         event = await wire.refusal("x", stream_id="lane.1", model="gpt-17")
     assert event["stream_id"] == "lane.1"
@@ -334,7 +337,7 @@ async def test_errors_of_a_named_lane_carry_its_name(sandbox):
     ("headers", "code"),
     [({}, None), ({"authorization": "Bearer "}, None), ({"authorization": "Bearer no"}, "key")],
 )
-async def test_keys(headers, code):
+async def test_keys(headers: dict[str, str], code: str) -> None:
     async with (
         Sandbox(SandboxConfig(api_keys={"sk-good"})) as sandbox,
         aiohttp.ClientSession(headers=headers) as session,
@@ -346,6 +349,7 @@ async def test_keys(headers, code):
         assert refused.value.status == answer.status == 401
         assert body["error"]["code"] == ("invalid_api_key" if code else None)
         assert answer.headers["x-request-id"].startswith("req_")
+        assert refused.value.headers is not None
         assert refused.value.headers["x-request-id"].startswith("req_")
         assert not sandbox.handshakes[0].key_ok
         headers = {"authorization": "Bearer sk-good"}
@@ -354,7 +358,7 @@ async def test_keys(headers, code):
             assert sandbox.handshakes[1].headers["authorization"] == "Bearer ***good"
 
 
-async def test_http_paths(sandbox):
+async def test_http_paths(sandbox: Sandbox) -> None:
     headers = {"authorization": "Bearer x"}
     async with aiohttp.ClientSession(headers=headers) as session:
         for method, path, status in [
@@ -373,7 +377,7 @@ async def test_http_paths(sandbox):
             assert (await answer.json())["error"]["code"] == "invalid_json"
 
 
-async def test_requests_beyond_the_limit_of_size():
+async def test_requests_beyond_the_limit_of_size() -> None:
     async with Sandbox(SandboxConfig(max_body=2000)) as sandbox:
         status, _ = await post(sandbox, "x" * 3000)
         assert status == 413
@@ -383,7 +387,7 @@ async def test_requests_beyond_the_limit_of_size():
             assert wire.socket.close_code == 1009
 
 
-async def test_other_models_can_be_named():
+async def test_other_models_can_be_named() -> None:
     async with Sandbox(SandboxConfig(models={"local-llama"})) as sandbox:
         assert (await post(sandbox, "hi", model="local-llama"))[0] == 200
         assert (await post(sandbox, "hi", model=MODEL))[0] == 404

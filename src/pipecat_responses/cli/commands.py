@@ -1,0 +1,131 @@
+"""The commands and their options.
+
+Nothing here imports Pipecat before a command needs it, so ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="pipecat-responses",
+    help="OpenAI's Responses API for Pipecat.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Transport(StrEnum):
+    """How requests travel."""
+
+    WEBSOCKET = "websocket"
+    HTTP = "http"
+
+
+class Lanes(StrEnum):
+    """What the sandbox does about lanes."""
+
+    SUPPORTED = "supported"
+    REJECTED = "rejected"
+    IGNORED = "ignored"
+
+
+class Cancel(StrEnum):
+    """What the sandbox does about ``response.cancel``."""
+
+    IGNORED = "ignored"
+    REJECTED = "rejected"
+    HONOURED = "honoured"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pipecat-responses {version('pipecat-responses')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """OpenAI's Responses API for Pipecat."""
+
+
+@app.command()
+def chat(
+    transport: Annotated[
+        Transport, typer.Option(help="How requests travel.")
+    ] = Transport.WEBSOCKET,
+    model: Annotated[str, typer.Option(help="The model.")] = "gpt-4.1",
+    system: Annotated[
+        str | None, typer.Option(help="The system instruction.", show_default=False)
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="The server: ws://, wss://, http:// or https://. Default: OpenAI if "
+            "OPENAI_API_KEY is set, else a sandbox on this machine.",
+            show_default=False,
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option(help="Write the debug log to stderr.")] = False,
+) -> None:
+    """Talk to the bot in the terminal.
+
+    Ctrl-C while the bot talks interrupts it; Ctrl-C or Ctrl-D while it is silent leaves. Lines may
+    be piped in, one a turn.
+    """
+    from pipecat_responses.cli.logs import set_up_logs
+
+    # Before Pipecat is imported, which says so in the log.
+    set_up_logs(verbose=verbose)
+    from pipecat_responses.cli.chat import ChatOptions, run
+
+    options = ChatOptions(transport=transport.value, model=model, system=system, url=url)
+    raise typer.Exit(run(options))
+
+
+@app.command()
+def serve(
+    port: Annotated[
+        int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
+    ] = 8765,
+    time_to_first_token: Annotated[
+        float, typer.Option(help="Seconds until an answer begins.", min=0.0)
+    ] = 0.15,
+    tokens_per_second: Annotated[
+        float, typer.Option(help="Pace of an answer; 0 sends it at once.", min=0.0)
+    ] = 40.0,
+    lanes: Annotated[Lanes, typer.Option(help="What becomes of lanes.")] = Lanes.SUPPORTED,
+    cancel: Annotated[
+        Cancel, typer.Option(help="What becomes of response.cancel.")
+    ] = Cancel.IGNORED,
+    verbose: Annotated[bool, typer.Option(help="Write the debug log to stderr.")] = False,
+) -> None:
+    """Run the sandbox, a Responses API server for trying out, on this machine.
+
+    Ctrl-C stops it.
+    """
+    from pipecat_responses.cli.logs import set_up_logs
+
+    set_up_logs(verbose=verbose)
+    from pipecat_responses.cli.serve import run
+    from pipecat_responses.sandbox import SandboxConfig
+
+    config = SandboxConfig(
+        time_to_first_token=time_to_first_token,
+        tokens_per_second=tokens_per_second or None,
+        lanes=lanes.value,
+        cancel=cancel.value,
+    )
+    raise typer.Exit(run(config, port))
