@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
-from pipecat.frames.frames import Frame, InterruptionFrame, LLMContextFrame
+from pipecat.frames.frames import (
+    BotStoppedSpeakingFrame,
+    Frame,
+    InterruptionFrame,
+    LLMContextFrame,
+    UserStartedSpeakingFrame,
+)
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import WebsocketLLMService
@@ -38,6 +44,10 @@ __all__ = [
 ]
 
 DEFAULT_WS_URL = "wss://api.openai.com/v1/responses"
+
+
+_ANSWER_IS_WRITTEN = (InterruptionFrame, BotStoppedSpeakingFrame, UserStartedSpeakingFrame)
+"""When these pass, the context holds what was heard of the last answer."""
 
 
 class OpenAIResponsesLLMService(
@@ -73,6 +83,7 @@ class OpenAIResponsesLLMService(
         ws_url: str = DEFAULT_WS_URL,
         anchor_threshold_bytes: int | None = 4096,
         connection_max_age_secs: float = 55 * 60.0,
+        coverage: Literal["words", "exact"] = "words",
         **kwargs: Any,
     ) -> None:
         """Creates the service; it connects when the pipeline is set up.
@@ -84,6 +95,9 @@ class OpenAIResponsesLLMService(
                 turns that off.
             connection_max_age_secs: An idle connection is replaced at this age; OpenAI ends
                 connections at 3600.
+            coverage: When the context counts as saying what the model said, so that a turn need
+                not send it again: ``"words"`` for the same words, as a TTS service writes them
+                down, ``"exact"`` for the same characters.
             **kwargs: The arguments of the HTTP service and of Pipecat's ``WebsocketLLMService``
                 (``reconnect_on_error``, ``ws_close_timeout``, …).
 
@@ -95,6 +109,8 @@ class OpenAIResponsesLLMService(
             raise ValueError("anchor_threshold_bytes must not be negative; None turns anchors off")
         if connection_max_age_secs <= 0:
             raise ValueError("connection_max_age_secs must be more than 0")
+        if coverage not in ("words", "exact"):
+            raise ValueError(f'coverage must be "words" or "exact", not {coverage!r}')
         if ws_url != DEFAULT_WS_URL and not kwargs.get("base_url"):
             kwargs["base_url"] = os.environ.get("OPENAI_BASE_URL") or http_address(ws_url)
         super().__init__(**kwargs)
@@ -115,6 +131,7 @@ class OpenAIResponsesLLMService(
             max_message_bytes=self._max_message_bytes,
             anchor_threshold=anchor_threshold_bytes,
             join_deltas=self._batch_deltas,
+            coverage=coverage,
             log=self._log,
         )
         self._side_session = http_session(
@@ -133,7 +150,7 @@ class OpenAIResponsesLLMService(
         if isinstance(frame, LLMContextFrame) and not frame.speculation:
             self._context = frame.context
         await super().process_frame(frame, direction)
-        if isinstance(frame, InterruptionFrame):
+        if isinstance(frame, _ANSWER_IS_WRITTEN):
             await self._lay_anchor()
 
     async def warm_up(self, context: LLMContext) -> bool:

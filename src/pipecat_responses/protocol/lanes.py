@@ -83,6 +83,7 @@ class Checkpoint:
         output: What the response put out after them.
         resumed: Whether the response took up an answer that had broken off. Then the model has
             seen the answer in two pieces, and no context will say it like that.
+        prepared: Whether it was laid without an answer: a warm-up, or an anchor.
     """
 
     response_id: str
@@ -90,6 +91,7 @@ class Checkpoint:
     items: Sequence[Item]
     output: Output
     resumed: bool = False
+    prepared: bool = False
 
 
 class Lane:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import assert_never
 
-from pipecat_responses.protocol.items import Item
+from pipecat_responses.protocol.items import Item, Message
 from pipecat_responses.protocol.lanes import Checkpoint, Lane, LaneSet
 from pipecat_responses.protocol.output import Coverage, Match, Mismatch, Unfinished
 
@@ -299,6 +299,43 @@ def _why_full(lanes: LaneSet, judged: Worth, model: str, blank: FullReason) -> F
     return blank
 
 
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """An answer that a context gives in other words.
+
+    Attributes:
+        said: What the model said.
+        written: What the context says instead.
+    """
+
+    said: str
+    written: str
+
+
+def rewritten_answer(
+    lanes: LaneSet, items: Sequence[Item], model: str, coverage: Coverage
+) -> Rewritten | None:
+    """The newest answer, if a context gives it in other words; speech that was cut is not one.
+
+    Args:
+        lanes: A connection's lanes.
+        items: The conversation's items.
+        model: The model that is to answer.
+        coverage: When a context's text covers a response's.
+    """
+    newest = max(_held(lanes, model), key=lambda each: len(each.items), default=None)
+    if newest is None or items[: len(newest.items)] != newest.items:
+        return None
+    found = newest.output.compare(items, len(newest.items), coverage)
+    if not isinstance(found, Mismatch):
+        return None
+    written = items[found.index]
+    said = newest.output.text
+    if not isinstance(written, Message) or written.role != "assistant" or not written.text:
+        return None
+    return None if said.startswith(written.text) else Rewritten(said, written.text)
+
+
 def _held(lanes: LaneSet, model: str) -> list[Checkpoint]:
     held = (lane.checkpoint for lane in lanes.lanes)
     return [each for each in held if each is not None and each.model == model]
@@ -332,7 +369,11 @@ def plan_side_request(
     judged = worth(lanes, conversation, model, coverage)
     covering: Sequence[Cover] = ()
     if items and forks and has_lanes:
-        covering = worth(lanes, items, model, coverage).covering
+        known = worth(lanes, items, model, coverage)
+        if known.complete is not None:
+            # The server knows all of it already.
+            return None
+        covering = known.covering
     keep = [*judged.needed, *(each.checkpoint for each in covering[:1])]
     lane = lanes.free_lane(keep, judged.never)
     if lane is None or (not has_lanes and lane.checkpoint is not None):

@@ -89,5 +89,10 @@ class Response(Generic[ListenerT]):
             return None
         request = self.request
         return Checkpoint(
-            response_id, request.fields.model, request.items, put_out, resumed=request.resumes
+            response_id,
+            request.fields.model,
+            request.items,
+            put_out,
+            resumed=request.resumes,
+            prepared=not request.generate,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from openai import AsyncOpenAI
 
+from pipecat_responses.protocol.output import Coverage
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.session.capabilities import Address
 from pipecat_responses.session.exchange import Exchange
@@ -40,6 +41,7 @@ def websocket_session(
     max_message_bytes: int,
     anchor_threshold: int | None,
     join_deltas: bool,
+    coverage: str,
     log: SessionLog,
 ) -> WebSocketSession:
     """A session over WebSocket; nothing is opened before it is started."""
@@ -61,6 +63,7 @@ def websocket_session(
         ),
         anchor_threshold=anchor_threshold,
         join_deltas=join_deltas,
+        coverage=Coverage(coverage),
         log=log,
     )
 

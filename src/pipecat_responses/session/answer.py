@@ -62,6 +62,7 @@ class Stream:
         self._text_done = 0
         self._open: dict[str, ItemAdded] = {}
         self._finished = 0
+        self._messages = 0
         self._message_begins = False
         self._thinking = False
         self._reasoning: list[Mapping[str, Any]] = []
@@ -87,7 +88,8 @@ class Stream:
 
     def begin_message(self) -> None:
         """A message begins; its words must not run together with those of the one before."""
-        self._message_begins = True
+        self._message_begins = self._messages > 0
+        self._messages += 1
 
     def add_text(self, text: str) -> str:
         """A piece of text has come.

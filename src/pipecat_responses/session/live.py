@@ -218,6 +218,7 @@ class WebSocketExchange:
             fork=plan.fork,
             changed_at=None if plan.changed_at is None else request.message_of(plan.changed_at),
             messages=request.messages,
+            prepared=plan.checkpoint is not None and plan.checkpoint.prepared,
         )
 
     @property

@@ -12,13 +12,17 @@ from collections import deque
 
 from pipecat_responses.protocol.capabilities import Capability, ServerCapabilities
 from pipecat_responses.protocol.effects import AbandonedEnded
-from pipecat_responses.protocol.planning import FullReason
+from pipecat_responses.protocol.planning import FullReason, Rewritten
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.notices import AbandonedUsage, Notice
 from pipecat_responses.session.stats import SessionStats
 
 FORKS_GIVEN_UP_AFTER = 3
 """Forks in a row that may fail before the session keeps to one lane."""
+
+
+MISSED_SAID_AFTER = 3
+"""Answers in a row that the context gives in other words before the log says so."""
 
 
 class SessionState:
@@ -43,6 +47,7 @@ class SessionState:
         self.notices: deque[Notice] = deque()
         self._wake = asyncio.Event()
         self._forks_failed = 0
+        self._answers_missed = 0
 
     # -- upkeep -------------------------------------------------------------------------------
 
@@ -103,8 +108,41 @@ class SessionState:
                 "from here on"
             )
 
+    def answer_recognised(self) -> None:
+        """A turn continues from the model's own answer."""
+        self._answers_missed = 0
+
+    def answer_missed(self, rewritten: Rewritten | None) -> None:
+        """A turn could not continue from the model's own answer.
+
+        Args:
+            rewritten: How the context gives it, if it gives it in other words.
+        """
+        if rewritten is None:
+            return
+        self._answers_missed += 1
+        if self._answers_missed == MISSED_SAID_AFTER:
+            said, written = _where_they_part(rewritten)
+            self.log.warning(
+                "Something behind the service writes the answers into the context in other words "
+                "than the model's, so that turns carry more than they must: the model said {}, "
+                "the context has {}. Look at the TTS service's text filters and transforms, and "
+                "at processors between the service and the assistant's aggregator",
+                repr(said),
+                repr(written),
+            )
+
     def abandoned_ended(self, ended: AbandonedEnded) -> None:
         """Counts the tokens of a response that nobody waited for."""
         if ended.usage is not None:
             self.stats.count_abandoned_tokens(ended.usage.total)
             self.notify(AbandonedUsage(ended.turn, ended.response_id, ended.usage))
+
+
+def _where_they_part(rewritten: Rewritten) -> tuple[str, str]:
+    """The first words that differ, with a little of what stands around them."""
+    said, written = rewritten.said, rewritten.written
+    pairs = enumerate(zip(said, written, strict=False))
+    at = next((i for i, (one, other) in pairs if one != other), min(len(said), len(written)))
+    start = max(0, at - 20)
+    return said[start : at + 40], written[start : at + 40]

@@ -22,6 +22,8 @@ class TurnReport:
         changed_at: Index of the context's first message that differs from what the model has
             seen, if that is why it carried everything.
         messages: Messages in the context.
+        prepared: Whether it continued from a checkpoint that was laid for it, because the answers
+            before it could not be continued from: an anchor, or a warm-up.
     """
 
     transport: str
@@ -32,6 +34,7 @@ class TurnReport:
     fork: bool = False
     changed_at: int | None = None
     messages: int = 0
+    prepared: bool = False
 
     def __str__(self) -> str:
         """One line for people."""

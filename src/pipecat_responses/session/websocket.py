@@ -24,7 +24,14 @@ from pipecat_responses.protocol.capabilities import Capability
 from pipecat_responses.protocol.errors import ConnectionLostError, Failure, ResponsesError
 from pipecat_responses.protocol.events import Refused, Status, Terminal
 from pipecat_responses.protocol.items import Item
-from pipecat_responses.protocol.planning import FullReason, Plan, plan, plan_side_request
+from pipecat_responses.protocol.output import Coverage
+from pipecat_responses.protocol.planning import (
+    FullReason,
+    Plan,
+    plan,
+    plan_side_request,
+    rewritten_answer,
+)
 from pipecat_responses.protocol.requests import Request, items_size
 from pipecat_responses.session.capabilities import KNOWN, Address
 from pipecat_responses.session.live import WebSocketExchange
@@ -46,6 +53,7 @@ class WebSocketSession:
         pool: PoolOptions | None = None,
         anchor_threshold: int | None = 4096,
         join_deltas: bool = True,
+        coverage: Coverage = Coverage.WORDS,
         log: SessionLog | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -59,6 +67,7 @@ class WebSocketSession:
             anchor_threshold: Bytes of items to be sent again from which an interruption lays an
                 anchor, or None for never.
             join_deltas: Whether text that has arrived together is joined.
+            coverage: When a context's text covers a response's.
             log: Where lines go.
             clock: Seconds, from anywhere.
             rng: Where jitter comes from.
@@ -74,6 +83,7 @@ class WebSocketSession:
         )
         self._anchor_threshold = anchor_threshold
         self._join_deltas = join_deltas
+        self._coverage = coverage
         self._anchor: asyncio.Task[bool] | None = None
         self._conversation: Sequence[Item] = ()
 
@@ -133,10 +143,18 @@ class WebSocketSession:
             request.fields.model,
             forks=self._state.forks,
             blank=blank,
+            coverage=self._coverage,
         )
         if todo is None:
             return None
-        return next(member for member in members if member.lanes is todo.lanes), todo
+        member = next(member for member in members if member.lanes is todo.lanes)
+        if todo.checkpoint is None or todo.checkpoint.prepared:
+            self._state.answer_missed(
+                rewritten_answer(todo.lanes, request.items, request.fields.model, self._coverage)
+            )
+        else:
+            self._state.answer_recognised()
+        return member, todo
 
     def _exchange(
         self,
@@ -234,7 +252,12 @@ class WebSocketSession:
     def _plan_aside(self, items: Sequence[Item], model: str) -> tuple[Member, Plan] | None:
         for member in self._pool.usable:
             todo = plan_side_request(
-                member.lanes, items, model, self._conversation, forks=self._state.forks
+                member.lanes,
+                items,
+                model,
+                self._conversation,
+                forks=self._state.forks,
+                coverage=self._coverage,
             )
             if todo is not None:
                 return member, todo
