@@ -46,7 +46,7 @@ from pipecat_responses.session.capabilities import ServerCapabilities
 from pipecat_responses.session.link import Link, Running
 from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.websocket import settled
-from tests.support.conversation import Conversation
+from pipecat_responses.testing import Conversation
 from tests.support.reference import (
     AfterFailure,
     Asked,
@@ -894,7 +894,7 @@ class Day:
         self.sandbox.config.time_to_first_token = 0.01
         before = self.talk.starts
         await self.talk.start(self.words())
-        await self.talk.heard.until(lambda: self.talk.starts > before)
+        await self.talk.said.until(lambda: self.talk.starts > before)
         for _ in range(self.rng.randint(0, 3)):
             await asyncio.sleep(0)
         await self.talk.interrupt()
