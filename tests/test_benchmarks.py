@@ -146,7 +146,7 @@ async def test_tokens_carry_the_time_at_which_they_were_sent(  # type: ignore[no
     stamps: list[int] = []
     async with Stage(contestant.service(f"http://{server.metronome}/v1")) as stage:
         await stage.ready()
-        stage.tap.on_text = lambda text: stamps.extend(map(int, text.split()))
+        stage.said.on_text = lambda text: stamps.extend(map(int, text.split()))
         stage.context.add_message({"role": "user", "content": "Go"})
         await stage.turn()
         stage.check()

@@ -9,6 +9,8 @@ import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import (
     EagerEndOfTurnCancelFrame,
+    Frame,
+    FunctionCallInProgressFrame,
     FunctionCallResultFrame,
     LLMUpdateSettingsFrame,
     UserStoppedSpeakingFrame,
@@ -19,7 +21,7 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from pipecat_responses import AbandonedUsageMetricsData
 from pipecat_responses.sandbox import Answer, Call, Fault, Sandbox
-from tests.support.conversation import Conversation
+from pipecat_responses.testing import Conversation
 from tests.support.history import of_context, of_items
 from tests.support.services import websocket_service
 
@@ -219,10 +221,12 @@ class Gate:
             door.clear()
 
 
+async def seen(talk: Conversation, kind: type[Frame], count: int) -> None:
+    await talk.said.until(lambda: sum(isinstance(f, kind) for f in talk.said.frames) >= count)
+
+
 async def results(talk: Conversation, count: int) -> None:
-    await talk.heard.until(
-        lambda: sum(isinstance(f, FunctionCallResultFrame) for f in talk.heard.frames) >= count
-    )
+    await seen(talk, FunctionCallResultFrame, count)
 
 
 @pytest.mark.parametrize("order", [("first", "second"), ("second", "first")])
@@ -239,16 +243,13 @@ async def test_parallel_tools(sandbox: Sandbox, order: tuple[str, str]) -> None:
             )
             ends = talk.ends
             await talk.start(f"question {number}")
-            await talk.heard.until(lambda ends=ends: talk.ends == ends + 1)
+            await talk.said.until(lambda ends=ends: talk.ends == ends + 1)
+            # A result that comes before the other call has begun is answered by itself.
+            await seen(talk, FunctionCallInProgressFrame, 2 * number + 2)
             for done, name in enumerate(order):
                 gate.open(name)
-                await talk.heard.until(
-                    lambda done=done, number=number: (
-                        sum(isinstance(f, FunctionCallResultFrame) for f in talk.heard.frames)
-                        >= number * 2 + done + 1
-                    )
-                )
-            await talk.heard.until(lambda ends=ends: talk.ends == ends + 2)
+                await results(talk, number * 2 + done + 1)
+            await talk.said.until(lambda ends=ends: talk.ends == ends + 2)
             await talk.settle()
             assert of_items(sandbox.requests[-1].history) == of_context(context)[:-1]
         await talk.say("thanks")
@@ -295,7 +296,7 @@ async def test_a_placeholder_changed_after_it_was_sent(sandbox: Sandbox) -> None
         assert any(i.get("output") == "IN_PROGRESS" for i in sandbox.requests[-1].input)
         ends = talk.ends
         gate.open("first")
-        await talk.heard.until(lambda: talk.ends == ends + 1)
+        await talk.said.until(lambda: talk.ends == ends + 1)
         await talk.settle()
         assert of_items(sandbox.requests[-1].history) == of_context(context)[:-1]
         assert not talk.errors
@@ -389,7 +390,7 @@ async def test_an_interruption_before_the_response_is_created(sandbox: Sandbox) 
         for number in range(3):
             sandbox.faults.add(Fault("silence", "request"))
             await talk.start(f"nobody answers {number}")
-            await talk.heard.until(lambda number=number: talk.starts == 2 + 2 * number)
+            await talk.said.until(lambda number=number: talk.starts == 2 + 2 * number)
             await talk.interrupt()
             assert (await talk.say(f"next {number}")).startswith(f'You said: "next {number}"')
             assert of_items(sandbox.requests[-1].history) == of_context(talk.context)[:-1]
@@ -412,15 +413,15 @@ async def test_speculative_turns(sandbox: Sandbox) -> None:
         # the metrics tell when they are complete.
         guess = LLMContext([*talk.context.messages, {"role": "user", "content": "what is the ti"}])
         await talk.push_context(guess, speculation=True)
-        await talk.heard.until(lambda: processed(talk) == 2)
+        await talk.said.until(lambda: processed(talk) == 2)
         await talk.worker.queue_frame(EagerEndOfTurnCancelFrame())
         guess = LLMContext([*talk.context.messages, {"role": "user", "content": "what is it?"}])
         await talk.push_context(guess, speculation=True)
-        await talk.heard.until(lambda: processed(talk) == 3)
+        await talk.said.until(lambda: processed(talk) == 3)
         assert talk.ends == 1
         talk.context.add_message({"role": "user", "content": "what is it?"})
         await talk.worker.queue_frame(UserStoppedSpeakingFrame())
-        await talk.heard.until(lambda: talk.ends == 2)
+        await talk.said.until(lambda: talk.ends == 2)
         await talk.settle()
         await talk.say("thanks")
         assert of_items(sandbox.requests[-1].history) == of_context(talk.context)[:-1]
@@ -446,7 +447,7 @@ async def test_a_speculative_turn_runs_no_tools(sandbox: Sandbox) -> None:
                 [*context.messages, {"role": "user", "content": "run it"}], tools=context.tools
             )
             await talk.push_context(guess, speculation=True)
-            await talk.heard.until(lambda count=count: processed(talk) == count)
+            await talk.said.until(lambda count=count: processed(talk) == count)
         assert await talk.say("run nothing")
     assert ran == []
 
@@ -478,7 +479,7 @@ async def test_tokens_of_abandoned_responses_are_counted(sandbox: Sandbox) -> No
         await talk.start("count to 20")
         await talk.text_arrives()
         await talk.interrupt()
-        await talk.heard.until(
+        await talk.said.until(
             lambda: any(isinstance(d, AbandonedUsageMetricsData) for d in talk.metrics)
         )
         [data] = [d for d in talk.metrics if isinstance(d, AbandonedUsageMetricsData)]

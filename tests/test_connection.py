@@ -15,7 +15,7 @@ from pipecat_responses import (
     TurnLimits,
 )
 from pipecat_responses.sandbox import Fault, Sandbox
-from tests.support.conversation import Conversation
+from pipecat_responses.testing import Conversation
 from tests.support.history import of_context, of_items
 from tests.support.services import websocket_service
 from tests.support.tcp_proxy import TcpProxy
@@ -69,7 +69,7 @@ async def test_a_server_that_does_not_answer_holds_nothing_up(sandbox: Sandbox) 
         async with Conversation(llm) as talk:
             # The pipeline has started though the handshake is not over.
             await talk.start("hello")
-            await talk.heard.until(lambda: talk.starts == 1)
+            await talk.said.until(lambda: talk.starts == 1)
             proxy.resume()
             await talk.answer_ends()
             assert "".join(talk.texts).startswith('You said: "hello"')

@@ -18,7 +18,7 @@ from pipecat_responses import (
 )
 from pipecat_responses.sandbox import Sandbox
 from pipecat_responses.service.base import _BaseOpenAIResponsesLLMService
-from tests.support.conversation import Conversation
+from pipecat_responses.testing import Conversation
 from tests.support.services import KEY, SERVICES
 
 NAMES = (

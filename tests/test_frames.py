@@ -34,7 +34,7 @@ from pipecat.services.llm_service import FunctionCallParams
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_responses.sandbox import Answer, Call, Reasoning, Refusal, Sandbox, Text
-from tests.support.conversation import Conversation
+from pipecat_responses.testing import Conversation
 from tests.support.history import of_context, of_items
 from tests.support.services import SERVICES
 
@@ -54,7 +54,7 @@ def logged() -> Iterator[list[Any]]:
 
 
 def kinds(talk: Conversation) -> list[str]:
-    return [type(f).__name__ for f in talk.heard.frames if not isinstance(f, SystemFrame)]
+    return [type(f).__name__ for f in talk.said.frames if not isinstance(f, SystemFrame)]
 
 
 async def test_start_text_end(sandbox: Sandbox, make: Any) -> None:
@@ -63,7 +63,7 @@ async def test_start_text_end(sandbox: Sandbox, make: Any) -> None:
     async with Conversation(llm) as talk:
         assert await talk.say("hello") == "Good morning."
         wanted = (LLMFullResponseStartFrame, LLMTextFrame, LLMFullResponseEndFrame)
-        frames = [f for f in talk.heard.frames if isinstance(f, wanted)]
+        frames = [f for f in talk.said.frames if isinstance(f, wanted)]
         assert isinstance(frames[0], LLMFullResponseStartFrame)
         assert isinstance(frames[-1], LLMFullResponseEndFrame)
         assert [f.text for f in frames[1:-1]] == ["Good", " morning."]
@@ -145,11 +145,11 @@ async def test_thoughts_and_reasoning_items(sandbox: Sandbox, make: Any) -> None
         assert seen[first : seen.index("LLMThoughtEndFrame") + 1].count("LLMThoughtTextFrame") >= 1
         assert seen.index("LLMThoughtEndFrame") < seen.index("LLMTextFrame")
         count = [
-            sum(isinstance(f, k) for f in talk.heard.frames)
+            sum(isinstance(f, k) for f in talk.said.frames)
             for k in (LLMThoughtStartFrame, LLMThoughtEndFrame)
         ]
         assert count == [3, 3]
-        assert any(isinstance(f, LLMThoughtTextFrame) for f in talk.heard.frames)
+        assert any(isinstance(f, LLMThoughtTextFrame) for f in talk.said.frames)
     if sandbox.requests[0].transport == "websocket":
         assert [r.incremental for r in sandbox.requests] == [False, True, True]
 
@@ -321,7 +321,7 @@ async def test_tool_choice_and_custom_tools(sandbox: Sandbox, make: Any) -> None
         body = sandbox.requests[-1].body
         assert body["tool_choice"] == "none"
         assert body["tools"][1] == {"type": "web_search"}
-        assert not any(isinstance(f, FunctionCallInProgressFrame) for f in talk.heard.frames)
+        assert not any(isinstance(f, FunctionCallInProgressFrame) for f in talk.said.frames)
         context.set_tool_choice({"type": "function", "function": {"name": "get_time"}})
         await talk.start("now, please")
         await talk.answer_ends()
@@ -378,10 +378,10 @@ async def test_context_summarization(sandbox: Sandbox, make: Any) -> None:
                 summarization_prompt="Summarise.",
             )
         )
-        await talk.heard.until(
-            lambda: any(isinstance(f, LLMContextSummaryResultFrame) for f in talk.heard.frames)
+        await talk.said.until(
+            lambda: any(isinstance(f, LLMContextSummaryResultFrame) for f in talk.said.frames)
         )
-        [result] = [f for f in talk.heard.frames if isinstance(f, LLMContextSummaryResultFrame)]
+        [result] = [f for f in talk.said.frames if isinstance(f, LLMContextSummaryResultFrame)]
         assert result.summary
         assert result.error is None
 
@@ -397,7 +397,7 @@ async def test_turn_completion_filtering(sandbox: Sandbox, make: Any) -> None:
         heard = await talk.say("hello")
         assert "●" not in heard
         assert "Hello there." in heard
-        assert any(isinstance(f, LLMMarkerFrame) for f in talk.heard.frames)
+        assert any(isinstance(f, LLMMarkerFrame) for f in talk.said.frames)
         assert await talk.say("and I wanted to") == ""
         assert not talk.errors
 

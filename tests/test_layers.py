@@ -23,6 +23,7 @@ BELOW = {
     "context": {"context", "protocol"},
     "service": {"service", "context", "session", "transport", "protocol"},
     "sandbox": {"sandbox"},
+    "testing": {"testing", "llm", "sandbox"},
 }
 """What of ours a layer may import, itself included. What is not named here may import all."""
 
@@ -36,6 +37,7 @@ LIBRARIES = {
     "transport": {"websockets", "openai", "httpx2", "httpx", "loguru", "msgspec"},
     "session": {"openai", "loguru", "msgspec", "websockets"},
     "sandbox": {"aiohttp", "msgspec"},
+    "testing": {"pipecat"},
 }
 """What a layer may import besides the standard library and us."""
 
@@ -136,11 +138,19 @@ def test_only_the_command_line_needs_its_extra() -> None:
                 assert name.split(".")[0] not in OF_THE_CLI, f"{name_of(path)} imports {name}"
 
 
-def test_only_the_command_line_uses_the_sandbox() -> None:
+def test_what_is_for_trying_out_and_testing_is_used_for_nothing_else() -> None:
     for path in FILES:
-        if layer_of(module_of(path)) not in ("cli", "sandbox"):
+        if layer_of(module_of(path)) not in ("cli", "sandbox", "testing"):
             for name in imports_of(path):
-                assert not name.startswith(f"{PACKAGE}.sandbox"), f"{name_of(path)} imports {name}"
+                assert not name.startswith((f"{PACKAGE}.sandbox", f"{PACKAGE}.testing")), (
+                    f"{name_of(path)} imports {name}"
+                )
+
+
+def test_the_command_line_does_without_what_is_for_testing() -> None:
+    # It would start more slowly.
+    for path in (ROOT / "cli").rglob("*.py"):
+        assert not any(name.startswith(f"{PACKAGE}.testing") for name in imports_of(path))
 
 
 def test_there_is_something_to_look_at() -> None:

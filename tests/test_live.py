@@ -11,7 +11,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import FunctionCallParams
 
 from pipecat_responses import OpenAIResponsesHttpLLMService, OpenAIResponsesLLMService
-from tests.support.conversation import Conversation
+from pipecat_responses.testing import Conversation
 
 pytestmark = [
     pytest.mark.live,

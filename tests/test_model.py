@@ -47,7 +47,7 @@ from pipecat_responses.protocol.planning import FullReason, Plan, plan, plan_sid
 from pipecat_responses.protocol.requests import Fields, Payload, Request
 from pipecat_responses.protocol.response import Response
 from pipecat_responses.sandbox import Fault, Sandbox
-from tests.support.conversation import Conversation
+from pipecat_responses.testing import Conversation
 from tests.support.reference import (
     AfterFailure,
     Asked,
@@ -898,7 +898,7 @@ class Day:
         self.sandbox.config.time_to_first_token = 0.01
         before = self.talk.starts
         await self.talk.start(self.words())
-        await self.talk.heard.until(lambda: self.talk.starts > before)
+        await self.talk.said.until(lambda: self.talk.starts > before)
         for _ in range(self.rng.randint(0, 3)):
             await asyncio.sleep(0)
         await self.talk.interrupt()

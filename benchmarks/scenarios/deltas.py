@@ -85,7 +85,7 @@ async def _delta(
     costs = []
     async with Stage(service) as stage:
         await stage.ready()
-        stage.tap.on_text = _ignore
+        stage.said.on_text = _ignore
         for count in (BASE_TOKENS, tokens):
             if isinstance(service, PacedFrames):
                 service.tokens, service.rate = count, rate
@@ -94,7 +94,7 @@ async def _delta(
         stage.check()
     # Less the cost of a turn as such.
     per_token = (costs[1] - costs[0]) / (tokens - BASE_TOKENS)
-    return per_token, (stage.tap.texts - BASE_TOKENS) / tokens
+    return per_token, (stage.said.text_frames - BASE_TOKENS) / tokens
 
 
 async def _turn(stage: Stage, number: int) -> float:

@@ -111,7 +111,7 @@ async def _cold(findings: Findings, server: Server, quick: bool) -> None:
                     message = {"role": "user", "content": material.text(100, number)}
                     stage.context.add_message(message)  # type: ignore[arg-type]
                     await stage.turn()
-                    first = stage.tap.first_text_at - start
+                    first = stage.said.first_text_at - start
                     stage.check()
             times[contestant.name].append((first, cpu.seconds))
     for name, found in times.items():

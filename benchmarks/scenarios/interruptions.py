@@ -123,9 +123,8 @@ async def _measure(
 async def _interrupted(server: Server, stage: Stage, number: int) -> None:
     long = " ".join(f"word{n}" for n in range(WORDS))
     await server.script({"parts": [long], "tokens_per_second": PACE})
-    await stage.begin(material.text(80, number))
-    heard = stage.tap.texts
-    await stage.tap.until(lambda: stage.tap.texts >= heard + HEARD)
+    await stage.start(material.text(80, number))
+    await stage.text_arrives(HEARD)
     await stage.interrupt()
     await asyncio.sleep(PAUSE)
 
@@ -135,6 +134,6 @@ async def _clean(server: Server, stage: Stage, times: Times, number: int) -> Non
     await server.script("All right, I have written that down for you.")
     await stage.say(material.text(80, 100 + number))
     request = [request for request in await server.requests() if request.generate][-1]
-    times.to_wire.append(request.received_at - stage.gate.asked_at)
-    times.to_text.append(stage.tap.first_text_at - stage.gate.asked_at)
+    times.to_wire.append(request.received_at - stage.before.asked_at)
+    times.to_text.append(stage.said.first_text_at - stage.before.asked_at)
     times.incremental += request.incremental

@@ -139,7 +139,7 @@ async def _stream(
         await asyncio.gather(*(stack.enter_async_context(stage) for stage in stages))
         for number, stage in enumerate(stages):
             await stage.ready()
-            stage.tap.on_text = note
+            stage.said.on_text = note
             stage.context.add_message({"role": "user", "content": material.text(100, number)})
         tidy()
         with Cpu() as cpu:

@@ -69,4 +69,4 @@ async def _turn(stage: Stage, number: int) -> float:
     stage.context.add_message({"role": "user", "content": material.text(100, number)})
     said = await stage.turn()
     stage.context.add_message({"role": "assistant", "content": said})
-    return stage.tap.first_text_at - stage.gate.asked_at
+    return stage.said.first_text_at - stage.before.asked_at

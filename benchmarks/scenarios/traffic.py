@@ -139,7 +139,7 @@ async def _clean(server: Server, contestant: Contestant, *, warm: bool = False) 
         await stage.ready()
         if warm:
             stage.context.add_message({"role": "developer", "content": material.text(1000, 1)})
-            await stage.service.warm_up(stage.context)
+            await stage.llm.warm_up(stage.context)
         for number in range(12):
             await _turn(server, stage, number, material.text(500, 100 + number))
         stage.check()
@@ -233,8 +233,7 @@ async def _long_call(server: Server, contestant: Contestant) -> Stage:
 async def _interrupted(server: Server, stage: Stage, number: int) -> None:
     """The user interrupts while the text still arrives."""
     await server.script({"parts": [material.text(300, number)], "tokens_per_second": 50})
-    await stage.begin(material.text(100, number))
-    heard = stage.tap.texts
-    await stage.tap.until(lambda: stage.tap.texts >= heard + 5)
+    await stage.start(material.text(100, number))
+    await stage.text_arrives(5)
     await stage.interrupt()
     await asyncio.sleep(SPEAKING)

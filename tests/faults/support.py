@@ -30,7 +30,7 @@ from pipecat_responses import (
 )
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Sandbox
-from tests.support.conversation import Conversation
+from pipecat_responses.testing import Conversation
 
 Transport = Literal["websocket", "http"]
 
@@ -157,13 +157,13 @@ class Talk(Conversation):
             ends: How many responses it takes.
             meanwhile: Is awaited while the turn runs.
         """
-        position, errors, before = len(self.heard.frames), len(self.errors), self.ends
+        position, errors, before = len(self.said.frames), len(self.errors), self.ends
         await self.start(text)
         if meanwhile is not None:
             await meanwhile()
-        await self.heard.until(lambda: self.ends >= before + ends)
+        await self.said.until(lambda: self.ends >= before + ends)
         await self.settle()
-        pieces = [f.text for f in self.heard.frames[position:] if isinstance(f, LLMTextFrame)]
+        pieces = [f.text for f in self.said.frames[position:] if isinstance(f, LLMTextFrame)]
         return Heard("".join(pieces), self.errors[errors:], pieces)
 
     async def drop(self) -> None:
@@ -183,13 +183,13 @@ class Talk(Conversation):
         """Context frames that the service has been given."""
         return sum(
             isinstance(frame, LLMContextFrame)
-            for frame in [*self.before.frames, *self.heard.upstream]
+            for frame in [*self.before.frames, *self.said.upstream]
         )
 
     def check_frames(self) -> None:
         """Every context frame has one start and one end frame, and nothing is spoken outside."""
         inside = False
-        for frame in self.heard.frames:
+        for frame in self.said.frames:
             if isinstance(frame, LLMFullResponseStartFrame):
                 assert not inside, "a response started inside another"
                 inside = True
@@ -203,18 +203,18 @@ class Talk(Conversation):
 
     async def round(self, text: str) -> Heard:
         """Says something, and waits until that is answered and so are all results of tools."""
-        position, errors, before = len(self.heard.frames), len(self.errors), self.ends
+        position, errors, before = len(self.said.frames), len(self.errors), self.ends
         await self.start(text)
-        await self.heard.until(lambda: self.ends > before)
+        await self.said.until(lambda: self.ends > before)
         await self.quiet()
-        pieces = [f.text for f in self.heard.frames[position:] if isinstance(f, LLMTextFrame)]
+        pieces = [f.text for f in self.said.frames[position:] if isinstance(f, LLMTextFrame)]
         return Heard("".join(pieces), self.errors[errors:], pieces)
 
     async def quiet(self) -> None:
         """Waits until nothing is under way."""
         while True:
             await self.settle()
-            await self.heard.until(lambda: self.ends >= self.contexts)
+            await self.said.until(lambda: self.ends >= self.contexts)
             runs = len(self.toolbox.runs)
             await self.settle()
             if self.ends == self.contexts and runs == len(self.toolbox.runs):
@@ -222,15 +222,14 @@ class Talk(Conversation):
 
     def forget(self, *, context: bool = True) -> None:
         """Starts the records, and the context, afresh; the service and its connection stay."""
-        for tap in (self.before, self.heard, self.last):
-            tap.frames.clear()
-            tap.upstream.clear()
+        for tap in (self.before, self.said, self.last):
+            tap.forget()
         if context:
             self.context.set_messages([])
         self.toolbox.runs.clear()
 
     @property
-    def spoken(self) -> str:
+    def written(self) -> str:
         """The newest assistant message of the context."""
         for message in reversed(self.context.get_messages()):
             if isinstance(message, dict) and message.get("role") == "assistant":

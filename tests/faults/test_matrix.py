@@ -114,7 +114,7 @@ def check(cell: Cell, heard: Heard, talk: Talk, runs: int) -> None:
         if cell.moment is Moment.TERMINAL and not cell.row.lasting:
             assert heard.text == expected
     if heard.text and cell.row.kind != "delta_before_created":
-        assert talk.spoken.strip() == heard.text.strip()
+        assert talk.written.strip() == heard.text.strip()
     if heard.errors:
         check_report(cell, heard, talk)
 

@@ -77,7 +77,7 @@ class TestTheServerDies:
             heard = await talk.turn("What is new?", meanwhile=restart)
             assert heard.text == TELLING
             assert heard.errors == []
-            assert talk.spoken == TELLING
+            assert talk.written == TELLING
             assert talk.llm.stats.resumed >= 1
             said = item_text(resumed_requests(sandbox)[0].input[-2])
             assert 15 <= len(said) < len(TELLING)
@@ -94,7 +94,7 @@ class TestTheServerDies:
             heard = await talk.turn("What is new?")
             assert heard.text == TELLING
             assert heard.errors == []
-            assert talk.spoken == TELLING
+            assert talk.written == TELLING
 
     @BOTH
     async def test_again_and_again(self, sandbox, transport):
@@ -178,7 +178,7 @@ class TestStop:
                 assert error.category is (
                     ErrorCategory.SERVER if kind == "error" else ErrorCategory.CONNECTIVITY
                 )
-                assert talk.spoken.strip() == "1, 2, 3, 4, 5,"
+                assert talk.written.strip() == "1, 2, 3, 4, 5,"
                 assert talk.llm.is_usable
                 assert len(sandbox.requests) == 1
                 assert (await talk.turn("count to 5")).text == counted(5)
@@ -217,7 +217,7 @@ class TestResumingFails:
             assert error.exception.status == status
             assert isinstance(error.exception, MidResponseLossError) is usable
             assert talk.llm.is_usable is usable
-            assert talk.spoken.strip() == "1, 2, 3, 4, 5,"
+            assert talk.written.strip() == "1, 2, 3, 4, 5,"
             sandbox.faults.clear()
             await talk.llm.set_usable(True)
             assert (await talk.turn("count to 5")).text == counted(5)
@@ -377,5 +377,5 @@ class TestInterruptions:
             following = await talk.turn("count to 5")
             assert following.text == counted(5)
             assert talk.errors == []
-            assert talk.spoken == counted(5)
+            assert talk.written == counted(5)
             check_history(sandbox, talk)

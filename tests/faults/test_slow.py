@@ -46,10 +46,7 @@ class Gate(FrameProcessor):
 
 
 def slow_talk(sandbox: Sandbox, transport: Any, gate: Gate, **kwargs: Any) -> Talk:
-    talk = Talk(new_service(sandbox, transport, **kwargs), extra=[gate])
-    # In direct mode there is no queue between the service and the gate.
-    talk.heard._enable_direct_mode = True
-    return talk
+    return Talk(new_service(sandbox, transport, **kwargs), extra=[gate])
 
 
 @BOTH

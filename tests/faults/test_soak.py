@@ -172,7 +172,7 @@ class Session:
         talk = self.talk
         texts, ends = len(talk.texts), talk.ends
         await talk.start("count slowly to 60, that is: count to 60")
-        await talk.heard.until(lambda: len(talk.texts) > texts or talk.ends > ends)
+        await talk.said.until(lambda: len(talk.texts) > texts or talk.ends > ends)
         await talk.interrupt()
         await talk.quiet()
         heard = "".join(talk.texts[texts:])
