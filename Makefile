@@ -10,14 +10,19 @@ BENCH_STAMP := $(VENV)/.installed-bench
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The tests that take their number of examples from the environment.
 FUZZED = $(shell grep -rl FUZZ_EXAMPLES tests --include='test_*.py')
+# The lowest and the highest version of each major of websockets that pyproject.toml allows.
+WEBSOCKETS ?= 15.0 15.0.1 16.0 16.1.1 17.0 17.4
+WITH_SOCKETS := tests/transport tests/test_connection.py tests/test_checkpoints.py \
+  tests/faults/test_slow.py tests/faults/test_teardown.py
 CHECKED := src tests $(wildcard benchmarks) $(wildcard examples)
 
-.PHONY: help setup chat test bench lint fuzz clean
+.PHONY: help setup chat test test-websockets bench lint fuzz clean
 
 help:
 	@echo "make setup   build $(VENV) (the other targets do it by themselves)"
 	@echo "make chat    talk to the bot; options by ARGS=\"--transport http\""
 	@echo "make test    run the tests"
+	@echo "make test-websockets  run those of connections with each version of websockets"
 	@echo "make lint    check style and types"
 	@echo "make bench   run the benchmarks; QUICK=1 for a short run, PEERS=... to compare"
 	@echo "make fuzz    run the property tests with many more examples"
@@ -46,6 +51,19 @@ chat: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+# Each version in a folder of its own, found before the one that is installed.
+test-websockets: $(STAMP)
+	@for version in $(WEBSOCKETS); do \
+	  folder=build/websockets/$$version; \
+	  test -d $$folder/websockets || \
+	    $(PIP) --no-deps --target $$folder websockets==$$version </dev/null >&2 || exit 1; \
+	  found=$$(PYTHONPATH=$$folder $(BIN)/python -c \
+	    'from importlib.metadata import version; print(version("websockets"))'); \
+	  test $$found = $$version || { echo "websockets $$found hides $$version" >&2; exit 1; }; \
+	  echo "websockets $$version"; \
+	  PYTHONPATH=$$folder $(BIN)/python -m pytest -q -n auto $(WITH_SOCKETS) $(ARGS) || exit 1; \
+	done
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)
