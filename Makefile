@@ -14,14 +14,19 @@ DOCS_STAMP := $(VENV)/.installed-docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The tests that take their number of examples from the environment.
 FUZZED = $(shell grep -rl FUZZ_EXAMPLES tests --include='test_*.py')
+# The lowest and the highest version of each major of websockets that pyproject.toml allows.
+WEBSOCKETS ?= 15.0 15.0.1 16.0 16.1.1 17.0 17.4
+WITH_SOCKETS := tests/transport tests/test_connection.py tests/test_checkpoints.py \
+  tests/faults/test_slow.py tests/faults/test_teardown.py
 CHECKED := src tests benchmarks examples docs
 
-.PHONY: help setup chat test coverage bench docs lint format fuzz clean
+.PHONY: help setup chat test test-websockets coverage bench docs lint format fuzz clean
 
 help:
 	@echo "make setup     build $(VENV) (the other targets do it by themselves)"
 	@echo "make chat      talk to the bot; options by ARGS=\"--transport http\""
 	@echo "make test      run the tests; options for pytest by ARGS=..."
+	@echo "make test-websockets  run those of connections with each version of websockets"
 	@echo "make lint      check style and types"
 	@echo "make format    put style right as far as that can be done"
 	@echo "make coverage  run the tests, and tell which lines and branches they leave out"
@@ -65,6 +70,19 @@ coverage: $(STAMP)
 docs: $(DOCS_STAMP)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html"
+
+# Each version in a folder of its own, found before the one that is installed.
+test-websockets: $(STAMP)
+	@for version in $(WEBSOCKETS); do \
+	  folder=build/websockets/$$version; \
+	  test -d $$folder/websockets || \
+	    $(PIP) --no-deps --target $$folder websockets==$$version </dev/null >&2 || exit 1; \
+	  found=$$(PYTHONPATH=$$folder $(BIN)/python -c \
+	    'from importlib.metadata import version; print(version("websockets"))'); \
+	  test $$found = $$version || { echo "websockets $$found hides $$version" >&2; exit 1; }; \
+	  echo "websockets $$version"; \
+	  PYTHONPATH=$$folder $(BIN)/python -m pytest -q -n auto $(WITH_SOCKETS) $(ARGS) || exit 1; \
+	done
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)

@@ -28,7 +28,7 @@ BELOW = {
 """What of ours a layer may import, itself included. What is not named here may import all."""
 
 OF_PROTOCOL = {
-    "transport": {"events", "errors", "requests", "sse"},
+    "transport": {"events", "errors", "failures", "requests", "sse"},
 }
 """Which modules of ``protocol`` a layer may import, where not all."""
 

@@ -34,13 +34,9 @@ from pipecat_responses.context.pending import settled
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.connection import Connection, ConnectionState
 from pipecat_responses.protocol.effects import Effect, Fail, Learned, Send
-from pipecat_responses.protocol.errors import (
-    ConnectionLostError,
-    Failure,
-    Recovery,
-    ResponsesError,
-)
+from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import TextDelta, decode, read
+from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.items import Item, make_item
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import FullReason, Plan, plan, plan_side_request, worth

@@ -112,6 +112,17 @@ def test_the_lowest_constraints_are_the_lower_bounds() -> None:
     assert {name for name in lowest if lowest[name] != newest.get(name)} - FORCED <= set(bounds)
 
 
+def test_each_major_of_websockets_is_among_those_to_be_tried() -> None:
+    [tried] = re.findall(r"^WEBSOCKETS \?= (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    [bounds] = [each for each in PROJECT["dependencies"] if name_of(each) == "websockets"]
+    low, high = map(int, re.findall(r"\d+", bounds))
+    assert [int(each.split(".")[0]) for each in tried.split()] == [
+        major for major in range(low, high) for _ in ("lowest", "highest")
+    ]
+    assert tried.split()[0] == f"{low}.0"
+    assert versions_of("constraints.txt")["websockets"] == tried.split()[-1]
+
+
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
 def test_examples_compile(example: Path, tmp_path: Path) -> None:
     py_compile.compile(str(example), cfile=str(tmp_path / "compiled"), doraise=True)
@@ -124,7 +135,11 @@ def test_the_example_in_the_readme_is_the_example() -> None:
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize(
-    "target", ["setup", "chat", "test", "coverage", "bench", "docs", "lint", "format", "fuzz"]
+    "target",
+    [
+        *("setup", "chat", "test", "test-websockets", "coverage", "bench", "docs", "lint"),
+        *("format", "fuzz"),
+    ],
 )
 def test_make_knows_its_targets(target: str) -> None:
     done = subprocess.run(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
         OpenAIResponsesLLMSettings,
         OpenAIResponsesReasoningConfig,
     )
-    from pipecat_responses.protocol.errors import Failure, MidResponseLossError, ResponsesError
+    from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
+    from pipecat_responses.protocol.failures import Failure
     from pipecat_responses.protocol.retry import Backoff
     from pipecat_responses.service.frame_writer import AbandonedUsageMetricsData
     from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
@@ -47,7 +48,7 @@ _HOMES = {
     "AbandonedUsageMetricsData": "service.frame_writer",
     "Backoff": "protocol.retry",
     "ConnectionLimits": "session.limits",
-    "Failure": "protocol.errors",
+    "Failure": "protocol.failures",
     "MidResponseLossError": "protocol.errors",
     "OpenAIResponsesHttpLLMService": "llm",
     "OpenAIResponsesLLMService": "llm",

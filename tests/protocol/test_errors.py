@@ -11,18 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipecat_responses.protocol.errors import (
-    EXPLANATIONS,
-    RECOVERIES,
     RULES,
     ConnectionLostError,
-    Failure,
     MidResponseLossError,
-    Recovery,
     ResponsesError,
     classify,
     read_error,
     redact,
 )
+from pipecat_responses.protocol.failures import EXPLANATIONS, RECOVERIES, Failure, Recovery
 from pipecat_responses.service.errors import CATEGORIES, category_of
 
 

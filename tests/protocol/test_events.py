@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipecat_responses.protocol.errors import Failure, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import (
     ACTIVITY,
     BEGAN,
@@ -30,6 +30,7 @@ from pipecat_responses.protocol.events import (
     read_usage,
     text_of,
 )
+from pipecat_responses.protocol.failures import Failure
 
 CALL = {
     "type": "function_call",

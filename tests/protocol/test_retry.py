@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from pipecat_responses.protocol.errors import RECOVERIES, Failure, Recovery, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.failures import RECOVERIES, Failure, Recovery
 from pipecat_responses.protocol.retry import Backoff, Budget
 
 

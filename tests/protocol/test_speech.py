@@ -55,7 +55,8 @@ from pipecat.utils.text.transforms import (
 )
 from pipecat.workers.runner import WorkerRunner
 
-from pipecat_responses.protocol.speech import Speech, _cardinal, at_end, follow
+from pipecat_responses.protocol.speech import Speech, at_end, follow
+from pipecat_responses.protocol.speech_wording import cardinal
 
 SAMPLES = settings(max_examples=25, deadline=None, derandomize=True)
 
@@ -446,7 +447,7 @@ def test_words_joined_anew_say_the_same(text: str) -> None:
 @given(number=st.integers(0, 10**14))
 def test_numbers_are_spelled_out_as_pipecat_does(number: int) -> None:
     for each in (number, number % 10**6, number % 1200, number - number % 1000):
-        assert _cardinal(each) == num2words(each, lang="en")
+        assert cardinal(each) == num2words(each, lang="en")
 
 
 # -- what must never be equal -------------------------------------------------------------------

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipecat_responses.protocol.errors import Failure, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.sse import EventStream
 
 STREAMS: list[tuple[str, bytes, list[bytes]]] = [

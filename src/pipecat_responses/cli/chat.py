@@ -18,7 +18,8 @@ from pipecat_responses.cli.failures import UnusableError, sentence, unreachable
 from pipecat_responses.cli.lines import Lines
 from pipecat_responses.cli.screen import Screen
 from pipecat_responses.cli.target import Target, Transport, find_target
-from pipecat_responses.protocol.errors import Recovery, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.failures import Recovery
 from pipecat_responses.protocol.planning import FullReason
 from pipecat_responses.sandbox import Fault, Sandbox, SandboxConfig
 

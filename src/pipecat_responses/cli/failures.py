@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipecat_responses.protocol.errors import Failure, MidResponseLossError, ResponsesError
+from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
+from pipecat_responses.protocol.failures import Failure
 
 
 class UnusableError(Exception):

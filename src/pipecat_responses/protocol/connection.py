@@ -13,18 +13,9 @@ somebody else to carry out. The life of a connection, and the only transitions t
     RETIRING     LOSE      LOST
     LOST         LOSE      LOST          the first loss is the one that counts
 
-Whose an event is:
-
-- Events of a named lane carry its ``stream_id``.
-- A server without lanes sends none. Then the oldest response that runs is the one that speaks,
-  since such a server answers one request after the other.
-- An ``error`` that the server cannot tie to a lane belongs to the newest request that has no answer
-  yet.
-- What belongs to no running response (a second terminal event, a lane nobody uses) is dropped.
-
-What is known after a failure: a request that was refused has left its lane and nothing of it
-follows. After an error in the middle of a response nobody knows whether more of it comes, so its
-lane is left alone until a terminal event does.
+Whose an event is, ``protocol.in_flight`` says. What is known after a failure: a request that was
+refused has left its lane, and nothing of it follows. After an error in the middle of a response
+nobody knows whether more of it comes, so its lane is left alone until a terminal event does.
 """
 
 from __future__ import annotations
@@ -47,7 +38,7 @@ from pipecat_responses.protocol.effects import (
     MemoryLost,
     Send,
 )
-from pipecat_responses.protocol.errors import ConnectionLostError, Failure, ResponsesError
+from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import (
     Activity,
     ArgumentsDone,
@@ -63,7 +54,9 @@ from pipecat_responses.protocol.events import (
     TextDone,
     ThoughtDelta,
 )
-from pipecat_responses.protocol.lanes import Lane, LaneSet
+from pipecat_responses.protocol.failures import Failure
+from pipecat_responses.protocol.in_flight import ResponsesInFlight
+from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
 from pipecat_responses.protocol.requests import (
     Payload,
@@ -132,7 +125,6 @@ class Connection(Generic[ListenerT]):
         "_cancels",
         "_capabilities",
         "_heard",
-        "_last_ids",
         "_running",
         "lanes",
         "loss",
@@ -151,8 +143,7 @@ class Connection(Generic[ListenerT]):
         self.loss: Loss | None = None
         self._capabilities = capabilities
         self._heard = False
-        self._running: dict[str | None, Response[ListenerT]] = {}
-        self._last_ids: dict[Lane, str | None] = {}
+        self._running: ResponsesInFlight[ListenerT] = ResponsesInFlight()
         self._cancels = 0
 
     @property
@@ -168,7 +159,7 @@ class Connection(Generic[ListenerT]):
     @property
     def abandoned(self) -> bool:
         """Whether a response runs here that nobody listens to."""
-        return any(not each.listening for each in self._running.values())
+        return any(not each.listening for each in self._running)
 
     # -- intentions ---------------------------------------------------------------------------
 
@@ -221,12 +212,12 @@ class Connection(Generic[ListenerT]):
             restore=plan.lane.checkpoint,
         )
         plan.lane.start(parent if plan.fork else None)
-        self._running[plan.lane.name] = response
+        self._running.add(response)
         return response, payload
 
     def runs(self, response: Response[ListenerT]) -> bool:
         """Whether a response is still expected here, and listened to."""
-        return response.listening and self._running.get(response.lane.name) is response
+        return response.listening and response in self._running
 
     def abandon(
         self, response: Response[ListenerT], *, never_left: bool
@@ -243,7 +234,7 @@ class Connection(Generic[ListenerT]):
             return []
         if never_left:
             # The server knows nothing of it and remembers what it did.
-            del self._running[response.lane.name]
+            self._running.remove(response)
             response.lane.complete(response.restore)
             return [STATE_CHANGED]
         response.lane.abandon()
@@ -257,7 +248,7 @@ class Connection(Generic[ListenerT]):
             error = ConnectionLostError(
                 f"The server accepted the connection and ended it without a word: {error.message}"
             )
-        running = list(self._running.values())
+        running = list(self._running)
         self.loss = Loss(
             error,
             retiring=self.state is ConnectionState.RETIRING,
@@ -277,7 +268,7 @@ class Connection(Generic[ListenerT]):
         to the response's listener if it is listened to, and drops it otherwise. None means that
         the way is the usual one, :meth:`receive`.
         """
-        response = self._running.get(stream_id)
+        response = self._running.on(stream_id)
         if response is None or not response.created:
             return None
         response.speak()
@@ -293,7 +284,7 @@ class Connection(Generic[ListenerT]):
         self._heard = True
         if isinstance(event, Refused) and self._answers_cancel(event.error):
             return [Learned(Capability.CANCEL, False)]
-        response = self._find(stream_id, event)
+        response = self._running.owner(stream_id, event, named=self.lanes.named)
         if response is None:
             return self._receive_unowned(stream_id, event)
         effects: list[Effect[ListenerT]] = []
@@ -321,40 +312,11 @@ class Connection(Generic[ListenerT]):
 
     def receive_undecodable(self, error: ResponsesError) -> list[Effect[ListenerT]]:
         """A message was no event; the response that runs may have lost a piece."""
-        listening = [each for each in self._running.values() if each.listening]
+        listening = [each for each in self._running if each.listening]
         if len(listening) != 1:
             return []
         # Whose it was is certain, and what it said is not: this response cannot be trusted.
         return [*self._quarantine(listening[0]), Fail(listening[0].listener, error)]
-
-    # -- whose an event is --------------------------------------------------------------------
-
-    def _find(self, stream_id: str | None, event: Event) -> Response[ListenerT] | None:
-        found = self._running.get(stream_id)
-        if found is None and stream_id is None:
-            if self.lanes.named is not True:
-                found = next(iter(self._running.values()), None)
-            elif isinstance(event, Refused):
-                waiting = [r for r in self._running.values() if r.listening and not r.created]
-                found = waiting[-1] if waiting else None
-        if found is not None and self._is_stray(found, event):
-            return None
-        return found
-
-    def _is_stray(self, response: Response[ListenerT], event: Event) -> bool:
-        """Whether an event is left over from the response that ran on the lane before."""
-        if isinstance(event, (Created, Refused)):
-            return False
-        if isinstance(event, Terminal):
-            expected = response.response_id
-            if expected is not None and event.response_id is not None:
-                return event.response_id != expected
-            return (
-                not response.created
-                and event.response_id is not None
-                and event.response_id == self._last_ids.get(response.lane)
-            )
-        return not response.created and response.lane in self._last_ids
 
     def _receive_unowned(self, stream_id: str | None, event: Event) -> list[Effect[ListenerT]]:
         if (
@@ -390,10 +352,8 @@ class Connection(Generic[ListenerT]):
 
     def _lanes_were_dropped(self) -> list[Effect[ListenerT]]:
         """The server drops ``stream_id``: everything has run on its default lane."""
-        first, *others = self._running.values()
-        del self._running[first.lane.name]
-        first.lane.drop_name()
-        self._running[None] = first
+        first, *others = self._running
+        self._running.move_to_default_lane(first)
         effects = self._without_lanes()
         if others:
             # They stand in line behind one another on the server, where no turn may wait.
@@ -410,8 +370,7 @@ class Connection(Generic[ListenerT]):
 
     def _terminal(self, response: Response[ListenerT], event: Terminal) -> list[Effect[ListenerT]]:
         lane = response.lane
-        del self._running[lane.name]
-        self._last_ids[lane] = event.response_id or response.response_id
+        self._running.end(response, event.response_id)
         if event.status is Status.COMPLETED:
             lane.complete(response.checkpoint(event))
         else:
@@ -430,7 +389,7 @@ class Connection(Generic[ListenerT]):
                 return []
             return [*self._quarantine(response), Fail(response.listener, error)]
         lane = response.lane
-        del self._running[lane.name]
+        self._running.remove(response)
         lane.end()
         effects: list[Effect[ListenerT]] = []
         if error.failure is Failure.MEMORY_LOST:

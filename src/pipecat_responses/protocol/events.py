@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from pipecat_responses.protocol.errors import Failure, ResponsesError, read_error
+from pipecat_responses.protocol.errors import ResponsesError, read_error
+from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.output import join_texts, output_text
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from pipecat_responses.protocol.errors import Failure, Recovery, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.failures import Failure, Recovery
 
 RECONNECT_CAP = 1.0
 """Seconds between two attempts to reach a server that somebody waits for."""

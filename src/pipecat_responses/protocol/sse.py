@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipecat_responses.protocol.errors import Failure, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.failures import Failure
 
 
 class EventStream:

@@ -23,7 +23,8 @@ from pipecat.utils.http import connection_limits as pool_limits
 from pipecat.utils.tracing.service_decorators import traced_llm
 
 from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
-from pipecat_responses.protocol.errors import Failure, Recovery, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.service.addresses import check_address
 from pipecat_responses.service.arguments import check_known, check_values

@@ -6,7 +6,8 @@ from typing import Protocol, assert_never
 
 from pipecat.frames.frames import Frame, MetricsFrame
 
-from pipecat_responses.protocol.errors import Recovery, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.failures import Recovery
 from pipecat_responses.service.frame_writer import AbandonedUsageMetricsData, token_usage
 from pipecat_responses.service.secrets import Secrets
 from pipecat_responses.service.settings import OpenAIResponsesLLMSettings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pipecat.utils.errors import ErrorCategory
 
-from pipecat_responses.protocol.errors import Failure, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.failures import Failure
 
 CATEGORIES: dict[Failure, ErrorCategory] = {
     Failure.MEMORY_LOST: ErrorCategory.SERVER,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from pipecat_responses.protocol.encoding import encode
-from pipecat_responses.protocol.errors import Failure, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import (
     Activity,
     ArgumentsDone,
@@ -29,6 +29,7 @@ from pipecat_responses.protocol.events import (
     Usage,
     text_of,
 )
+from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.items import TEXT, Item, make_item
 from pipecat_responses.protocol.output import space_between
 from pipecat_responses.protocol.splice import Splice

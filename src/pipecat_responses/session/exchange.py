@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-from pipecat_responses.protocol.errors import Failure, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import (
     ACTIVITY,
     Activity,
@@ -18,6 +18,7 @@ from pipecat_responses.protocol.events import (
     TextDone,
     ThoughtDelta,
 )
+from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.session.stats import TurnReport
 
 NEVER = float("inf")

@@ -23,8 +23,9 @@ from pipecat_responses.protocol.effects import (
     Send,
     StateChanged,
 )
-from pipecat_responses.protocol.errors import ConnectionLostError, Failure, ResponsesError
+from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import Event, TextDelta
+from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
 from pipecat_responses.protocol.requests import Request

@@ -13,12 +13,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pipecat_responses.protocol.errors import (
-    ConnectionLostError,
-    Failure,
-    Recovery,
-    ResponsesError,
-)
+from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
+from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.session.capabilities import Address

@@ -23,13 +23,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Literal, Protocol, assert_never
 
-from pipecat_responses.protocol.errors import (
-    Failure,
-    MidResponseLossError,
-    Recovery,
-    ResponsesError,
-)
+from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
 from pipecat_responses.protocol.events import Status
+from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.items import make_item
 from pipecat_responses.protocol.requests import Request, no_message
 from pipecat_responses.protocol.retry import Budget

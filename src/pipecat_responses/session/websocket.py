@@ -21,8 +21,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pipecat_responses.protocol.capabilities import Capability
-from pipecat_responses.protocol.errors import ConnectionLostError, Failure, ResponsesError
+from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import Refused, Status, Terminal
+from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.output import Coverage
 from pipecat_responses.protocol.planning import (

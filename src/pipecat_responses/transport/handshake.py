@@ -10,12 +10,8 @@ from urllib.parse import urlsplit
 import msgspec
 from websockets.exceptions import InvalidStatus
 
-from pipecat_responses.protocol.errors import (
-    ConnectionLostError,
-    Failure,
-    ResponsesError,
-    read_error,
-)
+from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError, read_error
+from pipecat_responses.protocol.failures import Failure
 
 _ADVICE: dict[int, str] = {
     401: "The server rejected the API key: check api_key or OPENAI_API_KEY",

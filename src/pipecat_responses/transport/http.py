@@ -22,13 +22,9 @@ from openai import (
     OpenAIError,
 )
 
-from pipecat_responses.protocol.errors import (
-    ConnectionLostError,
-    Failure,
-    ResponsesError,
-    read_error,
-)
+from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError, read_error
 from pipecat_responses.protocol.events import Event, decode, read
+from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.protocol.sse import EventStream
 

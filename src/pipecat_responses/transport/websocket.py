@@ -25,13 +25,9 @@ from websockets.exceptions import (
     InvalidURI,
 )
 
-from pipecat_responses.protocol.errors import (
-    ConnectionLostError,
-    Failure,
-    ResponsesError,
-    read_error,
-)
+from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError, read_error
 from pipecat_responses.protocol.events import Event, decode, read
+from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.transport.channel import Channel, Data, open_channel
 from pipecat_responses.transport.handshake import handshake_error

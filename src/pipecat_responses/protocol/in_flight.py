@@ -1,0 +1,111 @@
+"""The responses that run on a connection, and whose an event is.
+
+- Events of a named lane carry its ``stream_id``.
+- A server without lanes sends none. Then the oldest response that runs is the one that speaks,
+  since such a server answers one request after the other.
+- An ``error`` that the server cannot tie to a lane belongs to the newest request that has no answer
+  yet.
+- What belongs to no running response (a second terminal event, a lane nobody uses) belongs to
+  nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic
+
+from pipecat_responses.protocol.effects import ListenerT
+from pipecat_responses.protocol.events import Created, Event, Refused, Terminal
+from pipecat_responses.protocol.lanes import Lane
+from pipecat_responses.protocol.response import Response
+
+
+class ResponsesInFlight(Generic[ListenerT]):
+    """The responses of a connection that have not ended, by the name of their lane."""
+
+    __slots__ = ("_last_ids", "_running")
+
+    def __init__(self) -> None:
+        """Starts with none."""
+        self._running: dict[str | None, Response[ListenerT]] = {}
+        self._last_ids: dict[Lane, str | None] = {}
+
+    def __len__(self) -> int:
+        """How many they are."""
+        return len(self._running)
+
+    def __iter__(self) -> Iterator[Response[ListenerT]]:
+        """The responses, the oldest first; they may change meanwhile."""
+        return iter(list(self._running.values()))
+
+    def __contains__(self, response: Response[ListenerT]) -> bool:
+        """Whether a response has not ended."""
+        return self._running.get(response.lane.name) is response
+
+    def on(self, stream_id: str | None) -> Response[ListenerT] | None:
+        """The response on a lane."""
+        return self._running.get(stream_id)
+
+    def add(self, response: Response[ListenerT]) -> None:
+        """A request goes out."""
+        self._running[response.lane.name] = response
+
+    def remove(self, response: Response[ListenerT]) -> None:
+        """A response is over before it has begun."""
+        del self._running[response.lane.name]
+
+    def end(self, response: Response[ListenerT], response_id: str | None) -> None:
+        """A response has ended with its terminal event.
+
+        Args:
+            response: The response.
+            response_id: Its id as the event has it; a second such event is told by it.
+        """
+        self.remove(response)
+        self._last_ids[response.lane] = response_id or response.response_id
+
+    def move_to_default_lane(self, response: Response[ListenerT]) -> None:
+        """A response has turned out to run on the default lane."""
+        self.remove(response)
+        response.lane.drop_name()
+        self.add(response)
+
+    def clear(self) -> None:
+        """All of them are lost."""
+        self._running.clear()
+
+    def owner(
+        self, stream_id: str | None, event: Event, *, named: bool | None
+    ) -> Response[ListenerT] | None:
+        """Whose an event is; None if it is nobody's.
+
+        Args:
+            stream_id: The lane that the event names, if any.
+            event: The event.
+            named: Whether the server has lanes; None if that is not known.
+        """
+        found = self._running.get(stream_id)
+        if found is None and stream_id is None:
+            if named is not True:
+                found = next(iter(self._running.values()), None)
+            elif isinstance(event, Refused):
+                waiting = [r for r in self._running.values() if r.listening and not r.created]
+                found = waiting[-1] if waiting else None
+        if found is not None and self._is_stray(found, event):
+            return None
+        return found
+
+    def _is_stray(self, response: Response[ListenerT], event: Event) -> bool:
+        """Whether an event is left over from the response that ran on the lane before."""
+        if isinstance(event, (Created, Refused)):
+            return False
+        if isinstance(event, Terminal):
+            expected = response.response_id
+            if expected is not None and event.response_id is not None:
+                return event.response_id != expected
+            return (
+                not response.created
+                and event.response_id is not None
+                and event.response_id == self._last_ids.get(response.lane)
+            )
+        return not response.created and response.lane in self._last_ids
