@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Self
 
 from pipecat.frames.frames import (
@@ -149,20 +149,47 @@ class Conversation:
         await self.end()
 
     async def end(self) -> None:
-        """Ends the pipeline and waits for it. What has not been played yet is played first."""
+        """Ends the pipeline and waits for it. What has not been played yet is played first.
+
+        Raises:
+            TimeoutError: If it does not end in time; it is given up then.
+        """
         running, self._running = self._running, None
         if running is not None:
             await self.worker.queue_frame(EndFrame())
-            async with asyncio.timeout(self.patience):
-                await running
+            await self._finish(running)
 
     async def cancel(self) -> None:
-        """Cancels the pipeline and waits for it."""
+        """Cancels the pipeline and waits for it.
+
+        Raises:
+            TimeoutError: If it does not end in time; it is given up then.
+        """
         running, self._running = self._running, None
         if running is not None:
             await self.worker.cancel()
-            async with asyncio.timeout(self.patience):
-                await running
+            await self._finish(running)
+
+    async def drop(self) -> None:
+        """Gives the pipeline up, whatever state it is in."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        while not running.done():
+            # The pipeline takes the first one for a request, and waits for its frames.
+            for task in asyncio.all_tasks():
+                if task is running or task.get_name().startswith(self.worker.name):
+                    task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.gather(running, return_exceptions=True)
+
+    async def _finish(self, running: asyncio.Task[None]) -> None:
+        await asyncio.wait({running}, timeout=self.patience)
+        if not running.done():
+            self._running = running
+            await self.drop()
+            raise TimeoutError("The pipeline did not end")
+        await running
 
     async def ready(self) -> Self:
         """Waits until the service has its connection, if it is one that keeps one.
@@ -189,13 +216,19 @@ class Conversation:
         Returns:
             What was heard: what the service said, or with a voice, what the voice said of it.
         """
-        wanted = self.said.ends + ends
-        if self._speaker is not None:
-            self._speaker.allow(float("inf"))
-        await self.start(text)
-        await self.said.until(lambda: self.said.ends >= wanted, self.patience)
-        await self.play_all()
-        return self.played.text
+        return await self._heard(self.start(text), ends)
+
+    async def answer(self, context: LLMContext | None = None, *, ends: int = 1) -> str:
+        """Asks for an answer to a context as it is, and waits for it to be heard to its end.
+
+        Args:
+            context: The context; the conversation's by default.
+            ends: How many responses it takes to answer: more than one with tools.
+
+        Returns:
+            What was heard.
+        """
+        return await self._heard(self.push_context(context), ends)
 
     async def start(self, text: str) -> None:
         """Lets the user say something, and does not wait for the answer.
@@ -336,6 +369,16 @@ class Conversation:
         if self._speaker is None or not self._paced:
             raise RuntimeError("Only a conversation with a voice and paced=True can be played")
         return self._speaker, self._speaker.clock
+
+    async def _heard(self, asking: Awaitable[None], ends: int) -> str:
+        """Asks, and waits until so many responses have ended and were played."""
+        wanted = self.said.ends + ends
+        if self._speaker is not None:
+            self._speaker.allow(float("inf"))
+        await asking
+        await self.said.until(lambda: self.said.ends >= wanted, self.patience)
+        await self.play_all()
+        return self.played.text
 
     async def _pass(self, tap: Tap) -> None:
         """Sends a mark through the pipeline, and waits for it at a tap."""
