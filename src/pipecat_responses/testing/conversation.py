@@ -113,17 +113,7 @@ class Conversation:
         if self.pair is not None:
             self.last = Tap("last", record=record)
             inner = [self.pair.user(), *inner, self.pair.assistant(), self.last]
-        params = PipelineParams(enable_metrics=metrics, enable_usage_metrics=metrics)
-        params.audio_out_sample_rate = SAMPLE_RATE
-        self.worker = PipelineWorker(
-            Pipeline(inner),
-            params=params,
-            clock=clock,
-            cancel_on_idle_timeout=False,
-            idle_timeout_secs=None,
-            enable_rtvi=False,
-            enable_turn_tracking=False,
-        )
+        self.worker = _worker(inner, clock, metrics)
         self._runner = WorkerRunner(handle_sigint=False)
         self._running: asyncio.Task[None] | None = None
 
@@ -389,3 +379,20 @@ class Conversation:
     async def _arrives(self, mark: Mark) -> None:
         async with asyncio.timeout(self.patience):
             await mark.arrived.wait()
+
+
+def _worker(inner: list[FrameProcessor], clock: AudioClock | None, metrics: bool) -> PipelineWorker:
+    """A pipeline that does nothing of its own accord."""
+    return PipelineWorker(
+        Pipeline(inner),
+        params=PipelineParams(
+            audio_out_sample_rate=SAMPLE_RATE,
+            enable_metrics=metrics,
+            enable_usage_metrics=metrics,
+        ),
+        clock=clock,
+        cancel_on_idle_timeout=False,
+        idle_timeout_secs=None,
+        enable_rtvi=False,
+        enable_turn_tracking=False,
+    )
