@@ -166,18 +166,6 @@ class Talk(Conversation):
         pieces = [f.text for f in self.said.frames[position:] if isinstance(f, LLMTextFrame)]
         return Heard("".join(pieces), self.errors[errors:], pieces)
 
-    async def drop(self) -> None:
-        """Gives the pipeline up, whatever state it is in."""
-        running, self._running = self._running, None
-        assert running is not None
-        while not running.done():
-            # The pipeline takes the first one for a request, and waits for its frames.
-            for task in asyncio.all_tasks():
-                if task is running or task.get_name().startswith(self.worker.name):
-                    task.cancel()
-            await asyncio.sleep(0)
-        await asyncio.gather(running, return_exceptions=True)
-
     @property
     def contexts(self) -> int:
         """Context frames that the service has been given."""

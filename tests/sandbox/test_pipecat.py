@@ -1,75 +1,20 @@
 """Pipecat's own two services hold conversations with the sandbox: it is a fair judge."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
-from pipecat.frames.frames import (
-    EndFrame,
-    Frame,
-    LLMContextFrame,
-    LLMFullResponseEndFrame,
-    LLMTextFrame,
-)
-from pipecat.pipeline.pipeline import Pipeline
-from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.services.llm_service import FunctionCallParams, LLMService
 from pipecat.services.openai.responses.llm import (
     OpenAIResponsesHttpLLMService,
     OpenAIResponsesLLMService,
 )
-from pipecat.workers.runner import WorkerRunner
 
-from pipecat_responses.sandbox import Sandbox
-
-Kind = type[OpenAIResponsesLLMService] | type[OpenAIResponsesHttpLLMService]
+from pipecat_responses.testing import Conversation
 
 
-class Listener(FrameProcessor):
-    """Collects what is said, one text for each response."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.replies: asyncio.Queue[str] = asyncio.Queue()
-        self._text = ""
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if isinstance(frame, LLMTextFrame):
-            self._text += frame.text
-        elif isinstance(frame, LLMFullResponseEndFrame):
-            self.replies.put_nowait(self._text)
-            self._text = ""
-        await self.push_frame(frame, direction)
-
-
-@asynccontextmanager
-async def talking(llm: LLMService[Any]) -> AsyncIterator[Callable[[LLMContext], Awaitable[str]]]:
-    """A running pipeline; yields a function that takes a context and returns the reply."""
-    listener = Listener()
-    worker = PipelineWorker(Pipeline([llm, listener]), cancel_on_idle_timeout=False)
-    runner = WorkerRunner()
-    await runner.add_workers(worker)
-    running = asyncio.create_task(runner.run())
-
-    async def reply(context: LLMContext) -> str:
-        await worker.queue_frame(LLMContextFrame(context))
-        return await asyncio.wait_for(listener.replies.get(), 5)
-
-    try:
-        yield reply
-    finally:
-        await worker.queue_frame(EndFrame())
-        await running
-
-
-def service(sandbox: Sandbox, kind: Kind) -> LLMService[Any]:
+def service(sandbox, kind):
     settings = kind.Settings(model="gpt-4.1", system_instruction="Be brief.")
     if kind is OpenAIResponsesLLMService:
         return kind(api_key="x", ws_url=sandbox.ws_url, settings=settings)
@@ -77,12 +22,12 @@ def service(sandbox: Sandbox, kind: Kind) -> LLMService[Any]:
 
 
 @pytest.mark.parametrize("kind", [OpenAIResponsesLLMService, OpenAIResponsesHttpLLMService])
-async def test_a_conversation(sandbox: Sandbox, kind: Kind) -> None:
+async def test_a_conversation(sandbox, kind):
     context = LLMContext()
-    async with talking(service(sandbox, kind)) as reply:
+    async with Conversation(service(sandbox, kind), context, aggregators=False) as talk:
         for number, text in enumerate(["one", "two", "three"]):
             context.add_message({"role": "user", "content": text})
-            said = await reply(context)
+            said = await talk.answer()
             assert said == f'You said: "{text}". I remember {2 * number + 1} items.'.replace(
                 "1 items", "1 item"
             )
@@ -98,10 +43,10 @@ async def test_a_conversation(sandbox: Sandbox, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", [OpenAIResponsesLLMService, OpenAIResponsesHttpLLMService])
-async def test_a_tool(sandbox: Sandbox, kind: Kind) -> None:
+async def test_a_tool(sandbox, kind):
     called = asyncio.Event()
 
-    async def get_time(params: FunctionCallParams) -> None:
+    async def get_time(params):
         called.set()
         await params.result_callback("12:30")
 
@@ -110,8 +55,8 @@ async def test_a_tool(sandbox: Sandbox, kind: Kind) -> None:
     schema = FunctionSchema("get_time", "The time", properties={}, required=[])
     context = LLMContext(tools=ToolsSchema(standard_tools=[schema]))
     context.add_message({"role": "user", "content": "What time is it?"})
-    async with talking(llm) as reply:
-        assert await reply(context) == ""
+    async with Conversation(llm, context, aggregators=False) as talk:
+        assert await talk.answer() == ""
         await asyncio.wait_for(called.wait(), 5)
     (request,) = sandbox.requests
     assert request.outcome == "completed"

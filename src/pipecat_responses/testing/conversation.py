@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Self
 
 from pipecat.frames.frames import (
@@ -113,17 +113,7 @@ class Conversation:
         if self.pair is not None:
             self.last = Tap("last", record=record)
             inner = [self.pair.user(), *inner, self.pair.assistant(), self.last]
-        params = PipelineParams(enable_metrics=metrics, enable_usage_metrics=metrics)
-        params.audio_out_sample_rate = SAMPLE_RATE
-        self.worker = PipelineWorker(
-            Pipeline(inner),
-            params=params,
-            clock=clock,
-            cancel_on_idle_timeout=False,
-            idle_timeout_secs=None,
-            enable_rtvi=False,
-            enable_turn_tracking=False,
-        )
+        self.worker = _worker(inner, clock, metrics)
         self._runner = WorkerRunner(handle_sigint=False)
         self._running: asyncio.Task[None] | None = None
 
@@ -149,20 +139,47 @@ class Conversation:
         await self.end()
 
     async def end(self) -> None:
-        """Ends the pipeline and waits for it. What has not been played yet is played first."""
+        """Ends the pipeline and waits for it. What has not been played yet is played first.
+
+        Raises:
+            TimeoutError: If it does not end in time; it is given up then.
+        """
         running, self._running = self._running, None
         if running is not None:
             await self.worker.queue_frame(EndFrame())
-            async with asyncio.timeout(self.patience):
-                await running
+            await self._finish(running)
 
     async def cancel(self) -> None:
-        """Cancels the pipeline and waits for it."""
+        """Cancels the pipeline and waits for it.
+
+        Raises:
+            TimeoutError: If it does not end in time; it is given up then.
+        """
         running, self._running = self._running, None
         if running is not None:
             await self.worker.cancel()
-            async with asyncio.timeout(self.patience):
-                await running
+            await self._finish(running)
+
+    async def drop(self) -> None:
+        """Gives the pipeline up, whatever state it is in."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        while not running.done():
+            # The pipeline takes the first one for a request, and waits for its frames.
+            for task in asyncio.all_tasks():
+                if task is running or task.get_name().startswith(self.worker.name):
+                    task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.gather(running, return_exceptions=True)
+
+    async def _finish(self, running: asyncio.Task[None]) -> None:
+        await asyncio.wait({running}, timeout=self.patience)
+        if not running.done():
+            self._running = running
+            await self.drop()
+            raise TimeoutError("The pipeline did not end")
+        await running
 
     async def ready(self) -> Self:
         """Waits until the service has its connection, if it is one that keeps one.
@@ -189,13 +206,19 @@ class Conversation:
         Returns:
             What was heard: what the service said, or with a voice, what the voice said of it.
         """
-        wanted = self.said.ends + ends
-        if self._speaker is not None:
-            self._speaker.allow(float("inf"))
-        await self.start(text)
-        await self.said.until(lambda: self.said.ends >= wanted, self.patience)
-        await self.play_all()
-        return self.played.text
+        return await self._heard(self.start(text), ends)
+
+    async def answer(self, context: LLMContext | None = None, *, ends: int = 1) -> str:
+        """Asks for an answer to a context as it is, and waits for it to be heard to its end.
+
+        Args:
+            context: The context; the conversation's by default.
+            ends: How many responses it takes to answer: more than one with tools.
+
+        Returns:
+            What was heard.
+        """
+        return await self._heard(self.push_context(context), ends)
 
     async def start(self, text: str) -> None:
         """Lets the user say something, and does not wait for the answer.
@@ -337,6 +360,16 @@ class Conversation:
             raise RuntimeError("Only a conversation with a voice and paced=True can be played")
         return self._speaker, self._speaker.clock
 
+    async def _heard(self, asking: Awaitable[None], ends: int) -> str:
+        """Asks, and waits until so many responses have ended and were played."""
+        wanted = self.said.ends + ends
+        if self._speaker is not None:
+            self._speaker.allow(float("inf"))
+        await asking
+        await self.said.until(lambda: self.said.ends >= wanted, self.patience)
+        await self.play_all()
+        return self.played.text
+
     async def _pass(self, tap: Tap) -> None:
         """Sends a mark through the pipeline, and waits for it at a tap."""
         mark = Mark(goal=tap)
@@ -346,3 +379,20 @@ class Conversation:
     async def _arrives(self, mark: Mark) -> None:
         async with asyncio.timeout(self.patience):
             await mark.arrived.wait()
+
+
+def _worker(inner: list[FrameProcessor], clock: AudioClock | None, metrics: bool) -> PipelineWorker:
+    """A pipeline that does nothing of its own accord."""
+    return PipelineWorker(
+        Pipeline(inner),
+        params=PipelineParams(
+            audio_out_sample_rate=SAMPLE_RATE,
+            enable_metrics=metrics,
+            enable_usage_metrics=metrics,
+        ),
+        clock=clock,
+        cancel_on_idle_timeout=False,
+        idle_timeout_secs=None,
+        enable_rtvi=False,
+        enable_turn_tracking=False,
+    )
