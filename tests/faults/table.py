@@ -274,7 +274,7 @@ def _errors() -> Iterator[Row]:
         ("permission", 403, "invalid_request_error", None, C.AUTHORIZATION),
         ("model", 404, "invalid_request_error", "model_not_found", C.INVALID_REQUEST),
         ("quota", 429, "insufficient_quota", "insufficient_quota", C.QUOTA),
-        ("a field", 400, "invalid_request_error", "unknown_parameter", C.INVALID_REQUEST),
+        ("a field", 400, "invalid_request_error", "unknown_parameter", C.APPLICATION),
     )
     for what, status, kind, code, category in permanent:
         yield Row(
@@ -284,7 +284,7 @@ def _errors() -> Iterator[Row]:
             error(status, type=kind, code=code, message="No.", param="field"),
             http=None if code in TELLING else reported(M.REQUEST),
             category=category,
-            permanent=True,
+            permanent=category is not C.APPLICATION,
             facts=said(status, type=kind, code=code, param="field"),
         )
     for what, status, facts in (
@@ -295,7 +295,7 @@ def _errors() -> Iterator[Row]:
         ),
         ("the context is too long (400)", 400, {"code": "context_length_exceeded"}),
         ("the input is too large (413)", 413, {"code": "request_too_large"}),
-        ("the content (422)", 422, {"type": "invalid_request_error"}),
+        ("the content (422)", 422, {"type": "invalid_request_error", "code": "unreadable"}),
     ):
         yield Row(
             f"an error: {what}",

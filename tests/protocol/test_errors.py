@@ -119,9 +119,9 @@ TABLE: list[tuple[dict[str, Any], Failure, Recovery]] = [
     (nested(404, code="model_not_found", param="model"), Failure.MODEL, Recovery.PERMANENT),
     (nested(400, code="model_not_found"), Failure.MODEL, Recovery.PERMANENT),
     (nested(404), Failure.ENDPOINT, Recovery.PERMANENT),
-    (nested(400, param="temperature"), Failure.REQUEST, Recovery.PERMANENT),
-    (nested(400, code="unknown_parameter", param="foo"), Failure.REQUEST, Recovery.PERMANENT),
-    (nested(type="invalid_request_error"), Failure.REQUEST, Recovery.PERMANENT),
+    (nested(400, param="temperature"), Failure.REQUEST, Recovery.REPORT),
+    (nested(400, code="unknown_parameter", param="foo"), Failure.REQUEST, Recovery.REPORT),
+    (nested(type="invalid_request_error"), Failure.REQUEST, Recovery.REPORT),
     # Passing.
     *(
         (nested(status), Failure.SERVER, Recovery.RETRY)

@@ -16,6 +16,15 @@ somebody else to carry out. The life of a connection, and the only transitions t
 Whose an event is, ``protocol.in_flight`` says. What is known after a failure: a request that was
 refused has left its lane, and nothing of it follows. After an error in the middle of a response
 nobody knows whether more of it comes, so its lane is left alone until a terminal event does.
+
+Two refusals do not say what they refuse, and cost one repeated request at most:
+
+- An error that names no lane, while a ``response.cancel`` has no answer yet. It may be that answer,
+  or the refusal of the request that waits; so the courtesy is given up, and the request is made
+  again.
+- A refusal of the first request that names a lane, in words that are not known. It may be the name
+  that is refused; so the request is made again without one. If it is accepted, the server has no
+  lanes; if not, it was something else.
 """
 
 from __future__ import annotations
@@ -41,6 +50,7 @@ from pipecat_responses.protocol.effects import (
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import (
     Activity,
+    ArgumentsDelta,
     ArgumentsDone,
     Began,
     Created,
@@ -56,7 +66,7 @@ from pipecat_responses.protocol.events import (
 )
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.in_flight import ResponsesInFlight
-from pipecat_responses.protocol.lanes import LaneSet
+from pipecat_responses.protocol.lanes import Lane, LaneSet
 from pipecat_responses.protocol.planning import Plan
 from pipecat_responses.protocol.requests import (
     Payload,
@@ -74,6 +84,13 @@ class ConnectionState(Enum):
     OPEN = auto()
     RETIRING = auto()
     LOST = auto()
+
+
+_DOUBTFUL = (Failure.REQUEST, Failure.CONTENT)
+"""Refusals that may be about the name of a lane, if they do not say what they are about."""
+
+_SAYS_NOTHING = (Failure.REQUEST, Failure.CONTENT, Failure.ENDPOINT, Failure.SERVER)
+"""Errors that may be about a ``response.cancel``, where they name no lane."""
 
 
 class ConnectionEvent(Enum):
@@ -125,6 +142,7 @@ class Connection(Generic[ListenerT]):
         "_cancels",
         "_capabilities",
         "_heard",
+        "_lanes_doubted",
         "_running",
         "lanes",
         "loss",
@@ -145,6 +163,7 @@ class Connection(Generic[ListenerT]):
         self._heard = False
         self._running: ResponsesInFlight[ListenerT] = ResponsesInFlight()
         self._cancels = 0
+        self._lanes_doubted = False
 
     @property
     def usable(self) -> bool:
@@ -282,8 +301,8 @@ class Connection(Generic[ListenerT]):
             event: The event.
         """
         self._heard = True
-        if isinstance(event, Refused) and self._answers_cancel(event.error):
-            return [Learned(Capability.CANCEL, False)]
+        if isinstance(event, Refused) and self._may_answer_cancel(stream_id, event.error):
+            return self._cancel_refused(event.error)
         response = self._running.owner(stream_id, event, named=self.lanes.named)
         if response is None:
             return self._receive_unowned(stream_id, event)
@@ -302,7 +321,14 @@ class Connection(Generic[ListenerT]):
                 effects = self._terminal(response, event)
             case Refused():
                 return self._refused(response, event.error)
-            case ThoughtDelta() | TextDone() | ItemAdded() | ArgumentsDone() | Activity():
+            case (
+                ThoughtDelta()
+                | TextDone()
+                | ItemAdded()
+                | ArgumentsDelta()
+                | ArgumentsDone()
+                | Activity()
+            ):
                 pass
             case _:
                 assert_never(event)
@@ -327,11 +353,28 @@ class Connection(Generic[ListenerT]):
             return self.retire()
         return [Dropped(event)]
 
-    def _answers_cancel(self, error: ResponsesError) -> bool:
-        if self._cancels == 0 or not (error.param == "type" or "response.cancel" in error.message):
+    # -- refusals of a cancel -----------------------------------------------------------------
+
+    def _may_answer_cancel(self, stream_id: str | None, error: ResponsesError) -> bool:
+        if self._cancels == 0:
             return False
-        self._cancels -= 1
-        return True
+        if error.param == "type" or "response.cancel" in error.message:
+            return True
+        if stream_id is not None:
+            return self._running.on(stream_id) is None
+        return error.failure in _SAYS_NOTHING
+
+    def _cancel_refused(self, error: ResponsesError) -> list[Effect[ListenerT]]:
+        self._cancels = 0
+        effects: list[Effect[ListenerT]] = [Learned(Capability.CANCEL, False)]
+        if error.param == "type" or "response.cancel" in error.message:
+            return effects
+        for response in self._running:
+            if response.listening and not response.created:
+                effects += self._quarantine(response)
+                doubt = error.rewritten(failure=Failure.CANCEL_REFUSED)
+                effects.append(Fail(response.listener, doubt))
+        return effects
 
     # -- what an event means ------------------------------------------------------------------
 
@@ -340,7 +383,11 @@ class Connection(Generic[ListenerT]):
     ) -> list[Effect[ListenerT]]:
         response.accept(event.response_id)
         effects: list[Effect[ListenerT]] = []
-        if response.lane.name is not None:
+        if response.lane.name is None and self._lanes_doubted:
+            # Without a name it is accepted, so the name was refused.
+            self._lanes_doubted = False
+            effects = self._without_lanes()
+        elif response.lane.name is not None:
             if stream_id is None:
                 effects = self._lanes_were_dropped()
             elif self.lanes.named is None:
@@ -376,6 +423,13 @@ class Connection(Generic[ListenerT]):
         else:
             lane.end()
         effects: list[Effect[ListenerT]] = [STATE_CHANGED]
+        if response.cancelled and self._cancels:
+            self._cancels -= 1
+        if event.error is not None and event.error.failure is Failure.MEMORY_LOST:
+            self.lanes.forget()
+            effects.append(MemoryLost())
+        if response.was_not_prepared(event):
+            effects.append(Learned(Capability.WARM_UP, False))
         if not response.listening:
             effects.append(AbandonedEnded(response.turn, event.response_id, event.usage))
         return effects
@@ -387,16 +441,28 @@ class Connection(Generic[ListenerT]):
             # An error in the middle of a response: whether more of it follows is not known.
             if not response.listening:
                 return []
-            return [*self._quarantine(response), Fail(response.listener, error)]
+            lost = error.failure is Failure.MEMORY_LOST
+            if lost:
+                self.lanes.forget()
+            return [
+                *self._quarantine(response),
+                *([MemoryLost()] if lost else []),
+                Fail(response.listener, error),
+            ]
         lane = response.lane
         self._running.remove(response)
         lane.end()
         effects: list[Effect[ListenerT]] = []
+        unexplained = error.failure in _DOUBTFUL and error.param is None and error.code is None
+        if unexplained and self._doubts(lane):
+            error = error.rewritten(failure=Failure.NO_LANES)
         if error.failure is Failure.MEMORY_LOST:
             # Forks that stood in line when the memory went are one loss, not several.
             counts = response.fork and self.lanes.holds(response.parent)
             self.lanes.forget()
             effects = [MemoryLost(), *([ForkEnded(taken=False)] if counts else [])]
+        elif error.failure is Failure.NO_LANES and lane.name is not None and self._lanes_doubted:
+            self.lanes.without_names()
         elif error.failure is Failure.NO_LANES and lane.name is not None:
             effects = self._without_lanes()
         elif error.failure is Failure.LANES_USED_UP:
@@ -406,6 +472,17 @@ class Connection(Generic[ListenerT]):
         elif error.failure is Failure.NO_WARM_UP:
             effects = [Learned(Capability.WARM_UP, False)]
         return [*effects, Fail(response.listener, error), STATE_CHANGED]
+
+    def _doubts(self, lane: Lane) -> bool:
+        """Whether a refusal may be about the name of a lane, and only that can tell."""
+        if lane.name is not None and self.lanes.named is None and not self._lanes_doubted:
+            self._lanes_doubted = True
+            return True
+        if lane.name is None and self._lanes_doubted:
+            # Refused without a name as well: it was something else.
+            self._lanes_doubted = False
+            self.lanes.doubt_names()
+        return False
 
     def _quarantine(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
         """Keeps a lane out of use: something may still arrive there that nobody expects."""

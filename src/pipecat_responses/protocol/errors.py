@@ -210,6 +210,7 @@ class ResponsesError(Exception):
         message: str | None = None,
         *,
         kind: type[ResponsesError] | None = None,
+        failure: Failure | None = None,
         mask: Callable[[str], str] = str,
     ) -> ResponsesError:
         """The same failure in other words.
@@ -217,6 +218,7 @@ class ResponsesError(Exception):
         Args:
             message: The new message; by default the same.
             kind: The class of the new error; by default the same.
+            failure: What kind of failure it turns out to be; by default the same.
             mask: Applied to every text in it.
         """
 
@@ -225,7 +227,7 @@ class ResponsesError(Exception):
 
         return (kind or type(self))(
             mask(self.message if message is None else message),
-            failure=self.failure,
+            failure=failure or self.failure,
             code=masked(self.code),
             type=masked(self.type),
             param=masked(self.param),

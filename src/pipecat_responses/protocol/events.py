@@ -16,7 +16,6 @@ import msgspec
 
 from pipecat_responses.protocol.errors import ResponsesError, read_error
 from pipecat_responses.protocol.failures import Failure
-from pipecat_responses.protocol.output import join_texts, output_text
 
 
 class Status(StrEnum):
@@ -58,10 +57,35 @@ class Began(msgspec.Struct, frozen=True):
     """The server has begun the response (its parent is part of it now)."""
 
 
+class ItemRef(msgspec.Struct, frozen=True):
+    """Which item of a response an event is about, as far as the server says.
+
+    Attributes:
+        index: Its place in the response.
+        item_id: Its id, or an empty string.
+    """
+
+    index: int | None = None
+    item_id: str = ""
+
+
+NO_ITEM = ItemRef()
+
+
 class TextDelta(msgspec.Struct, frozen=True):
-    """A piece of the answer's text, or of a refusal."""
+    """A piece of the answer's text, or of a refusal.
+
+    Attributes:
+        text: The piece.
+        index: The place of its item in the response, if the server said.
+        item_id: The item's id, or an empty string.
+        part: The part of the message, if the server said.
+    """
 
     text: str
+    index: int | None = None
+    item_id: str = ""
+    part: int | None = None
 
 
 class ThoughtDelta(msgspec.Struct, frozen=True):
@@ -73,30 +97,40 @@ class ThoughtDelta(msgspec.Struct, frozen=True):
 class TextDone(msgspec.Struct, frozen=True):
     """The whole text of a part of the answer."""
 
-    item_id: str
+    ref: ItemRef
     text: str
+    part: int | None = None
 
 
 class ItemAdded(msgspec.Struct, frozen=True):
     """The model has begun an item."""
 
-    item_id: str
+    ref: ItemRef
     kind: str
     name: str = ""
     call_id: str = ""
+    phase: str = ""
+
+
+class ArgumentsDelta(msgspec.Struct, frozen=True):
+    """A piece of the arguments of a call (or of a custom tool's input)."""
+
+    ref: ItemRef
+    kind: str
+    text: str
 
 
 class ArgumentsDone(msgspec.Struct, frozen=True):
-    """The arguments of a call are complete."""
+    """The arguments of a call are complete: JSON text, an object from some servers, or None."""
 
-    item_id: str
-    arguments: str
+    ref: ItemRef
+    arguments: Any
 
 
 class ItemDone(msgspec.Struct, frozen=True):
     """The model has finished an item."""
 
-    item_id: str
+    ref: ItemRef
     kind: str
     item: Mapping[str, Any]
 
@@ -130,6 +164,7 @@ Event: TypeAlias = (
     | ThoughtDelta
     | TextDone
     | ItemAdded
+    | ArgumentsDelta
     | ArgumentsDone
     | ItemDone
     | Activity
@@ -147,6 +182,8 @@ class Envelope(msgspec.Struct, frozen=True):
     type: Any = None
     stream_id: Any = None
     item_id: Any = None
+    output_index: Any = None
+    content_index: Any = None
     delta: Any = None
     text: Any = None
     refusal: Any = None
@@ -190,12 +227,16 @@ def read(
         transport: Where it came from, for errors.
 
     Returns:
-        The event, or None if its type is not known.
+        The event: ``ACTIVITY`` if its type is not known, None if it has none.
     """
     kind = wire.type
     # First what comes most.
     if kind == "response.output_text.delta" or kind == "response.refusal.delta":
-        return TextDelta(wire.delta) if isinstance(wire.delta, str) else ACTIVITY
+        if not isinstance(wire.delta, str):
+            return ACTIVITY
+        return TextDelta(
+            wire.delta, _index(wire.output_index), _str(wire.item_id), _index(wire.content_index)
+        )
     if kind == "response.reasoning_summary_text.delta":
         return ThoughtDelta(wire.delta) if isinstance(wire.delta, str) else ACTIVITY
     if not isinstance(kind, str):
@@ -208,28 +249,39 @@ def read(
         return BEGAN
     if kind in ("response.output_text.done", "response.refusal.done"):
         text = wire.text if kind == "response.output_text.done" else wire.refusal
-        return TextDone(_str(wire.item_id), text) if isinstance(text, str) else ACTIVITY
+        if not isinstance(text, str):
+            return ACTIVITY
+        return TextDone(_ref(wire), text, _index(wire.content_index))
     if kind == "response.output_item.added":
         item = _loads(wire.item)
         return ItemAdded(
-            _str(item.get("id")),
+            _ref(wire, item),
             _str(item.get("type")),
             _str(item.get("name")),
             _str(item.get("call_id")),
+            _str(item.get("phase")),
         )
     if kind == "response.output_item.done":
         item = _loads(wire.item)
-        return ItemDone(_str(item.get("id")), _str(item.get("type")), item)
-    if kind == "response.function_call_arguments.done":
-        if not isinstance(wire.arguments, str):
+        return ItemDone(_ref(wire, item), _str(item.get("type")), item)
+    if kind in _ARGUMENTS:
+        if not isinstance(wire.delta, str):
             return ACTIVITY
-        return ArgumentsDone(_str(wire.item_id), wire.arguments)
+        return ArgumentsDelta(_ref(wire), _ARGUMENTS[kind], wire.delta)
+    if kind == "response.function_call_arguments.done":
+        return ArgumentsDone(_ref(wire), wire.arguments)
     if kind == "error":
         return Refused(read_error(_loads(data), transport=transport))
     if kind in _TERMINAL:
         return _terminal(_TERMINAL[kind], _loads(wire.response), transport)
-    return ACTIVITY if kind.startswith("response.") else None
+    # Whatever it is, it shows that the server is alive.
+    return ACTIVITY
 
+
+_ARGUMENTS = {
+    "response.function_call_arguments.delta": "function_call",
+    "response.custom_tool_call_input.delta": "custom_tool_call",
+}
 
 _TERMINAL = {
     "response.completed": Status.COMPLETED,
@@ -282,15 +334,6 @@ def read_usage(wire: Any) -> Usage | None:
     )
 
 
-def text_of(output: tuple[Any, ...] | None) -> str:
-    """All the words in a response's output."""
-    return join_texts(
-        output_text(entry) or ""
-        for entry in output or ()
-        if isinstance(entry, Mapping) and entry.get("type") == "message"
-    )
-
-
 def _loads(data: bytes | bytearray | memoryview | str | msgspec.Raw) -> Mapping[str, Any]:
     try:
         value = msgspec.json.decode(data)
@@ -301,6 +344,15 @@ def _loads(data: bytes | bytearray | memoryview | str | msgspec.Raw) -> Mapping[
 
 def _has_error(data: bytes | bytearray | memoryview | str) -> bool:
     return isinstance(_loads(data).get("error"), (dict, str))
+
+
+def _ref(wire: Envelope, item: Mapping[str, Any] | None = None) -> ItemRef:
+    item_id = _str(item.get("id")) if item is not None else ""
+    return ItemRef(_index(wire.output_index), item_id or _str(wire.item_id))
+
+
+def _index(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _str(value: Any) -> str:

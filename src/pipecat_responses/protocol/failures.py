@@ -13,6 +13,7 @@ class Failure(StrEnum):
     LANES_USED_UP = "lanes_used_up"
     NO_LANES = "no_lanes"
     NO_WARM_UP = "no_warm_up"
+    CANCEL_REFUSED = "cancel_refused"
     RATE_LIMIT = "rate_limit"
     QUOTA = "quota"
     AUTHENTICATION = "authentication"
@@ -40,13 +41,16 @@ EXPLANATIONS: dict[Failure, str] = {
     Failure.LANES_USED_UP: "The connection takes no more names of lanes.",
     Failure.NO_LANES: "The server has no lanes: it refuses or ignores stream_id.",
     Failure.NO_WARM_UP: "The server does not take generate: false.",
+    Failure.CANCEL_REFUSED: (
+        "The server refused something without saying what: a response.cancel, or this request."
+    ),
     Failure.RATE_LIMIT: "Too many requests or tokens for now; the server says when to come back.",
     Failure.QUOTA: "The account has no money or no quota left.",
     Failure.AUTHENTICATION: "The server does not accept the API key.",
     Failure.PERMISSION: "The API key is known, and may not do this.",
     Failure.MODEL: "There is no such model, or not for this account.",
     Failure.CONTENT: "The server will not process what this turn says; another turn may pass.",
-    Failure.REQUEST: "The server refuses the request as such.",
+    Failure.REQUEST: "The server refuses something in this request: its tools, say, or a field.",
     Failure.ENDPOINT: "There is no Responses API at this address.",
     Failure.SERVER: "The server failed, or is overloaded, for the moment.",
     Failure.TIMEOUT: "Something took longer than its limit.",
@@ -77,13 +81,14 @@ RECOVERIES: dict[Failure, Recovery] = {
     Failure.LANES_USED_UP: Recovery.OTHER_LANE,
     Failure.NO_LANES: Recovery.WITHOUT_LANES,
     Failure.NO_WARM_UP: Recovery.REPORT,
+    Failure.CANCEL_REFUSED: Recovery.OTHER_LANE,
     Failure.RATE_LIMIT: Recovery.RETRY,
     Failure.QUOTA: Recovery.PERMANENT,
     Failure.AUTHENTICATION: Recovery.PERMANENT,
     Failure.PERMISSION: Recovery.PERMANENT,
     Failure.MODEL: Recovery.PERMANENT,
     Failure.CONTENT: Recovery.REPORT,
-    Failure.REQUEST: Recovery.PERMANENT,
+    Failure.REQUEST: Recovery.REPORT,
     Failure.ENDPOINT: Recovery.PERMANENT,
     Failure.SERVER: Recovery.RETRY,
     Failure.TIMEOUT: Recovery.RETRY,

@@ -4,7 +4,7 @@
 - A server without lanes sends none. Then the oldest response that runs is the one that speaks,
   since such a server answers one request after the other.
 - An ``error`` that the server cannot tie to a lane belongs to the newest request that has no answer
-  yet.
+  yet; if there is none, to the only response that runs and is listened to.
 - What belongs to no running response (a second terminal event, a lane nobody uses) belongs to
   nobody.
 """
@@ -89,8 +89,7 @@ class ResponsesInFlight(Generic[ListenerT]):
             if named is not True:
                 found = next(iter(self._running.values()), None)
             elif isinstance(event, Refused):
-                waiting = [r for r in self._running.values() if r.listening and not r.created]
-                found = waiting[-1] if waiting else None
+                found = self._newest_in_doubt()
         if found is not None and self._is_stray(found, event):
             return None
         return found
@@ -99,13 +98,19 @@ class ResponsesInFlight(Generic[ListenerT]):
         """Whether an event is left over from the response that ran on the lane before."""
         if isinstance(event, (Created, Refused)):
             return False
+        last = self._last_ids.get(response.lane)
         if isinstance(event, Terminal):
-            expected = response.response_id
-            if expected is not None and event.response_id is not None:
-                return event.response_id != expected
-            return (
-                not response.created
-                and event.response_id is not None
-                and event.response_id == self._last_ids.get(response.lane)
-            )
+            if event.response_id is None or event.response_id == response.response_id:
+                return False
+            # A server may give a response another id at its end; one that has ended before is told
+            # by its own.
+            return event.response_id == last
         return not response.created and response.lane in self._last_ids
+
+    def _newest_in_doubt(self) -> Response[ListenerT] | None:
+        """What an error is about that no lane can be told of: the newest that waits, or runs."""
+        listening = [each for each in self._running.values() if each.listening]
+        waiting = [each for each in listening if not each.created]
+        if waiting:
+            return waiting[-1]
+        return listening[0] if len(listening) == 1 else None

@@ -267,6 +267,11 @@ class LaneSet:
         """The server has lanes: it has answered on one by its name."""
         self.named = True
 
+    def doubt_names(self) -> None:
+        """Whether the server has lanes is not known after all."""
+        self.named = None
+        self.lanes = [lane for lane in self.lanes if lane.name is not None]
+
     def without_names(self) -> None:
         """The server turned out to have no lanes: from here on there is the default one."""
         self.named = False

@@ -13,7 +13,7 @@ from typing import Any, Generic
 from pipecat_responses.protocol.effects import ListenerT
 from pipecat_responses.protocol.events import Terminal
 from pipecat_responses.protocol.lanes import Checkpoint, Lane
-from pipecat_responses.protocol.output import NOTHING, read_output
+from pipecat_responses.protocol.output import read_output
 from pipecat_responses.protocol.requests import Request
 
 
@@ -72,6 +72,10 @@ class Response(Generic[ListenerT]):
         """The server is asked to stop it."""
         self.cancelled = True
 
+    def was_not_prepared(self, event: Terminal) -> bool:
+        """Whether the server has answered a request that asked for no answer."""
+        return not self.request.generate and bool(self._spoke or self._items or event.output)
+
     def checkpoint(self, event: Terminal) -> Checkpoint | None:
         """What the server can continue from after it, or None if that is not certain.
 
@@ -81,10 +85,12 @@ class Response(Generic[ListenerT]):
         response_id = event.response_id or self.response_id
         if response_id is None or not self.keeps:
             return None
+        if self.was_not_prepared(event):
+            return None
         # Some servers list nothing at the end of what they have streamed.
         listed = event.output or ()
         output = listed if len(listed) >= len(self._items) else self._items
-        put_out = read_output(output) if self.request.generate else NOTHING
+        put_out = read_output(output)
         if put_out is None or (self._spoke and not put_out.text):
             return None
         request = self.request

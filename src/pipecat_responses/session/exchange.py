@@ -45,6 +45,7 @@ class Inbox:
         self._spoke = False
         self._ready = False
         self._pieces: list[str] = []
+        self._last_piece: TextDelta | None = None
         self._waiting = 0
         self._waiter: asyncio.Future[None] | None = None
         self._deadline = NEVER
@@ -67,6 +68,14 @@ class Inbox:
                 return
             self._spoke = True
             if self._join and isinstance(event, TextDelta):
+                last = self._last_piece
+                if last is not None and (last.index, last.part, last.item_id) != (
+                    event.index,
+                    event.part,
+                    event.item_id,
+                ):
+                    self._flush()
+                self._last_piece = event
                 self._pieces.append(event.text)
                 self._wake()
                 return
@@ -156,9 +165,13 @@ class Inbox:
 
     def _flush(self) -> None:
         if self._pieces:
-            text = self._pieces[0] if len(self._pieces) == 1 else "".join(self._pieces)
+            last = self._last_piece
+            assert last is not None
+            if len(self._pieces) > 1:
+                last = TextDelta("".join(self._pieces), last.index, last.item_id, last.part)
             self._pieces.clear()
-            self._events.append(TextDelta(text))
+            self._last_piece = None
+            self._events.append(last)
 
 
 class Exchange(Protocol):

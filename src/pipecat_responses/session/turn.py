@@ -27,9 +27,10 @@ from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesErr
 from pipecat_responses.protocol.events import Status
 from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.items import make_item
+from pipecat_responses.protocol.progress import ResponseProgress
 from pipecat_responses.protocol.requests import Request, no_message
 from pipecat_responses.protocol.retry import Budget
-from pipecat_responses.session.answer import Answer, Stream
+from pipecat_responses.session.answer import Answer
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.limits import TurnLimits
 from pipecat_responses.session.log import SessionLog
@@ -89,7 +90,7 @@ class _Attempt:
 
     def __init__(self, exchange: Exchange, now: float, *, output_timeout: float | None) -> None:
         self.exchange = exchange
-        self.stream = Stream()
+        self.stream = ResponseProgress()
         self.begun = False
         self._sent = self._last = now
         self._probed = False
@@ -184,7 +185,7 @@ class Turn:
         self._attempt: _Attempt | None = None
         self._attempts = 0
         self._failed: ResponsesError | None = None
-        self._last = Stream()
+        self._last = ResponseProgress()
         self._response_id: str | None = None
 
     async def next(self) -> list[TurnEvent]:
@@ -217,6 +218,7 @@ class Turn:
 
     async def _start(self) -> _Attempt:
         self._attempts += 1
+        self._answer.begin_attempt()
         if self._attempts > 1:
             self._backend.stats.count_retry()
         exchange = await self._backend.respond(self._next_request())
@@ -294,7 +296,7 @@ class Turn:
         self._failed = error
         attempt = self._attempt
         if attempt is None:
-            self._last = Stream()
+            self._last = ResponseProgress()
             return []
         self._last = attempt.stream
         self._response_id = attempt.stream.response_id or self._response_id

@@ -20,10 +20,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipecat_responses.protocol.capabilities import Capability
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import Refused, Status, Terminal
-from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.output import Coverage
 from pipecat_responses.protocol.planning import (
@@ -275,8 +273,6 @@ class WebSocketSession:
                         return False
         except ResponsesError as error:
             self._state.log.debug("A checkpoint could not be laid: {}", error)
-            if error.failure in (Failure.NO_WARM_UP, Failure.REQUEST):
-                self._state.learn(Capability.WARM_UP, False)
             return False
         finally:
             exchange.abandon()

@@ -1,0 +1,355 @@
+"""How far a response has come: one ledger of what it has put out, item by item.
+
+A server says the same thing several times: in deltas, in ``done`` events, in the finished item, in
+the terminal event. Some leave one of them out, some contradict themselves, some give no ids. So
+each event is looked up here first, and what comes of it is only what was not put out before.
+
+Which item an event is about: the one at its ``output_index``, else the one with its id, else the
+newest of its kind that is not finished. An item of the terminal event's list is the one with its
+id, else with its call id, else the one at its place, else one that says the same; if there is none,
+it is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipecat_responses.protocol.encoding import encode
+from pipecat_responses.protocol.events import ItemAdded, ItemRef, TextDelta, Usage
+from pipecat_responses.protocol.output import output_text, space_between
+
+CALLS = ("function_call", "custom_tool_call")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A complete function call.
+
+    Attributes:
+        call_id: Its id; the item's, if the server gave none.
+        name: The function's name.
+        arguments: The arguments as JSON text.
+    """
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(slots=True, eq=False)
+class ItemProgress:
+    """One item of a response.
+
+    Attributes:
+        kind: Its type.
+        item_id: Its id, or an empty string.
+        call_id: Its call id, or an empty string.
+        name: The function's name, or an empty string.
+        phase: A message's phase (``commentary``, ``final_answer``), or an empty string.
+        done: Whether it is finished.
+        called: The call that came of it, once one has.
+    """
+
+    kind: str
+    item_id: str = ""
+    call_id: str = ""
+    name: str = ""
+    phase: str = ""
+    done: bool = False
+    called: Call | None = None
+    _parts: dict[int, list[str]] = field(default_factory=dict)
+    _part: int = 0
+    _arguments: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The text put out so far."""
+        return "".join(piece for part in self._parts.values() for piece in part)
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of its text has been put out."""
+        return bool(self._parts)
+
+    def learn(self, wire: Mapping[str, Any]) -> None:
+        """Takes from an item what is not known of it yet."""
+        self.item_id = self.item_id or _text(wire.get("id"))
+        self.call_id = self.call_id or _text(wire.get("call_id"))
+        self.name = self.name or _text(wire.get("name"))
+        self.phase = self.phase or _text(wire.get("phase"))
+
+    def add_text(self, text: str, part: int | None) -> None:
+        """A piece of text has been put out."""
+        self._part = self._part if part is None else part
+        self._parts.setdefault(self._part, []).append(text)
+
+    def missing_of_part(self, whole: str, part: int | None) -> str:
+        """What of a complete part has not been put out."""
+        said = "".join(self._parts.get(self._part if part is None else part, ()))
+        if part is None and not whole.startswith(said):
+            said = self.text
+        return _rest(whole, said)
+
+    def missing(self, whole: str) -> str:
+        """What of its whole text has not been put out."""
+        return _rest(whole, self.text)
+
+    def add_arguments(self, piece: str) -> None:
+        """A piece of a call's arguments has come."""
+        self._arguments.append(piece)
+
+    def finish(self) -> None:
+        """It is complete."""
+        self.done = True
+
+    def call(self, given: Any, number: int) -> Call | None:
+        """The call, now that its arguments are complete; None if it came before, or has no name.
+
+        Args:
+            given: The arguments as the server gives them: text, an object, or nothing.
+            number: Where the item stands, for a call without any id.
+        """
+        if self.called is not None or not self.name:
+            return None
+        call_id = self.call_id or self.item_id or f"call_{number}"
+        self.called = Call(call_id, self.name, self._argument_text(given))
+        return self.called
+
+    def _argument_text(self, given: Any) -> str:
+        text = given if isinstance(given, str) else ""
+        if given is not None and not isinstance(given, str):
+            text = encode(given).decode()
+        text = text or "".join(self._arguments)
+        if self.kind == "custom_tool_call":
+            return encode({"input": text}).decode()
+        return text or "{}"
+
+
+class ResponseProgress:
+    """The ledger of one response. See the module's head.
+
+    Attributes:
+        response_id: Its id, once it has begun.
+        output: Whether it has put anything out.
+        usage: Its tokens, once the server has said.
+    """
+
+    def __init__(self) -> None:
+        """Creates the ledger of a response that has not begun."""
+        self.response_id: str | None = None
+        self.output = False
+        self.usage: Usage | None = None
+        self._items: dict[int, ItemProgress] = {}
+        self._thinking = False
+        self._last_said: ItemProgress | None = None
+        self._last_piece = ""
+        self._half = ""
+
+    # -- the response as a whole --------------------------------------------------------------
+
+    @property
+    def items(self) -> Sequence[ItemProgress]:
+        """Its items, in the order in which they were begun."""
+        return list(self._items.values())
+
+    @property
+    def all_done(self) -> bool:
+        """Whether every item that was begun is finished."""
+        return bool(self._items) and all(each.done for each in self._items.values())
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether what is there may be all there is: all is finished, and the last item speaks."""
+        last = next(reversed(self._items.values()), None)
+        if last is None or not self.all_done:
+            return False
+        return last.kind in CALLS or (last.kind == "message" and last.phase != "commentary")
+
+    @property
+    def has_words(self) -> bool:
+        """Whether any of its text is more than white space."""
+        return any(each.text.strip() for each in self._items.values())
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it is in the middle of a text."""
+        return any(
+            each.kind == "message" and each.begun and not each.done for each in self._items.values()
+        )
+
+    def accept(self, response_id: str | None) -> None:
+        """The server has accepted the request."""
+        self.response_id = response_id or self.response_id
+
+    def end(self, usage: Usage | None) -> None:
+        """The terminal event has come."""
+        self.usage = usage
+
+    def think(self) -> None:
+        """A piece of a thought's summary has come."""
+        self.output = self._thinking = True
+
+    def stop_thinking(self) -> bool:
+        """Ends a thought.
+
+        Returns:
+            Whether one was under way.
+        """
+        was, self._thinking = self._thinking, False
+        return was
+
+    # -- items --------------------------------------------------------------------------------
+
+    def begin_item(self, event: ItemAdded) -> ItemProgress:
+        """The model has begun an item."""
+        self.output = True
+        item = self._find(event.ref, None)
+        if item is None or (item.kind and item.kind != event.kind):
+            item = self._new(event.kind, event.ref)
+        item.learn({"call_id": event.call_id, "name": event.name, "phase": event.phase})
+        return item
+
+    def message(self, event: TextDelta) -> ItemProgress | None:
+        """The message that a piece of text belongs to; None if that is complete already."""
+        last = self._last_said
+        if last is None or event.index is None or self._items.get(event.index) is not last:
+            last = self.item(ItemRef(event.index, event.item_id), "message")
+        return None if last.done else last
+
+    def item(self, ref: ItemRef, kind: str) -> ItemProgress:
+        """The item that an event is about; a new one if there is none yet."""
+        self.output = True
+        return self._find(ref, kind) or self._new(kind, ref)
+
+    def begun(self, ref: ItemRef) -> ItemProgress | None:
+        """The item that a reference names, if it names one that was begun."""
+        return self._find(ref, None)
+
+    def number_of(self, item: ItemProgress) -> int:
+        """Where an item stands in the response."""
+        return next(number for number, each in self._items.items() if each is item)
+
+    def listed(self, output: Sequence[Any]) -> Iterator[tuple[ItemProgress, Mapping[str, Any]]]:
+        """The items of a terminal event's list, each with its progress.
+
+        Args:
+            output: The list, as decoded JSON.
+        """
+        taken: list[ItemProgress] = []
+        for place, wire in enumerate(output):
+            if not isinstance(wire, Mapping):
+                continue
+            kind = _text(wire.get("type"))
+            item = self._same_as(wire, kind, place, taken)
+            if item is None:
+                item = self._new(kind, ItemRef(None, ""))
+            item.learn(wire)
+            taken.append(item)
+            yield item, wire
+
+    def _same_as(
+        self, wire: Mapping[str, Any], kind: str, place: int, taken: Sequence[ItemProgress]
+    ) -> ItemProgress | None:
+        free = [
+            each
+            for each in self._items.values()
+            if each.kind == kind and not any(each is other for other in taken)
+        ]
+        for name in ("id", "call_id"):
+            given = _text(wire.get(name))
+            for each in free:
+                if given and given == (each.item_id if name == "id" else each.call_id):
+                    return each
+        at_place = self._items.get(place)
+        if any(at_place is each for each in free) and _agrees(at_place, wire):
+            return at_place
+        return next((each for each in free if _says_same(each, wire)), None)
+
+    def _find(self, ref: ItemRef, kind: str | None) -> ItemProgress | None:
+        if ref.index is not None:
+            found = self._items.get(ref.index)
+            if found is not None and kind in (None, found.kind):
+                return found
+        if ref.item_id:
+            for each in self._items.values():
+                if each.item_id == ref.item_id:
+                    return each
+        if ref.index is not None or kind is None:
+            return None
+        open_ones = [each for each in self._items.values() if each.kind == kind and not each.done]
+        unknown = [each for each in open_ones if not (each.item_id and ref.item_id)]
+        return unknown[-1] if unknown else None
+
+    def _new(self, kind: str, ref: ItemRef) -> ItemProgress:
+        item = ItemProgress(kind, item_id=ref.item_id)
+        number = ref.index
+        if number is None or number in self._items:
+            number = max(self._items, default=-1) + 1
+        self._items[number] = item
+        return item
+
+    # -- text ---------------------------------------------------------------------------------
+
+    def say(self, item: ItemProgress, text: str, part: int | None) -> str:
+        """Puts a piece of text out.
+
+        Args:
+            item: The message.
+            text: The piece.
+            part: The part of the message, if the server said.
+
+        Returns:
+            What is to be said: with a space before it where it would run together with the
+            message before, and without half a character at its end.
+        """
+        if not text:
+            return ""
+        item.add_text(text, part)
+        space = ""
+        if self._last_said is not item and self._last_said is not None:
+            space = space_between(self._last_piece, text)
+        self._last_said, self._last_piece = item, text
+        return space + self._whole_characters(text)
+
+    def _whole_characters(self, text: str) -> str:
+        """Joins a character that was sent as two halves (surrogate escapes) in two pieces."""
+        text, self._half = self._half + text, ""
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return mend_surrogates(text)
+
+
+def mend_surrogates(text: str) -> str:
+    """A text with its surrogate pairs joined, and U+FFFD in place of those that stand alone."""
+    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _rest(whole: str, said: str) -> str:
+    if not said:
+        return whole
+    return whole[len(said) :] if whole.startswith(said) else ""
+
+
+def _agrees(item: ItemProgress | None, wire: Mapping[str, Any]) -> bool:
+    """Whether an item at the same place may be the same: a call of the same name, some text."""
+    return item is not None and (
+        item.kind not in CALLS or not item.name or item.name == _text(wire.get("name"))
+    )
+
+
+def _says_same(item: ItemProgress, wire: Mapping[str, Any]) -> bool:
+    if item.kind in CALLS:
+        called = item.called
+        return called is not None and (called.name, called.arguments) == (
+            _text(wire.get("name")),
+            wire.get("arguments"),
+        )
+    return item.kind == "message" and bool(item.text) and item.text == output_text(wire)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
