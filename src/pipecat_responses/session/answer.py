@@ -1,7 +1,7 @@
 """From the events of a response to what comes of a turn.
 
-A turn has one :class:`Answer`, which grows over all its attempts: words that were said stay said,
-calls that are complete run once. Each attempt has a :class:`Stream`, which knows how far its
+A turn has one ``Answer``, which grows over all its attempts: words that were said stay said,
+calls that are complete run once. Each attempt has a ``Stream``, which knows how far its
 response has come.
 """
 
@@ -205,7 +205,7 @@ class Answer:
             stream: The stream it belongs to.
 
         Returns:
-            What comes of it; :class:`TurnDone` if it ends the turn.
+            What comes of it; ``TurnDone`` if it ends the turn.
 
         Raises:
             ResponsesError: If it is a failure, or ends the turn with nothing to show for it.
