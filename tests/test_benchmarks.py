@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from benchmarks import __main__ as command
 from benchmarks import docs, material, measure, report
-from benchmarks.contestants import ALL, OUR_HTTP, OUR_WS, PIPECAT_WS, NoService
+from benchmarks.contestants import ALL, OUR_HTTP, OUR_WS, PIPECAT_WS, Contestant, NoService
 from benchmarks.model import Findings, Plot, Results
 from benchmarks.scenarios import SCENARIOS, traffic
 from benchmarks.server import Server
@@ -120,7 +120,7 @@ async def test_a_pipeline_without_a_service_speaks() -> None:
 
 
 @pytest.mark.parametrize("contestant", ALL, ids=lambda contestant: contestant.short)
-async def test_everybody_answers(server: Server, contestant) -> None:  # type: ignore[no-untyped-def]
+async def test_everybody_answers(server: Server, contestant: Contestant) -> None:
     await server.reply("Hello there.")
     async with Stage(contestant.service(server.base_url), material.context(10)) as stage:
         await stage.ready()
@@ -138,8 +138,8 @@ async def test_everybody_answers(server: Server, contestant) -> None:  # type: i
 
 
 @pytest.mark.parametrize("contestant", ALL, ids=lambda contestant: contestant.short)
-async def test_tokens_carry_the_time_at_which_they_were_sent(  # type: ignore[no-untyped-def]
-    server: Server, contestant
+async def test_tokens_carry_the_time_at_which_they_were_sent(
+    server: Server, contestant: Contestant
 ) -> None:
     await server.beat(20, 1000)
     began = time.monotonic_ns()
@@ -158,7 +158,7 @@ async def test_tokens_carry_the_time_at_which_they_were_sent(  # type: ignore[no
 
 
 @pytest.mark.parametrize("contestant", [OUR_WS, OUR_HTTP], ids=lambda contestant: contestant.short)
-async def test_the_slow_link_carries(server: Server, contestant) -> None:  # type: ignore[no-untyped-def]
+async def test_the_slow_link_carries(server: Server, contestant: Contestant) -> None:
     await server.reply("Hello there.")
     await server.shape(0.005, 1e6)
     async with Stage(contestant.service(f"http://{server.link}/v1"), material.context(4)) as stage:
@@ -168,7 +168,9 @@ async def test_the_slow_link_carries(server: Server, contestant) -> None:  # typ
 
 
 @pytest.mark.parametrize(("contestant", "incremental"), [(PIPECAT_WS, 7), (OUR_WS, 11)])
-async def test_every_third_reply_cut(server: Server, contestant, incremental: int) -> None:  # type: ignore[no-untyped-def]
+async def test_every_third_reply_cut(
+    server: Server, contestant: Contestant, incremental: int
+) -> None:
     stage = await traffic._every_third_cut(server, contestant)
     sent = await traffic._sent(server, stage)
     assert (sent.requests, sent.incremental, sent.right) == (12, incremental, True)

@@ -22,6 +22,7 @@ from pipecat.services.llm_service import FunctionCallParams
 from pipecat_responses import AbandonedUsageMetricsData
 from pipecat_responses.sandbox import Answer, Call, Fault, Sandbox
 from pipecat_responses.testing import Conversation
+from tests.support.contexts import context_of, messages_of
 from tests.support.history import of_context, of_items
 from tests.support.services import websocket_service
 
@@ -37,6 +38,14 @@ async def until_settled(llm: Any) -> None:
     anchor = llm._session._anchor
     if anchor is not None:
         await asyncio.wait({anchor})
+
+
+async def started(talk: Conversation, count: int) -> None:
+    await talk.said.until(lambda: talk.starts == count)
+
+
+async def ended(talk: Conversation, count: int) -> None:
+    await talk.said.until(lambda: talk.ends == count)
 
 
 async def test_clean_turns_are_incremental_after_the_first(sandbox: Sandbox) -> None:
@@ -156,11 +165,11 @@ async def test_cut_speech_needs_no_anchor_while_turns_are_small(sandbox: Sandbox
 
 async def test_cut_replies_over_a_long_context(sandbox: Sandbox) -> None:
     llm = websocket_service(sandbox)
-    context = LLMContext(
-        [
+    context = context_of(
+        *(
             {"role": ("user", "assistant")[i % 2], "content": f"message {i} " + "x" * 980}
             for i in range(100)
-        ]
+        )
     )
     async with Conversation(llm, context) as talk:
         for number in range(40):
@@ -187,7 +196,7 @@ async def test_anchors_can_be_turned_off(sandbox: Sandbox) -> None:
 
 
 def cut_last_reply(context: LLMContext, share: float) -> None:
-    message = context.messages[-1]
+    message = messages_of(context)[-1]
     assert message["role"] == "assistant"
     message["content"] = message["content"][: int(len(message["content"]) * share)]
 
@@ -243,13 +252,13 @@ async def test_parallel_tools(sandbox: Sandbox, order: tuple[str, str]) -> None:
             )
             ends = talk.ends
             await talk.start(f"question {number}")
-            await talk.said.until(lambda ends=ends: talk.ends == ends + 1)
+            await ended(talk, ends + 1)
             # A result that comes before the other call has begun is answered by itself.
             await seen(talk, FunctionCallInProgressFrame, 2 * number + 2)
             for done, name in enumerate(order):
                 gate.open(name)
                 await results(talk, number * 2 + done + 1)
-            await talk.said.until(lambda ends=ends: talk.ends == ends + 2)
+            await ended(talk, ends + 2)
             await talk.settle()
             assert of_items(sandbox.requests[-1].history) == of_context(context)[:-1]
         await talk.say("thanks")
@@ -296,7 +305,7 @@ async def test_a_placeholder_changed_after_it_was_sent(sandbox: Sandbox) -> None
         assert any(i.get("output") == "IN_PROGRESS" for i in sandbox.requests[-1].input)
         ends = talk.ends
         gate.open("first")
-        await talk.said.until(lambda: talk.ends == ends + 1)
+        await ended(talk, ends + 1)
         await talk.settle()
         assert of_items(sandbox.requests[-1].history) == of_context(context)[:-1]
         assert not talk.errors
@@ -390,7 +399,7 @@ async def test_an_interruption_before_the_response_is_created(sandbox: Sandbox) 
         for number in range(3):
             sandbox.faults.add(Fault("silence", "request"))
             await talk.start(f"nobody answers {number}")
-            await talk.said.until(lambda number=number: talk.starts == 2 + 2 * number)
+            await started(talk, 2 + 2 * number)
             await talk.interrupt()
             assert (await talk.say(f"next {number}")).startswith(f'You said: "next {number}"')
             assert of_items(sandbox.requests[-1].history) == of_context(talk.context)[:-1]
@@ -401,8 +410,10 @@ async def test_an_interruption_before_the_response_is_created(sandbox: Sandbox) 
 # -- speculation, inference beside, usage ---------------------------------------------------------
 
 
-def processed(talk: Conversation) -> int:
-    return sum(isinstance(data, ProcessingMetricsData) for data in talk.metrics)
+async def processed(talk: Conversation, count: int) -> None:
+    await talk.said.until(
+        lambda: sum(isinstance(data, ProcessingMetricsData) for data in talk.metrics) == count
+    )
 
 
 async def test_speculative_turns(sandbox: Sandbox) -> None:
@@ -413,15 +424,15 @@ async def test_speculative_turns(sandbox: Sandbox) -> None:
         # the metrics tell when they are complete.
         guess = LLMContext([*talk.context.messages, {"role": "user", "content": "what is the ti"}])
         await talk.push_context(guess, speculation=True)
-        await talk.said.until(lambda: processed(talk) == 2)
+        await processed(talk, 2)
         await talk.worker.queue_frame(EagerEndOfTurnCancelFrame())
         guess = LLMContext([*talk.context.messages, {"role": "user", "content": "what is it?"}])
         await talk.push_context(guess, speculation=True)
-        await talk.said.until(lambda: processed(talk) == 3)
+        await processed(talk, 3)
         assert talk.ends == 1
         talk.context.add_message({"role": "user", "content": "what is it?"})
         await talk.worker.queue_frame(UserStoppedSpeakingFrame())
-        await talk.said.until(lambda: talk.ends == 2)
+        await ended(talk, 2)
         await talk.settle()
         await talk.say("thanks")
         assert of_items(sandbox.requests[-1].history) == of_context(talk.context)[:-1]
@@ -447,7 +458,7 @@ async def test_a_speculative_turn_runs_no_tools(sandbox: Sandbox) -> None:
                 [*context.messages, {"role": "user", "content": "run it"}], tools=context.tools
             )
             await talk.push_context(guess, speculation=True)
-            await talk.said.until(lambda count=count: processed(talk) == count)
+            await processed(talk, count)
         assert await talk.say("run nothing")
     assert ran == []
 
@@ -461,6 +472,7 @@ async def test_inference_beside_a_turn_uses_the_same_connection(sandbox: Sandbox
         await talk.text_arrives()
         other = LLMContext([{"role": "user", "content": "aside"}])
         answer = await llm.run_inference(other, max_tokens=100, system_instruction="Be brief.")
+        assert answer is not None
         assert answer == 'You said: "aside". I remember 1 items.' or answer.startswith("You said")
         await talk.answer_ends()
         sandbox.config.tokens_per_second = None

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -22,7 +23,7 @@ from pipecat_responses.cli.commands import app
 from pipecat_responses.cli.failures import UnusableError
 from pipecat_responses.cli.lines import Lines
 from pipecat_responses.cli.screen import Screen, printable
-from pipecat_responses.cli.target import find_target
+from pipecat_responses.cli.target import Transport, find_target
 from pipecat_responses.sandbox import Fault, Sandbox, SandboxConfig
 
 COMMAND = [sys.executable, "-m", "pipecat_responses.cli"]
@@ -72,12 +73,12 @@ async def talk(
     *steps: str | Callable[[], bool],
     output: Output | None = None,
     live: bool = False,
-    **options: str,
+    **options: Any,
 ) -> tuple[int, Output]:
     shown = output or Output(live=live)
     async with asyncio.timeout(40):
         status = await chat(
-            ChatOptions(**options),  # type: ignore[arg-type]
+            ChatOptions(**options),
             shown.screen,
             Script(*steps),
             live=live,
@@ -358,8 +359,8 @@ async def test_an_answer_that_cannot_be_finished_does_not_end_the_chat() -> None
         ("http", "http://localhost:1234/v1", "http://localhost:1234/v1"),
     ],
 )
-def test_any_scheme_fits_any_transport(transport: str, url: str, address: str) -> None:
-    assert find_target(transport, url, None).url == address  # type: ignore[arg-type]
+def test_any_scheme_fits_any_transport(transport: Transport, url: str, address: str) -> None:
+    assert find_target(transport, url, None).url == address
 
 
 def test_openai_is_the_default_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

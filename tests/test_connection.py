@@ -14,8 +14,10 @@ from pipecat_responses import (
     ConnectionLimits,
     TurnLimits,
 )
+from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.sandbox import Fault, Sandbox
 from pipecat_responses.testing import Conversation
+from tests.support.contexts import messages_of
 from tests.support.history import of_context, of_items
 from tests.support.services import websocket_service
 from tests.support.tcp_proxy import TcpProxy
@@ -42,9 +44,11 @@ def watch(llm: Any) -> list[str]:
     return events
 
 
-def abandoned(talk: Conversation) -> int:
-    """How many abandoned responses have ended."""
-    return sum(isinstance(each, AbandonedUsageMetricsData) for each in talk.metrics)
+async def abandoned(talk: Conversation, count: int) -> None:
+    """Waits until so many abandoned responses have ended."""
+    await eventually(
+        lambda: sum(isinstance(each, AbandonedUsageMetricsData) for each in talk.metrics) == count
+    )
 
 
 QUICK = ConnectionLimits(backoff=Backoff(first=0.01, cap=0.05))
@@ -198,7 +202,7 @@ async def test_a_silent_connection_is_replaced_within_a_turn(sandbox: Sandbox) -
             proxy.resume()
             await talk.answer_ends()
             await talk.settle()
-            assert talk.context.messages[-1]["content"].startswith('You said: "hello again"')
+            assert messages_of(talk.context)[-1]["content"].startswith('You said: "hello again"')
             assert not talk.errors
 
 
@@ -226,6 +230,7 @@ async def test_a_refused_handshake_at_setup(
             await talk.before.until(lambda: len(talk.errors) == 1)
             [error] = talk.errors
             assert error.category is category
+            assert isinstance(error.exception, ResponsesError)
             assert error.exception.status == status
         assert llm.is_usable is usable
         if not usable:
@@ -254,7 +259,7 @@ async def test_no_lanes_means_one_connection_to_spare(sandbox: Sandbox) -> None:
             await talk.settle()
             await talk.say(f"next {number}")
             used.add(sandbox.requests[-1].connection)
-            await eventually(lambda done=number + 1: abandoned(talk) == done)
+            await abandoned(talk, number + 1)
         assert not talk.errors
         assert sandbox.connections == sandbox.connections_opened == 2
         assert len(used) == 2

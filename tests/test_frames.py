@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from loguru import logger
+from pipecat.adapters.llm.schemas.direct_function import DirectFunction
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 from pipecat.frames.frames import (
@@ -35,6 +36,7 @@ from pipecat.utils.errors import ErrorCategory
 
 from pipecat_responses.sandbox import Answer, Call, Reasoning, Refusal, Sandbox, Text
 from pipecat_responses.testing import Conversation
+from tests.support.contexts import messages_of
 from tests.support.history import of_context, of_items
 from tests.support.services import SERVICES
 
@@ -66,7 +68,9 @@ async def test_start_text_end(sandbox: Sandbox, make: Any) -> None:
         frames = [f for f in talk.said.frames if isinstance(f, wanted)]
         assert isinstance(frames[0], LLMFullResponseStartFrame)
         assert isinstance(frames[-1], LLMFullResponseEndFrame)
-        assert [f.text for f in frames[1:-1]] == ["Good", " morning."]
+        texts = [f for f in frames if isinstance(f, LLMTextFrame)]
+        assert frames[1:-1] == texts
+        assert [f.text for f in texts] == ["Good", " morning."]
 
 
 async def test_metrics(sandbox: Sandbox, make: Any) -> None:
@@ -133,7 +137,7 @@ async def test_thoughts_and_reasoning_items(sandbox: Sandbox, make: Any) -> None
         for number in range(3):
             await talk.say(f"think about {number}")
             assert of_items(sandbox.requests[-1].history) == of_context(talk.context)[:-2]
-            reasoning, answer = talk.context.messages[-2:]
+            reasoning, answer = messages_of(talk.context)[-2:]
             assert isinstance(reasoning, LLMSpecificMessage)
             assert reasoning.message["encrypted_content"]
             assert answer["role"] == "assistant"
@@ -223,7 +227,8 @@ async def test_a_system_instruction_alone(sandbox: Sandbox, make: Any) -> None:
 async def test_a_message_that_cannot_be_sent(sandbox: Sandbox, make: Any) -> None:
     llm = make(sandbox)
     async with Conversation(llm) as talk:
-        talk.context.add_message({"role": "user", "content": object()})
+        message: Any = {"role": "user", "content": object()}
+        talk.context.add_message(message)
         await talk.start("hello")
         await talk.answer_ends()
         [error] = talk.errors
@@ -240,7 +245,7 @@ async def test_a_message_that_cannot_be_sent(sandbox: Sandbox, make: Any) -> Non
 # -- tools ----------------------------------------------------------------------------------------
 
 
-def tools(**handlers: Any) -> list[FunctionSchema]:
+def tools(**handlers: Any) -> list[FunctionSchema | DirectFunction]:
     return [
         FunctionSchema(name, f"Runs {name}.", {"what": {"type": "string"}}, ["what"], handler)
         for name, handler in handlers.items()
@@ -298,7 +303,7 @@ async def test_arguments_that_cannot_be_read(sandbox: Sandbox, make: Any, argume
         # One bad and one good call, then a bad one alone, then words.
         assert await talk.say("go", ends=3)
         assert ran == [{"what": "b"}]
-        outputs = [m["content"] for m in context.messages if m.get("role") == "tool"]
+        outputs = [m["content"] for m in messages_of(context) if m.get("role") == "tool"]
         assert sum("not a JSON object" in output for output in outputs) == 2
         assert of_items(sandbox.requests[-1].history) == of_context(context)[:-1]
         assert not talk.errors

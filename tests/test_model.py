@@ -44,6 +44,7 @@ from pipecat_responses.protocol.requests import Fields, Payload, Request
 from pipecat_responses.protocol.response import Response
 from pipecat_responses.sandbox import Fault, Sandbox
 from pipecat_responses.testing import Conversation
+from tests.support.contexts import messages_of
 from tests.support.reference import (
     AfterFailure,
     Asked,
@@ -293,9 +294,8 @@ class World:
 
     def tell(self, peer: Peer, asked: Asked | None, message: dict[str, Any]) -> bytes:
         """Sends an event, through the same two functions as the transport."""
-        named = asked is not None and self.server.lanes == "supported" and asked.stream_id
-        if named:
-            message = {**message, "stream_id": asked.stream_id}  # type: ignore[union-attr]
+        if asked is not None and self.server.lanes == "supported" and asked.stream_id:
+            message = {**message, "stream_id": asked.stream_id}
         data = json.dumps(message).encode()
         self.deliver(peer, data)
         return data
@@ -902,17 +902,19 @@ class Day:
         self.sandbox.config.time_to_first_token = 0.0
 
     async def cut_what_was_heard(self) -> None:
-        last = self.talk.context.get_messages()[-1] if self.talk.context.get_messages() else {}
+        messages = messages_of(self.talk.context)
+        last = messages[-1] if messages else {}
         if last.get("role") == "assistant" and len(last.get("content") or "") > 4:
             last["content"] = last["content"][: self.rng.randint(1, len(last["content"]) - 1)]
 
     async def summarise(self) -> None:
-        messages = self.talk.context.get_messages()
+        messages = messages_of(self.talk.context)
         kept = [m for m in messages[-4:] if m["role"] in ("user", "assistant")]
         kept = [m for m in kept if not m.get("tool_calls")]
         self.number += 1
-        summary = {"role": "developer", "content": f"Summary {self.number}"}
-        self.talk.context.set_messages([summary, *kept])
+        self.talk.context.set_messages(
+            [{"role": "developer", "content": f"Summary {self.number}"}, *kept]
+        )
 
     async def lose_memory(self) -> None:
         self.sandbox.faults.add(Fault("forget", "idle"))

@@ -108,8 +108,8 @@ async def _cold(findings: Findings, server: Server, quick: bool) -> None:
             start = time.monotonic()
             with Cpu() as cpu:
                 async with Stage(contestant.service(server.base_url)) as stage:
-                    message = {"role": "user", "content": material.text(100, number)}
-                    stage.context.add_message(message)  # type: ignore[arg-type]
+                    said = material.text(100, number)
+                    stage.context.add_message({"role": "user", "content": said})
                     await stage.turn()
                     first = stage.said.first_text_at - start
                     stage.check()

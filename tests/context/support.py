@@ -6,7 +6,17 @@ from typing import Any
 
 import msgspec
 from loguru import logger
-from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMessage
+from openai.types.chat import (
+    ChatCompletionAssistantMessageParam,
+    ChatCompletionMessageFunctionToolCallParam,
+    ChatCompletionToolMessageParam,
+    ChatCompletionUserMessageParam,
+)
+from pipecat.processors.aggregators.llm_context import (
+    LLMContext,
+    LLMContextMessage,
+    LLMSpecificMessage,
+)
 
 from pipecat_responses.context.adapter import Conversion, OpenAIResponsesLLMAdapter
 from pipecat_responses.context.cache import ConversionCache
@@ -21,38 +31,33 @@ def specific(message: Any, llm: str = "openai_responses") -> LLMSpecificMessage:
     return LLMSpecificMessage(llm=llm, message=message)
 
 
-def call(call_id: str, name: str = "look_up", arguments: Any = '{"a": 1}') -> dict[str, Any]:
-    function = {"name": name, "arguments": arguments}
-    return {
-        "role": "assistant",
-        "tool_calls": [{"id": call_id, "type": "function", "function": function}],
-    }
+def tool_call(
+    call_id: str, name: str = "look_up", arguments: Any = '{"a": 1}'
+) -> ChatCompletionMessageFunctionToolCallParam:
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def result(call_id: str, content: Any = "42") -> dict[str, Any]:
+def call(call_id: str, **kwargs: Any) -> ChatCompletionAssistantMessageParam:
+    return {"role": "assistant", "tool_calls": [tool_call(call_id, **kwargs)]}
+
+
+def result(call_id: str, content: Any = "42") -> ChatCompletionToolMessageParam:
     return {"role": "tool", "content": content, "tool_call_id": call_id}
 
 
-def user(text: str) -> dict[str, Any]:
+def user(text: str) -> ChatCompletionUserMessageParam:
     return {"role": "user", "content": text}
 
 
-def assistant(text: str) -> dict[str, Any]:
+def assistant(text: str) -> ChatCompletionAssistantMessageParam:
     return {"role": "assistant", "content": text}
 
 
 def reasoning(item_id: str) -> LLMSpecificMessage:
-    return specific(
-        {
-            "type": "reasoning",
-            "id": item_id,
-            "summary": [],
-            "encrypted_content": f"secret {item_id}",
-        }
-    )
+    return specific(reasoning_item(item_id))
 
 
-def picture(size: int) -> dict[str, Any]:
+def picture(size: int) -> LLMContextMessage:
     return LLMContext.create_image_url_message(
         url="data:image/png;base64," + "QUFB\u00e9" * (size // 5), text="Look"
     )
@@ -85,7 +90,12 @@ def output_item(call_id: str, output: Any = "42") -> dict[str, Any]:
 
 
 def reasoning_item(item_id: str) -> dict[str, Any]:
-    return reasoning(item_id).message
+    return {
+        "type": "reasoning",
+        "id": item_id,
+        "summary": [],
+        "encrypted_content": f"secret {item_id}",
+    }
 
 
 def wires(conversion: Conversion) -> list[Any]:

@@ -120,7 +120,7 @@ async def test_a_system_message_beside_an_instruction_warns_once(
 
 def test_logs_hold_no_binary_data(adapter: OpenAIResponsesLLMAdapter) -> None:
     text = "t" * 500
-    messages = [
+    messages: list[Any] = [
         user(text),
         picture(1000),
         {

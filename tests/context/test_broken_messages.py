@@ -19,6 +19,7 @@ from tests.context.support import (
     specific,
     user,
 )
+from tests.support.contexts import context_of, messages_of
 
 CYCLE: dict[str, Any] = {"type": "thing"}
 CYCLE["self"] = CYCLE
@@ -81,11 +82,11 @@ async def test_a_broken_message_does_not_cost_the_others(
 ) -> None:
     context = LLMContext(conversation(20))
     first = await adapter.convert(context)
-    context.get_messages()[50]["content"] = 5
+    messages_of(context)[50]["content"] = 5
     context.add_message(user("Bye"))
     with pytest.raises(ContextMessageError, match="message 50 "):
         await adapter.convert(context)
-    context.get_messages()[50]["content"] = "Better"
+    messages_of(context)[50]["content"] = "Better"
     again = await adapter.convert(context)
     assert again.items[50].wire == {"role": "user", "content": "Better"}
     assert same_objects(first.items[:50], again.items[:50])
@@ -97,10 +98,10 @@ async def test_what_comes_before_a_broken_message_is_kept(
 ) -> None:
     seen: list[Any] = []
     cache = recording_cache(adapter, seen)
-    context = LLMContext([*conversation(20), {"role": "?"}])
+    context = context_of(*conversation(20), {"role": "?"})
     with pytest.raises(ContextMessageError, match="message 100 "):
         await cache.convert(context)
     seen.clear()
-    context.get_messages()[100] = user("Fine")
+    messages_of(context)[100] = user("Fine")
     await cache.convert(context)
     assert seen == [user("Fine")]

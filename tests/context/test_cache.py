@@ -26,6 +26,7 @@ from tests.context.support import (
     user,
     wires,
 )
+from tests.support.contexts import context_of, messages_of
 
 
 async def test_unchanged_messages_give_the_same_objects(
@@ -52,7 +53,7 @@ async def test_only_new_messages_are_converted(adapter: OpenAIResponsesLLMAdapte
         context.add_message(call(f"new{turn}"))
         context.add_message(result(f"new{turn}", "IN_PROGRESS"))
         await cache.convert(context)
-        context.get_messages()[-1]["content"] = "done"
+        messages_of(context)[-1]["content"] = "done"
         await cache.convert(context)
         assert len(seen) == 3
         seen.clear()
@@ -84,13 +85,13 @@ async def test_a_change_in_place_is_noticed(adapter: OpenAIResponsesLLMAdapter, 
 
 
 async def test_changes_deep_inside_are_noticed(adapter: OpenAIResponsesLLMAdapter) -> None:
-    part = {"type": "image_url", "image_url": {"url": IMAGE}}
+    part: dict[str, Any] = {"type": "image_url", "image_url": {"url": IMAGE}}
     thought = reasoning("rs_1")
-    messages = [{"role": "user", "content": [part]}, call("c1"), result("c1"), thought]
+    messages: list[Any] = [{"role": "user", "content": [part]}, call("c1"), result("c1"), thought]
     messages.append(assistant("Yes"))
     context = LLMContext(messages)
     before = await adapter.convert(context)
-    part["image_url"]["detail"] = "high"  # type: ignore[index]
+    part["image_url"]["detail"] = "high"
     messages[1]["tool_calls"][0]["function"]["arguments"] = "{}"
     thought.message["encrypted_content"] = "other"
     after = wires(await adapter.convert(context))
@@ -108,11 +109,11 @@ async def test_values_that_only_python_calls_equal(
 ) -> None:
     one, other = values
     payload = {"type": "thing", "value": one}
-    message = result("c1", {"value": one})
-    context = LLMContext([specific(payload), call("c1"), message])
+    output = {"value": one}
+    context = LLMContext([specific(payload), call("c1"), result("c1", output)])
     await adapter.convert(context)
     payload["value"] = other
-    message["content"]["value"] = other
+    output["value"] = other
     items = (await adapter.convert(context)).items
     assert items[0].pieces == (msgspec.json.encode({"type": "thing", "value": other}),)
     assert items[2].wire["output"] == msgspec.json.encode({"value": other}).decode()
@@ -128,7 +129,7 @@ async def test_objects_that_refuse_to_be_compared(adapter: OpenAIResponsesLLMAda
         __hash__ = None  # type: ignore[assignment]
 
     message = {**user("Hi"), "samples": Array()}
-    context = LLMContext([message])
+    context = context_of(message)
     first = await adapter.convert(context)
     assert same_objects(first.items, (await adapter.convert(context)).items)
     message["samples"] = Array()
@@ -171,7 +172,7 @@ async def test_a_copied_context_is_not_converted_again(
     assert same_objects(first.items, speculative.items[:-1])
     # Each goes its own way from there.
     context.add_message(user("Or this?"))
-    other.get_messages()[3]["content"] = "changed"
+    messages_of(other)[3]["content"] = "changed"
     other_items = await adapter.convert(other)
     items = await adapter.convert(context)
     assert wires(items)[-1]["content"] == "Or this?"

@@ -15,9 +15,11 @@ from tests.context.support import (
     reasoning,
     result,
     specific,
+    tool_call,
     user,
     wires,
 )
+from tests.support.contexts import context_of
 
 
 def origins(conversion: Conversion) -> list[int | None]:
@@ -27,7 +29,7 @@ def origins(conversion: Conversion) -> list[int | None]:
 CALLS = {
     "role": "assistant",
     "content": "One moment.",
-    "tool_calls": call("c1")["tool_calls"] + call("c2")["tool_calls"],
+    "tool_calls": [tool_call("c1"), tool_call("c2")],
 }
 
 # Messages, and for each item that they give the index of its message.
@@ -87,7 +89,7 @@ async def test_a_message_that_stands_in_two_places(adapter: OpenAIResponsesLLMAd
 async def test_an_item_made_of_the_instructions_has_no_message(
     adapter: OpenAIResponsesLLMAdapter,
 ) -> None:
-    context = LLMContext([result("c1"), {"role": "user", "content": None}])
+    context = context_of(result("c1"), {"role": "user", "content": None})
     conversion = await adapter.convert(context, system_instruction="Be kind.")
     assert len(conversion.items) == 1
     assert origins(conversion) == [None]

@@ -16,7 +16,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMe
 from pipecat_responses.context.adapter import Conversion, OpenAIResponsesLLMAdapter
 from pipecat_responses.context.wires import MessageWires
 from pipecat_responses.protocol.repairs import NOT_COMPLETED
-from tests.context.support import call, converted, reasoning, result, specific, wires
+from tests.context.support import converted, reasoning, result, specific, tool_call, wires
 
 IDS = st.sampled_from(["c1", "c2", "c1_2"])
 TEXTS = st.sampled_from(["", "a", "b"])
@@ -37,7 +37,7 @@ ANY_MESSAGE = st.one_of(
         lambda ids, text: {
             "role": "assistant",
             "content": text,
-            "tool_calls": [call(call_id)["tool_calls"][0] for call_id in ids],
+            "tool_calls": [tool_call(call_id) for call_id in ids],
         },
         st.lists(IDS, min_size=1, max_size=3),
         TEXTS,

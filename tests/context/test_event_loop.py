@@ -18,6 +18,7 @@ from tests.context.support import (
     user,
     wires,
 )
+from tests.support.contexts import context_of, messages_of
 
 
 async def ticks(counted: list[int]) -> None:
@@ -65,8 +66,8 @@ async def test_many_messages_at_once_let_others_work(adapter: OpenAIResponsesLLM
 
 
 async def test_calls_at_the_same_time(adapter: OpenAIResponsesLLMAdapter) -> None:
-    messages = [user("Hi"), picture(1_000_000), call("c1"), result("c1", "IN_PROGRESS")]
-    context = LLMContext(messages)
+    context = context_of(user("Hi"), picture(1_000_000), call("c1"), result("c1", "IN_PROGRESS"))
+    messages = messages_of(context)
     other = LLMContext([user("Sum up:"), messages[1]])
     first = asyncio.create_task(adapter.convert(context))
     elsewhere = asyncio.create_task(adapter.convert(other))

@@ -21,6 +21,7 @@ from tests.context.support import (
     output_item,
     result,
     specific,
+    tool_call,
     user,
 )
 
@@ -237,7 +238,7 @@ MESSAGES: dict[str, tuple[list[Any], list[Any], bool]] = {
             {
                 "role": "assistant",
                 "content": "One moment.",
-                "tool_calls": call("c1")["tool_calls"] + call("c2")["tool_calls"],
+                "tool_calls": [tool_call("c1"), tool_call("c2")],
             },
             result("c1"),
             result("c2"),

@@ -19,6 +19,7 @@ from tests.context.support import (
     result,
     user,
 )
+from tests.support.contexts import messages_of
 
 
 @pytest.mark.parametrize(
@@ -78,5 +79,5 @@ def test_a_settled_conversation_is_not_copied() -> None:
 async def test_a_result_settles_its_call(adapter: OpenAIResponsesLLMAdapter) -> None:
     context = LLMContext([user("Hi"), call("c1"), result("c1", IN_PROGRESS)])
     assert len(settled((await adapter.convert(context)).items)) == 1
-    context.get_messages()[-1]["content"] = "42"
+    messages_of(context)[-1]["content"] = "42"
     assert len(settled((await adapter.convert(context)).items)) == 3

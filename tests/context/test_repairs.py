@@ -139,7 +139,7 @@ async def test_the_last_output_of_a_call_takes_the_place_of_the_first(
 async def test_reasoning_that_led_to_nothing_is_left_out(
     adapter: OpenAIResponsesLLMAdapter, warnings: list[str]
 ) -> None:
-    messages = [
+    messages: list[Any] = [
         *(reasoning("rs_1"), user("Wait")),
         *(reasoning("rs_2"), reasoning("rs_3"), call("c1")),
         *(reasoning("rs_4"), result("c1")),

@@ -13,10 +13,16 @@ from typing import Any, Literal
 
 from pipecat.utils.errors import ErrorCategory
 
+from pipecat_responses.sandbox.faults import Kind
+
 Transport = Literal["websocket", "http"]
 BOTH: tuple[Transport, ...] = ("websocket", "http")
 WEBSOCKET: tuple[Transport, ...] = ("websocket",)
 HTTP: tuple[Transport, ...] = ("http",)
+
+ServerAct = Literal["cut", "restart", "down"]
+SERVER_ACTS: tuple[ServerAct, ...] = ("cut", "restart", "down")
+"""What a test does to the sandbox itself, with either transport."""
 
 
 class Moment(StrEnum):
@@ -61,7 +67,7 @@ class Row:
     """
 
     what: str
-    kind: str
+    kind: Kind | ServerAct
     ends: Mapping[Moment, End]
     params: Mapping[str, Any] = field(default_factory=dict)
     transports: tuple[Transport, ...] = BOTH
@@ -111,7 +117,9 @@ def reported(*moments: Moment) -> dict[Moment, End]:
 IDS = {"x-request-id": "req_0123456789"}
 
 
-def error(status: int, *, headers: Mapping[str, str] | None = None, **params: Any) -> dict:
+def error(
+    status: int, *, headers: Mapping[str, str] | None = None, **params: Any
+) -> dict[str, Any]:
     """Params of an error as the server reports it."""
     return {"status": status, "headers": {**IDS, **(headers or {})}, **params}
 
@@ -187,11 +195,12 @@ def _ends_of_connections() -> Iterator[Row]:
 
 def _handshakes() -> Iterator[Row]:
     connecting = (M.CONNECTING, M.RECONNECTING)
-    for kind, what in (
+    broken: tuple[tuple[Kind, str], ...] = (
         ("reset", "the handshake is reset"),
         ("stall", "the handshake gets no answer"),
         ("close_after_accept", "the server accepts and closes at once"),
-    ):
+    )
+    for kind, what in broken:
         yield Row(what, kind, answered(*connecting), transports=WEBSOCKET)
         yield Row(
             f"{what}, every time",
@@ -208,7 +217,7 @@ def _handshakes() -> Iterator[Row]:
         (429, C.RATE_LIMIT, False),
         (503, C.SERVER, False),
     ):
-        row = {
+        row: dict[str, Any] = {
             "kind": "handshake_status",
             "params": {"status": status, "code": f"code_{status}", "message": "No."},
             "transports": WEBSOCKET,
@@ -287,7 +296,7 @@ def _errors() -> Iterator[Row]:
             permanent=category is not C.APPLICATION,
             facts=said(status, type=kind, code=code, param="field"),
         )
-    for what, status, facts in (
+    unreadable: tuple[tuple[str, int, dict[str, Any]], ...] = (
         (
             "the content (400)",
             400,
@@ -296,7 +305,8 @@ def _errors() -> Iterator[Row]:
         ("the context is too long (400)", 400, {"code": "context_length_exceeded"}),
         ("the input is too large (413)", 413, {"code": "request_too_large"}),
         ("the content (422)", 422, {"type": "invalid_request_error", "code": "unreadable"}),
-    ):
+    )
+    for what, status, facts in unreadable:
         yield Row(
             f"an error: {what}",
             "error",
@@ -306,7 +316,7 @@ def _errors() -> Iterator[Row]:
             category=C.APPLICATION,
             facts=said(status, **facts),
         )
-    passing = (
+    passing: tuple[tuple[str, int, dict[str, Any], ErrorCategory], ...] = (
         ("timeout (408)", 408, {}, C.SERVER),
         ("conflict (409)", 409, {}, C.SERVER),
         ("internal (500)", 500, {}, C.SERVER),
@@ -547,9 +557,6 @@ SECTIONS: tuple[tuple[str, tuple[Row, ...]], ...] = (
     ("What the server says makes no sense", tuple(_nonsense())),
 )
 ROWS: tuple[Row, ...] = tuple(row for _, rows in SECTIONS for row in rows)
-
-SERVER_ACTS = ("cut", "restart", "down")
-"""What a test does to the sandbox itself, with either transport."""
 
 
 def ends_of(row: Row, transport: Transport) -> dict[Moment, End]:

@@ -144,8 +144,8 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @st.composite
 def events(draw: Any) -> dict[str, Any]:
     """A valid event, or one with a field missing, wrong, or one too many."""
-    event = draw(st.sampled_from(proper_events(1) + OTHER_EVENTS))
-    event = json.loads(json.dumps(event))
+    chosen = draw(st.sampled_from(proper_events(1) + OTHER_EVENTS))
+    event: dict[str, Any] = json.loads(json.dumps(chosen))
     for _ in range(draw(st.integers(0, 2))):
         places = _places(event)
         if not places:

@@ -13,12 +13,13 @@ import pytest_asyncio
 from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Fault, Sandbox
+from pipecat_responses.sandbox.faults import Moment as FaultMoment
 from tests.faults.support import Heard, Talk, counted, our_tasks, short_probe, talking, until
 from tests.faults.table import SERVER_ACTS, STREAMING, Cell, End, Moment, cells
 
 WORDS = counted(30)
 LONG = counted(150)
-NAMES = {
+NAMES: dict[Moment, FaultMoment] = {
     Moment.CONNECTING: "handshake",
     Moment.RECONNECTING: "handshake",
     Moment.IDLE: "idle",
@@ -46,9 +47,13 @@ def words_of(cell: Cell) -> str:
     return LONG if cell.row.lasting and cell.moment is Moment.TEXT else WORDS
 
 
-def fault_of(cell: Cell) -> Fault:
+def fault_of(cell: Cell) -> Fault | None:
+    """What the sandbox is to do; None for what a test does to it."""
+    kind = cell.row.kind
+    if kind == "cut" or kind == "restart" or kind == "down":
+        return None
     return Fault(
-        cell.row.kind,
+        kind,
         NAMES[cell.moment],
         times=None if cell.row.lasting else 1,
         after=after_of(cell),
@@ -58,11 +63,12 @@ def fault_of(cell: Cell) -> Fault:
 
 async def prepare(cell: Cell, sandbox: Sandbox, talk: Talk) -> None:
     """Makes the fault happen, or makes it wait for its moment."""
-    if cell.row.kind in SERVER_ACTS:
+    fault = fault_of(cell)
+    if fault is None:
         if cell.moment is Moment.IDLE:
             await act(cell, sandbox)
         return
-    sandbox.faults.add(fault_of(cell))
+    sandbox.faults.add(fault)
     if cell.moment is Moment.RECONNECTING:
         sandbox.cut()
     elif cell.moment is Moment.IDLE:
@@ -224,10 +230,11 @@ async def on_its_own(cell: Cell, *, again: bool) -> None:
     """A fresh service: the fault comes at its first turn, and then, perhaps, at a later one."""
     async with Sandbox() as sandbox:
         if cell.moment is Moment.CONNECTING:
-            if cell.row.kind in SERVER_ACTS:
+            fault = fault_of(cell)
+            if fault is None:
                 await act(cell, sandbox)
             else:
-                sandbox.faults.add(fault_of(cell))
+                sandbox.faults.add(fault)
         async with talking(sandbox, cell.transport, tools=True, **options_of(cell)) as talk:
             await go_through(cell, sandbox, talk)
             if again:

@@ -10,10 +10,11 @@ from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_responses import OpenAIResponsesLLMSettings, OpenAIResponsesReasoningConfig
-from pipecat_responses.protocol.errors import MidResponseLossError
+from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Answer, Call, Fault, ModelInput, Reasoning, Sandbox, Text
-from tests.faults.support import Talk, counted, short_probe, talking, until
+from pipecat_responses.sandbox.faults import Kind
+from tests.faults.support import Talk, Transport, counted, short_probe, talking, until
 from tests.support import history
 
 BOTH = pytest.mark.parametrize("transport", ["websocket", "http"])
@@ -62,7 +63,9 @@ def check_history(sandbox: Sandbox, talk: Talk) -> None:
 
 class TestTheServerDies:
     @BOTH
-    async def test_in_the_middle_of_a_word_and_comes_back(self, sandbox, transport):
+    async def test_in_the_middle_of_a_word_and_comes_back(
+        self, sandbox: Sandbox, transport: Transport
+    ) -> None:
         sandbox.config.responder = tell
         sandbox.config.tokens_per_second = 300
         limits = {"backoff": Backoff(first=0.1, cap=0.4)}
@@ -87,7 +90,9 @@ class TestTheServerDies:
 
     @BOTH
     @pytest.mark.parametrize("after", [1, 7, 20, 43])
-    async def test_at_any_character(self, sandbox, transport, after):
+    async def test_at_any_character(
+        self, sandbox: Sandbox, transport: Transport, after: int
+    ) -> None:
         sandbox.config.responder = tell
         sandbox.faults.add(Fault("reset", "text", after=after))
         async with talking(sandbox, transport) as talk:
@@ -97,7 +102,7 @@ class TestTheServerDies:
             assert talk.written == TELLING
 
     @BOTH
-    async def test_again_and_again(self, sandbox, transport):
+    async def test_again_and_again(self, sandbox: Sandbox, transport: Transport) -> None:
         sandbox.config.responder = tell
         sandbox.faults.add(*(Fault("reset", "text", after=n) for n in (9, 4, 2)))
         async with talking(sandbox, transport) as talk:
@@ -107,7 +112,9 @@ class TestTheServerDies:
             assert talk.llm.stats.resumed == 3
 
     @BOTH
-    async def test_while_the_answer_is_taken_up_again(self, sandbox, transport):
+    async def test_while_the_answer_is_taken_up_again(
+        self, sandbox: Sandbox, transport: Transport
+    ) -> None:
         sandbox.config.responder = tell
         sandbox.faults.add(Fault("reset", "text", after=9), Fault("reset", "request", skip=1))
         async with talking(sandbox, transport) as talk:
@@ -121,7 +128,9 @@ class TestTheModelRepeats:
 
     @BOTH
     @pytest.mark.parametrize("how", ["words", "sentence", "all", "blank"])
-    async def test_nothing_is_heard_twice(self, sandbox, transport, how):
+    async def test_nothing_is_heard_twice(
+        self, sandbox: Sandbox, transport: Transport, how: str
+    ) -> None:
         def repeat(given: ModelInput) -> Answer:
             said = already_said(given)
             if said is None:
@@ -142,7 +151,9 @@ class TestTheModelRepeats:
             assert heard.errors == []
 
     @BOTH
-    async def test_an_empty_answer_is_asked_for_once_more(self, sandbox, transport):
+    async def test_an_empty_answer_is_asked_for_once_more(
+        self, sandbox: Sandbox, transport: Transport
+    ) -> None:
         sandbox.config.responder = tell
         sandbox.faults.add(Fault("close", "text", after=20), Fault("empty", skip=1))
         async with talking(sandbox, transport) as talk:
@@ -151,7 +162,9 @@ class TestTheModelRepeats:
             assert heard.errors == []
 
     @BOTH
-    async def test_a_model_with_nothing_to_add_ends_the_turn(self, sandbox, transport):
+    async def test_a_model_with_nothing_to_add_ends_the_turn(
+        self, sandbox: Sandbox, transport: Transport
+    ) -> None:
         def shrug(given: ModelInput) -> Answer:
             return Answer() if already_said(given) else Answer((in_threes(TELLING),))
 
@@ -166,7 +179,9 @@ class TestTheModelRepeats:
 class TestStop:
     @BOTH
     @pytest.mark.parametrize("kind", ["reset", "close", "stall", "silence", "error"])
-    async def test_the_text_is_kept_and_the_loss_is_reported(self, sandbox, transport, kind):
+    async def test_the_text_is_kept_and_the_loss_is_reported(
+        self, sandbox: Sandbox, transport: Transport, kind: Kind
+    ) -> None:
         sandbox.faults.add(Fault(kind, "text", after=5))
         with short_probe():
             async with talking(sandbox, transport, on_mid_response_loss="stop") as talk:
@@ -185,7 +200,9 @@ class TestStop:
                 check_history(sandbox, talk)
 
     @BOTH
-    async def test_before_any_word_it_is_tried_again_all_the_same(self, sandbox, transport):
+    async def test_before_any_word_it_is_tried_again_all_the_same(
+        self, sandbox: Sandbox, transport: Transport
+    ) -> None:
         sandbox.faults.add(Fault("reset", "created"))
         async with talking(sandbox, transport, on_mid_response_loss="stop") as talk:
             heard = await talk.turn("count to 30")
@@ -203,7 +220,15 @@ class TestResumingFails:
             (500, "server_error", ErrorCategory.SERVER, True),
         ],
     )
-    async def test_one_report(self, sandbox, transport, status, code, category, usable):
+    async def test_one_report(
+        self,
+        sandbox: Sandbox,
+        transport: Transport,
+        status: int,
+        code: str,
+        category: ErrorCategory,
+        usable: bool,
+    ) -> None:
         params = {"status": status, "code": code, "message": "No."}
         sandbox.faults.add(
             Fault("reset", "text", after=5), Fault("error", skip=1, times=None, params=params)
@@ -213,6 +238,7 @@ class TestResumingFails:
             assert heard.text.strip() == "1, 2, 3, 4, 5,"
             [error] = heard.errors
             assert error.category is category
+            assert isinstance(error.exception, ResponsesError)
             assert error.exception.code == code
             assert error.exception.status == status
             assert isinstance(error.exception, MidResponseLossError) is usable
@@ -227,7 +253,9 @@ class TestResumingFails:
 class TestCalls:
     @BOTH
     @pytest.mark.parametrize("kind", ["reset", "close", "stall", "silence", "error", "failed"])
-    async def test_complete_ones_run_once(self, sandbox, transport, kind):
+    async def test_complete_ones_run_once(
+        self, sandbox: Sandbox, transport: Transport, kind: Kind
+    ) -> None:
         sandbox.faults.add(Fault(kind, "terminal"))
         with short_probe():
             async with talking(sandbox, transport, tools=True) as talk:
@@ -240,7 +268,9 @@ class TestCalls:
 
     @BOTH
     @pytest.mark.parametrize("kind", ["reset", "close", "silence", "error", "failed", "incomplete"])
-    async def test_of_two_the_broken_one_never_runs(self, sandbox, transport, kind):
+    async def test_of_two_the_broken_one_never_runs(
+        self, sandbox: Sandbox, transport: Transport, kind: Kind
+    ) -> None:
         sandbox.script(Answer((Call("note", {"words": "a"}), Call("ring", {"words": "b" * 50}))))
         sandbox.faults.add(Fault(kind, "call", after=2, skip=1))
         async with talking(sandbox, transport, tools=True) as talk:
@@ -253,7 +283,9 @@ class TestCalls:
 
     @BOTH
     @pytest.mark.parametrize("kind", ["reset", "close", "silence", "error", "failed"])
-    async def test_a_broken_one_after_words_is_made_again(self, sandbox, transport, kind):
+    async def test_a_broken_one_after_words_is_made_again(
+        self, sandbox: Sandbox, transport: Transport, kind: Kind
+    ) -> None:
         sandbox.script(
             Answer(("Let me write that down. ", Call("note", {"words": "a" * 50}))),
             Answer((Call("note", {"words": "a"}),)),
@@ -268,7 +300,9 @@ class TestCalls:
             check_history(sandbox, talk)
 
     @BOTH
-    async def test_one_that_is_lost_for_good_is_reported_and_never_runs(self, sandbox, transport):
+    async def test_one_that_is_lost_for_good_is_reported_and_never_runs(
+        self, sandbox: Sandbox, transport: Transport
+    ) -> None:
         sandbox.faults.add(Fault("reset", "call", after=2, times=None))
         async with talking(sandbox, transport, tools=True, limits={"total_secs": 0.5}) as talk:
             heard = await talk.turn("Please call note.")
@@ -300,7 +334,9 @@ class TestReasoning:
 
     @BOTH
     @pytest.mark.parametrize("kind", ["reset", "silence", "error", "failed", "incomplete"])
-    async def test_lost_before_the_first_word(self, sandbox, transport, kind, thought):
+    async def test_lost_before_the_first_word(
+        self, sandbox: Sandbox, transport: Transport, kind: Kind, thought: Sequence[Any]
+    ) -> None:
         sandbox.script(Answer(thought), Answer(thought))
         sandbox.faults.add(Fault(kind, "text"))
         async with talking(sandbox, transport, settings=self.SETTINGS) as talk:
@@ -311,7 +347,9 @@ class TestReasoning:
 
     @BOTH
     @pytest.mark.parametrize("kind", ["reset", "silence", "error", "failed", "incomplete"])
-    async def test_lost_after_some_words(self, sandbox, transport, kind, thought):
+    async def test_lost_after_some_words(
+        self, sandbox: Sandbox, transport: Transport, kind: Kind, thought: Sequence[Any]
+    ) -> None:
         rest = TELLING.split(" ", 5)[-1]
         sandbox.script(Answer(thought), Answer((Reasoning("And on."), " " + rest)))
         sandbox.faults.add(Fault(kind, "text", after=5))
@@ -324,7 +362,9 @@ class TestReasoning:
             await self.still_right(sandbox, talk)
 
     @BOTH
-    async def test_lost_for_good(self, sandbox, transport, thought):
+    async def test_lost_for_good(
+        self, sandbox: Sandbox, transport: Transport, thought: Sequence[Any]
+    ) -> None:
         sandbox.config.responder = lambda given: Answer(thought)
         sandbox.faults.add(Fault("reset", "text", after=1, times=None))
         async with talking(
@@ -337,7 +377,9 @@ class TestReasoning:
             await self.still_right(sandbox, talk)
 
     @BOTH
-    async def test_one_that_cannot_be_sent_back_does_no_harm(self, sandbox, transport, thought):
+    async def test_one_that_cannot_be_sent_back_does_no_harm(
+        self, sandbox: Sandbox, transport: Transport, thought: Sequence[Any]
+    ) -> None:
         # Nobody asked for encrypted content here, so the server knows the item by id alone.
         sandbox.script(Answer(thought))
         settings = OpenAIResponsesLLMSettings(model="gpt-4.1")
@@ -350,9 +392,9 @@ class TestReasoning:
 
     async def still_right(self, sandbox: Sandbox, talk: Talk) -> None:
         kinds = self.kinds(talk)
-        for kind, following in zip(kinds, [*kinds[1:], None], strict=True):
+        for kind, after in zip(kinds, [*kinds[1:], None], strict=True):
             if kind == "reasoning":
-                assert following in ("assistant", "reasoning"), kinds
+                assert after in ("assistant", "reasoning"), kinds
         # A server that has forgotten everything gets the whole context, and checks its order.
         sandbox.cut()
         following = await talk.turn("count to 5")
@@ -363,7 +405,9 @@ class TestReasoning:
 
 class TestInterruptions:
     @BOTH
-    async def test_the_user_speaks_while_the_answer_is_taken_up_again(self, sandbox, transport):
+    async def test_the_user_speaks_while_the_answer_is_taken_up_again(
+        self, sandbox: Sandbox, transport: Transport
+    ) -> None:
         params = {"status": 429, "code": "rate_limit_exceeded", "headers": {"retry-after": "5"}}
         sandbox.faults.add(
             Fault("reset", "text", after=5), Fault("error", skip=1, times=None, params=params)

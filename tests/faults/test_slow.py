@@ -19,6 +19,7 @@ from pipecat_responses.sandbox import Fault, Sandbox
 from tests.faults.support import (
     KEY,
     Talk,
+    Transport,
     counted,
     new_service,
     our_tasks,
@@ -50,7 +51,9 @@ def slow_talk(sandbox: Sandbox, transport: Any, gate: Gate, **kwargs: Any) -> Ta
 
 
 @BOTH
-async def test_a_slow_listener_gets_longer_pieces_and_all_of_them(sandbox, transport) -> None:
+async def test_a_slow_listener_gets_longer_pieces_and_all_of_them(
+    sandbox: Sandbox, transport: Transport
+) -> None:
     gate = Gate()
     async with slow_talk(sandbox, transport, gate) as talk:
         await talk.start("count to 5000")
@@ -69,7 +72,7 @@ async def test_a_slow_listener_gets_longer_pieces_and_all_of_them(sandbox, trans
         talk.check_frames()
 
 
-async def test_a_slow_listener_does_not_break_the_keep_alive(sandbox) -> None:
+async def test_a_slow_listener_does_not_break_the_keep_alive(sandbox: Sandbox) -> None:
     gate = Gate()
     limits = ConnectionLimits(ping_interval_secs=0.03, ping_timeout_secs=0.15)
     talk = slow_talk(sandbox, "websocket", gate, connection_limits=limits)
@@ -87,7 +90,9 @@ async def test_a_slow_listener_does_not_break_the_keep_alive(sandbox) -> None:
 
 
 @BOTH
-async def test_a_slow_listener_of_an_answer_that_breaks_off(sandbox, transport) -> None:
+async def test_a_slow_listener_of_an_answer_that_breaks_off(
+    sandbox: Sandbox, transport: Transport
+) -> None:
     gate = Gate()
     sandbox.faults.add(Fault("close", "text", after=100))
     async with slow_talk(sandbox, transport, gate) as talk:
@@ -102,7 +107,9 @@ async def test_a_slow_listener_of_an_answer_that_breaks_off(sandbox, transport) 
 
 
 @BOTH
-async def test_a_listener_that_never_listens_can_be_cancelled(sandbox, transport) -> None:
+async def test_a_listener_that_never_listens_can_be_cancelled(
+    sandbox: Sandbox, transport: Transport
+) -> None:
     gate = Gate()
     async with slow_talk(sandbox, transport, gate) as talk:
         await talk.start("count to 500")
@@ -112,7 +119,7 @@ async def test_a_listener_that_never_listens_can_be_cancelled(sandbox, transport
 
 
 @BOTH
-async def test_fifty_at_once(sandbox, transport) -> None:
+async def test_fifty_at_once(sandbox: Sandbox, transport: Transport) -> None:
     """Each is interrupted, cut off or answered; each is answered after that."""
 
     async def one(number: int, talk: Talk) -> None:
@@ -175,10 +182,10 @@ SECRETS = [
 
 @pytest.mark.parametrize(("transport", "fault", "key"), SECRETS)
 async def test_no_secret_is_told(
-    sandbox,
-    transport,
-    fault,
-    key,
+    sandbox: Sandbox,
+    transport: Transport,
+    fault: Fault,
+    key: str,
     log: io.StringIO,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -201,6 +208,7 @@ async def test_no_secret_is_told(
         told += connection_errors
         for frame in talk.errors:
             error = frame.exception
+            assert error is not None
             told += [frame.error, str(error), repr(error), repr(frame), repr(vars(error))]
             told += traceback.format_exception(error)
             told += [str(arg) for arg in error.args]

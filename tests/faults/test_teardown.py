@@ -14,7 +14,7 @@ from pipecat.frames.frames import EndFrame
 
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Fault, Sandbox
-from tests.faults.support import Talk, new_service, our_tasks, short_probe, until
+from tests.faults.support import Talk, Transport, new_service, our_tasks, short_probe, until
 
 CLOSE = 0.3
 """The close timeout of services in a hurry (`tests.faults.support`)."""
@@ -135,7 +135,7 @@ async def nothing_is_left(sandbox: Sandbox, moment: str) -> None:
 
 
 @pytest.mark.parametrize(("transport", "moment"), CASES)
-async def test_cancel(sandbox, transport, moment) -> None:
+async def test_cancel(sandbox: Sandbox, transport: Transport, moment: str) -> None:
     """Patient limits: cancelling waits for none of them."""
     patient = {"quiet_secs": 50.0, "begin_secs": 60.0, "stall_secs": 60.0, "terminal_secs": 60.0}
     talk, held = talk_at(moment, sandbox, transport, **patient)
@@ -147,7 +147,7 @@ async def test_cancel(sandbox, transport, moment) -> None:
 
 
 @pytest.mark.parametrize(("transport", "moment"), [case for case in CASES if case[1] != "mid-tool"])
-async def test_end(sandbox, transport, moment) -> None:
+async def test_end(sandbox: Sandbox, transport: Transport, moment: str) -> None:
     """An EndFrame lets the turn that is under way come to its end, which limits bound."""
     sandbox.config.tokens_per_second = None
     talk, held = talk_at(moment, sandbox, transport, total_secs=0.3)
@@ -162,7 +162,7 @@ async def test_end(sandbox, transport, moment) -> None:
 
 
 @pytest.mark.parametrize(("transport", "moment"), CASES)
-async def test_cleanup(sandbox, transport, moment) -> None:
+async def test_cleanup(sandbox: Sandbox, transport: Transport, moment: str) -> None:
     """`cleanup()` alone, in the middle of it: everything of the service's own is gone after it."""
     talk, held = talk_at(moment, sandbox, transport)
     async with talk:
@@ -176,7 +176,7 @@ async def test_cleanup(sandbox, transport, moment) -> None:
 
 
 @pytest.mark.parametrize("transport", ["websocket", "http"])
-async def test_a_service_that_was_never_used(sandbox, transport) -> None:
+async def test_a_service_that_was_never_used(sandbox: Sandbox, transport: Transport) -> None:
     llm = new_service(sandbox, transport)
     await llm.cleanup()
     await llm.cleanup()
@@ -185,7 +185,7 @@ async def test_a_service_that_was_never_used(sandbox, transport) -> None:
 
 
 @pytest.mark.parametrize("transport", ["websocket", "http"])
-async def test_cleanup_twice(sandbox, transport) -> None:
+async def test_cleanup_twice(sandbox: Sandbox, transport: Transport) -> None:
     talk, _ = talk_at("idle", sandbox, transport)
     async with talk:
         await talk.turn("count to 3")
@@ -193,7 +193,9 @@ async def test_cleanup_twice(sandbox, transport) -> None:
     await nothing_is_left(sandbox, "idle")
 
 
-async def test_a_closing_handshake_that_nobody_answers_takes_the_close_timeout(sandbox) -> None:
+async def test_a_closing_handshake_that_nobody_answers_takes_the_close_timeout(
+    sandbox: Sandbox,
+) -> None:
     talk, _ = talk_at("idle", sandbox, "websocket")
     async with talk:
         await talk.turn("count to 3")
@@ -208,7 +210,7 @@ async def test_a_closing_handshake_that_nobody_answers_takes_the_close_timeout(s
     sandbox.cut()
 
 
-async def test_several_connections_close_together(sandbox) -> None:
+async def test_several_connections_close_together(sandbox: Sandbox) -> None:
     """An abandoned one, a spare one and the one in use, none of them answering."""
     sandbox.config.lanes = "rejected"
     sandbox.config.tokens_per_second = 20
@@ -224,7 +226,7 @@ async def test_several_connections_close_together(sandbox) -> None:
     await nothing_is_left(sandbox, "idle")
 
 
-async def test_a_server_that_comes_and_goes_leaves_nothing(sandbox) -> None:
+async def test_a_server_that_comes_and_goes_leaves_nothing(sandbox: Sandbox) -> None:
     limits = {"backoff": Backoff(first=0.01, cap=0.05)}
     talk, _ = talk_at("idle", sandbox, "websocket", **limits)
     async with talk:

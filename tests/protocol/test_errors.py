@@ -302,8 +302,8 @@ SECRETS = [
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("place", ["message", "code", "type", "param", "request_id"])
 def test_no_secret_is_told(secret: str, place: str) -> None:
-    facts = {"message": "Incorrect.", place: f"Incorrect API key: {secret}, sorry"}
-    error = ResponsesError(facts.pop("message"), **facts)  # type: ignore[arg-type]
+    facts: dict[str, Any] = {"message": "Incorrect.", place: f"Incorrect API key: {secret}, sorry"}
+    error = ResponsesError(facts.pop("message"), **facts)
     hidden = secret[8:]
     shown = [str(error), repr(error), str(error.args), error.message]
     shown += traceback.format_exception(error)

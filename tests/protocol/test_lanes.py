@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -104,9 +105,9 @@ def test_reprs() -> None:
 # -- picking a lane -------------------------------------------------------------------------------
 
 
-def lane_set(*held: Checkpoint | LaneState | None, **options: object) -> LaneSet:
+def lane_set(*held: Checkpoint | LaneState | None, **options: Any) -> LaneSet:
     """Lanes that hold what is given; a state stands for a lane in that state."""
-    lanes = LaneSet(named=True, **options)  # type: ignore[arg-type]
+    lanes = LaneSet(named=True, **options)
     for number, each in enumerate(held):
         lane = Lane(f"lane-{number + 1}")
         if isinstance(each, LaneState):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipecat_responses.protocol.items import Item, make_item
-from pipecat_responses.protocol.lanes import Checkpoint, Lane, LaneSet
+from pipecat_responses.protocol.lanes import Checkpoint, Lane, LaneSet, LaneState
 from pipecat_responses.protocol.output import NOTHING, Output, read_output
 from pipecat_responses.protocol.planning import (
     ROOM_FOR_TURNS,
@@ -55,15 +55,15 @@ def after(turns: int, model: str = MODEL) -> Checkpoint:
     return Checkpoint(f"resp_{turns}", model, talk(turns)[:-1], said(f"a{turns - 1}"))
 
 
-def lanes_with(*held: Checkpoint | str | None, **options: Any) -> LaneSet:
-    """Lanes that hold what is given; ``"running"`` stands for one that is busy."""
+def lanes_with(*held: Checkpoint | LaneState | None, **options: Any) -> LaneSet:
+    """Lanes that hold what is given; ``LaneState.RUNNING`` stands for one that is busy."""
     lanes = LaneSet(**{"named": True, **options})
     for number, each in enumerate(held):
         lane = Lane(f"lane-{number + 1}")
-        if each == "running":
+        if isinstance(each, LaneState):
             lane.start(None)
         else:
-            lane.checkpoint = each  # type: ignore[assignment]
+            lane.checkpoint = each
         lanes.lanes.append(lane)
     return lanes
 
@@ -308,7 +308,7 @@ def test_without_forks_a_lane_continues_itself() -> None:
 
 @pytest.mark.parametrize("context", [[*talk(1), NEXT], [NEXT]])
 def test_without_forks_what_covers_less_is_left_alone(context: list[Item]) -> None:
-    lanes = lanes_with("running", after(2))
+    lanes = lanes_with(LaneState.RUNNING, after(2))
     todo = plan([lanes], context, MODEL, forks=False)
     assert todo is not None
     assert todo.checkpoint is None
@@ -353,7 +353,7 @@ def test_on_equal_terms_the_first_connection_wins() -> None:
 
 
 def test_a_full_connection_is_passed_over() -> None:
-    full = lanes_with(after(2), *["running"] * 16)
+    full = lanes_with(after(2), *[LaneState.RUNNING] * 16)
     assert plan([full], [*talk(2), NEXT], MODEL) is None
     fresh = LaneSet()
     todo = plan([full, fresh], [*talk(2), NEXT], MODEL, blank=FullReason.RECONNECTED)
@@ -374,7 +374,7 @@ def test_a_blank_connection_gives_the_callers_reason(blank: FullReason) -> None:
 
 
 def test_a_full_request_always_has_a_reason_and_another_never() -> None:
-    for held in ([], [after(1)], [after(2)], [None], [after(1, "gpt-5")], ["running"]):
+    for held in ([], [after(1)], [after(2)], [None], [after(1, "gpt-5")], [LaneState.RUNNING]):
         for forks in (True, False):
             for named in (True, None):
                 lanes = lanes_with(*held, named=named)
@@ -433,7 +433,7 @@ def test_beside_nothing_the_conversation_needs_is_taken(names: int) -> None:
 
 def test_beside_room_is_left_for_turns() -> None:
     for busy in range(17):
-        lanes = lanes_with(*["running"] * busy)
+        lanes = lanes_with(*[LaneState.RUNNING] * busy)
         todo = plan_side_request(lanes, (), MODEL, ())
         assert (todo is not None) is (16 - busy >= ROOM_FOR_TURNS)
 

@@ -57,6 +57,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from pipecat_responses.protocol.speech import Speech, at_end, follow
 from pipecat_responses.protocol.speech_wording import cardinal
+from tests.support.contexts import messages_of
 
 SAMPLES = settings(max_examples=25, deadline=None, derandomize=True)
 
@@ -118,7 +119,7 @@ class Voice(TTSService):
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame, None]:
         yield TTSAudioRawFrame(bytes(320), 16000, 1, context_id=context_id)
         if self._words is not None:
-            await self.start_word_timestamps()
+            await self.start_word_timestamps()  # type: ignore[no-untyped-call]
             await self.add_word_timestamps(
                 [(word, 0.01 * n) for n, word in enumerate(self._words(text))],
                 context_id,
@@ -134,10 +135,10 @@ async def contexts_of(
     pair = LLMContextAggregatorPair(context)
     stopped = asyncio.Event()
 
-    @pair.assistant().event_handler("on_assistant_turn_stopped")
     async def on_stopped(*_: object) -> None:
         stopped.set()
 
+    pair.assistant().add_event_handler("on_assistant_turn_stopped", on_stopped)
     answers = list(answers)
     worker = PipelineWorker(
         Pipeline([Model(answers), *before, voice, pair.assistant()]),
@@ -154,7 +155,7 @@ async def contexts_of(
             await stopped.wait()
         await worker.queue_frame(EndFrame())
         await running
-    return [str(message["content"]) for message in context.messages]
+    return [str(message["content"]) for message in messages_of(context)]
 
 
 async def context_of(text: str, voice: TTSService, *before: FrameProcessor) -> str:

@@ -1,28 +1,34 @@
 """Pipecat's own two services hold conversations with the sandbox: it is a fair judge."""
 
+from __future__ import annotations
+
 import asyncio
 
 import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.openai.responses.llm import (
     OpenAIResponsesHttpLLMService,
     OpenAIResponsesLLMService,
 )
 
+from pipecat_responses.sandbox import Sandbox
 from pipecat_responses.testing import Conversation
 
+Service = OpenAIResponsesLLMService | OpenAIResponsesHttpLLMService
 
-def service(sandbox, kind):
+
+def service(sandbox: Sandbox, kind: type[Service]) -> Service:
     settings = kind.Settings(model="gpt-4.1", system_instruction="Be brief.")
-    if kind is OpenAIResponsesLLMService:
+    if issubclass(kind, OpenAIResponsesLLMService):
         return kind(api_key="x", ws_url=sandbox.ws_url, settings=settings)
     return kind(api_key="x", base_url=sandbox.base_url, settings=settings)
 
 
 @pytest.mark.parametrize("kind", [OpenAIResponsesLLMService, OpenAIResponsesHttpLLMService])
-async def test_a_conversation(sandbox, kind):
+async def test_a_conversation(sandbox: Sandbox, kind: type[Service]) -> None:
     context = LLMContext()
     async with Conversation(service(sandbox, kind), context, aggregators=False) as talk:
         for number, text in enumerate(["one", "two", "three"]):
@@ -43,10 +49,10 @@ async def test_a_conversation(sandbox, kind):
 
 
 @pytest.mark.parametrize("kind", [OpenAIResponsesLLMService, OpenAIResponsesHttpLLMService])
-async def test_a_tool(sandbox, kind):
+async def test_a_tool(sandbox: Sandbox, kind: type[Service]) -> None:
     called = asyncio.Event()
 
-    async def get_time(params):
+    async def get_time(params: FunctionCallParams) -> None:
         called.set()
         await params.result_callback("12:30")
 

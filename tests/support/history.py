@@ -8,6 +8,8 @@ from typing import Any
 
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMessage
 
+from tests.support.contexts import messages_of
+
 
 def of_items(items: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     """API items, in plain form: texts joined, arguments as values, parallel calls together."""
@@ -31,7 +33,7 @@ def of_items(items: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
 def of_context(context: LLMContext) -> list[tuple[Any, ...]]:
     """A context's messages, in the same plain form."""
     plain: list[tuple[Any, ...]] = []
-    for message in context.get_messages():
+    for message in messages_of(context):
         if isinstance(message, LLMSpecificMessage):
             plain += of_items([message.message])
             continue

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -84,10 +84,10 @@ class Server:
 
     lanes: LaneMode = "supported"
     after_failure: AfterFailure = "forgets"
-    _ids: Iterable[int] = field(default_factory=lambda: itertools.count(1))
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def new_id(self) -> str:
-        return f"resp_{next(self._ids)}"  # type: ignore[call-overload]
+        return f"resp_{next(self._ids)}"
 
 
 class ServerConnection:

@@ -1,4 +1,8 @@
+from __future__ import annotations
+
 import asyncio
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -7,11 +11,13 @@ from .tcp_proxy import TcpProxy
 
 
 @asynccontextmanager
-async def echo_server():
-    tasks = set()
+async def echo_server() -> AsyncIterator[int]:
+    tasks: set[asyncio.Task[None]] = set()
 
-    async def echo(reader, writer):
-        tasks.add(asyncio.current_task())
+    async def echo(reader: StreamReader, writer: StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
         try:
             while data := await reader.read(65536):
                 writer.write(data)
@@ -33,23 +39,23 @@ async def echo_server():
 
 
 @pytest.fixture
-async def proxy():
+async def proxy() -> AsyncIterator[TcpProxy]:
     before = asyncio.all_tasks()
     async with echo_server() as port, TcpProxy("127.0.0.1", port) as proxy:
         yield proxy
     assert asyncio.all_tasks() - before - {asyncio.current_task()} == set()
 
 
-async def dial(proxy):
+async def dial(proxy: TcpProxy) -> tuple[StreamReader, StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", proxy.port)
 
 
-async def exchange(reader, writer, data):
+async def exchange(reader: StreamReader, writer: StreamWriter, data: bytes) -> bytes:
     writer.write(data)
     return await asyncio.wait_for(reader.readexactly(len(data)), 5)
 
 
-async def test_forwards_and_counts(proxy):
+async def test_forwards_and_counts(proxy: TcpProxy) -> None:
     reader, writer = await dial(proxy)
     assert await exchange(reader, writer, b"hello") == b"hello"
     big = bytes(range(256)) * 4096
@@ -62,7 +68,7 @@ async def test_forwards_and_counts(proxy):
     writer.close()
 
 
-async def test_cut(proxy):
+async def test_cut(proxy: TcpProxy) -> None:
     reader, writer = await dial(proxy)
     await exchange(reader, writer, b"x")
     proxy.cut()
@@ -71,7 +77,7 @@ async def test_cut(proxy):
     writer.close()
 
 
-async def test_stall_and_resume(proxy):
+async def test_stall_and_resume(proxy: TcpProxy) -> None:
     reader, writer = await dial(proxy)
     await exchange(reader, writer, b"x")
     proxy.stall()
@@ -84,7 +90,7 @@ async def test_stall_and_resume(proxy):
     writer.close()
 
 
-async def test_refuse(proxy):
+async def test_refuse(proxy: TcpProxy) -> None:
     proxy.refuse = True
     reader, writer = await dial(proxy)
     assert await reader.read() == b""
@@ -95,7 +101,7 @@ async def test_refuse(proxy):
     writer.close()
 
 
-async def test_cut_after(proxy):
+async def test_cut_after(proxy: TcpProxy) -> None:
     reader, writer = await dial(proxy)
     proxy.cut_after(3, "down")
     writer.write(b"abcdef")
@@ -105,7 +111,7 @@ async def test_cut_after(proxy):
     assert proxy.bytes_down == 3
 
 
-async def test_latency_is_pipelined(proxy):
+async def test_latency_is_pipelined(proxy: TcpProxy) -> None:
     """Fifty messages in a row take one latency each way, not fifty."""
     proxy.latency = 0.05
     loop = asyncio.get_running_loop()
@@ -120,7 +126,7 @@ async def test_latency_is_pipelined(proxy):
     writer.close()
 
 
-async def test_bandwidth(proxy):
+async def test_bandwidth(proxy: TcpProxy) -> None:
     proxy.bandwidth_up = 1_000_000
     loop = asyncio.get_running_loop()
     reader, writer = await dial(proxy)

@@ -20,6 +20,7 @@ from pipecat.services.openai.responses.llm import OpenAIResponsesLLMService as T
 
 from pipecat_responses.sandbox import Answer, Call, Fault, Reasoning, Sandbox
 from pipecat_responses.testing import Conversation, Voice, VoiceKind
+from tests.support.contexts import context_of
 from tests.support.services import SERVICES, websocket_service
 
 KINDS: list[VoiceKind] = ["sentence", "word", "token"]
@@ -80,7 +81,7 @@ async def test_a_history_leaves_out_what_only_openai_reads(sandbox: Sandbox) -> 
             ("user", "Well?"),
             ("assistant", "Four."),
         ]
-    shown = LLMContext([{"role": "user", "content": [picture]}])
+    shown = context_of({"role": "user", "content": [picture]})
     assert Conversation(websocket_service(sandbox), shown).history == [("user", [picture])]
 
 
@@ -116,7 +117,8 @@ async def test_nothing_but_counters(sandbox: Sandbox) -> None:
         assert talk.said.text == "Hello there."
         assert talk.said.text_frames > 0
         assert 0 < talk.before.asked_at < talk.said.first_text_at
-    assert talk.said.frames == talk.before.frames == talk.texts == []
+    assert talk.said.frames == talk.before.frames == []
+    assert talk.texts == []
     assert talk.history == [("user", "Hi")]
 
 

@@ -86,7 +86,7 @@ class _Mark(ControlFrame):
 
 
 class Bot:
-    """A bot in a running pipeline. Call :meth:`start` first and :meth:`close` last."""
+    """A bot in a running pipeline. Call ``start`` first and ``close`` last."""
 
     def __init__(self, llm: Service, audience: Audience) -> None:
         """Builds the pipeline.

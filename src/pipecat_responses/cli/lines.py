@@ -20,7 +20,7 @@ class Lines:
     """
 
     def __init__(self, descriptor: int = 0) -> None:
-        """Prepares to read; nothing is read before the first :meth:`next`."""
+        """Prepares to read; nothing is read before the first ``next``."""
         self._descriptor = descriptor
         self._lines: asyncio.Queue[str | None] = asyncio.Queue(AHEAD)
         self._started = False

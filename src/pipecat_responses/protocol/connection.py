@@ -285,7 +285,7 @@ class Connection(Generic[ListenerT]):
 
         Text is most of what a server sends, so it has a way of its own: the caller hands the piece
         to the response's listener if it is listened to, and drops it otherwise. None means that
-        the way is the usual one, :meth:`receive`.
+        the way is the usual one, ``receive``.
         """
         response = self._running.on(stream_id)
         if response is None or not response.created:

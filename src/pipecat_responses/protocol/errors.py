@@ -1,7 +1,7 @@
 """Errors: what went wrong, and what to do about it.
 
-Every failure becomes one :class:`ResponsesError` that carries all the server said. A table tells,
-from the transport, the code, the type and the status, which :class:`Failure` it is; a second table
+Every failure becomes one ``ResponsesError`` that carries all the server said. A table tells,
+from the transport, the code, the type and the status, which ``Failure`` it is; a second table
 (``failures``) tells what a client does about each. Nothing else in the package decides by error
 codes.
 """
@@ -269,7 +269,7 @@ class ConnectionLostError(ResponsesError):
     def __init__(
         self, message: str, *, failure: Failure = Failure.CONNECTION, **facts: Any
     ) -> None:
-        """Creates the error; takes the same facts as :class:`ResponsesError`."""
+        """Creates the error; takes the same facts as ``ResponsesError``."""
         super().__init__(message, failure=failure, **facts)
 
 

@@ -203,7 +203,7 @@ def decode(data: bytes | bytearray | memoryview | str) -> Envelope:
         data: The JSON text.
 
     Returns:
-        The event, to be read with :func:`read`.
+        The event, to be read with ``read``.
 
     Raises:
         ResponsesError: If it is not a JSON object.

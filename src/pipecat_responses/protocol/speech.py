@@ -166,7 +166,7 @@ def at_end(response: Speech, position: int) -> bool:
 
     Args:
         response: The response.
-        position: What :func:`follow` returned.
+        position: What ``follow`` returned.
     """
     while position < len(response):
         end = response.skips.get(position)

@@ -24,7 +24,7 @@ class Text:
     tokens: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        """Check that the pieces make up the text."""
+        """Checks that the pieces make up the text."""
         if self.tokens is not None and "".join(self.tokens) != self.text:
             raise ValueError("The tokens of a Text must join to its text")
 
@@ -71,7 +71,7 @@ class Reasoning:
     encrypted_content: str | None = None
 
     def __post_init__(self) -> None:
-        """Take a single string for a summary of one part."""
+        """Takes a single string for a summary of one part."""
         if isinstance(self.summary, str):
             object.__setattr__(self, "summary", (self.summary,))
 
@@ -95,7 +95,7 @@ class Answer:
     """One response of the model.
 
     Attributes:
-        parts: Its output items in order; a string stands for a `Text`. None at all is an answer
+        parts: Its output items in order; a string stands for a ``Text``. None at all is an answer
             that is completed and empty.
         incomplete_reason: Ends it as ``response.incomplete`` for this reason.
         failed: Ends it as ``response.failed`` with this error (``code`` and ``message``).
@@ -110,7 +110,7 @@ class Answer:
     tokens_per_second: float | None = None
 
     def __post_init__(self) -> None:
-        """Normalise the parts."""
+        """Normalises the parts."""
         parts = [self.parts] if isinstance(self.parts, str | Part) else self.parts
         object.__setattr__(
             self, "parts", tuple(Text(part) if isinstance(part, str) else part for part in parts)
@@ -128,15 +128,15 @@ class Answer:
 
 
 def as_answer(value: Answer | Part | str) -> Answer:
-    """Accept the shorthands for an answer: a string, or a single part."""
+    """Accepts the shorthands for an answer: a string, or a single part."""
     return value if isinstance(value, Answer) else Answer((value,))
 
 
 def answer_from_json(value: object) -> Answer:
-    """Read an answer as the control endpoint takes it.
+    """Reads an answer as the control endpoint takes it.
 
     Args:
-        value: A string, or an object with the fields of `Answer`, where each of ``parts`` is a
+        value: A string, or an object with the fields of ``Answer``, where each of ``parts`` is a
             string or an object with a ``type`` of ``text``, ``refusal``, ``call`` or
             ``reasoning`` and the fields of that class.
 

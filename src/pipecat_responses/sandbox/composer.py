@@ -82,7 +82,7 @@ class Composer:
         usage_details: bool = True,
         obfuscation: bool = True,
     ) -> None:
-        """Prepare the response to a request.
+        """Prepares the response to a request.
 
         Args:
             given: The request as the model sees it.
@@ -107,7 +107,7 @@ class Composer:
         self._budget = given.settings.get("max_output_tokens")
 
     def event(self, kind: str, **fields: Any) -> Event:
-        """Make an event with the next sequence number."""
+        """Makes an event with the next sequence number."""
         event = {"type": kind, "sequence_number": self._sequence, **fields}
         self._sequence += 1
         return event
@@ -204,7 +204,7 @@ class Composer:
         return [Reasoning(("Thinking about what was asked, and how to answer it.",)), *parts]
 
     def _spend(self, tokens: int = 1) -> bool:
-        """Count output tokens; False when the budget does not allow them."""
+        """Counts output tokens; False when the budget does not allow them."""
         if self._budget is not None and self._output_tokens + tokens > self._budget:
             self.truncated = True
             return False

@@ -89,7 +89,7 @@ class SandboxConfig:
 
     Attributes:
         api_keys: Accepted bearer tokens; None accepts any that is not empty.
-        models: Accepted model names; None accepts `KNOWN_MODELS`.
+        models: Accepted model names; None accepts ``KNOWN_MODELS``.
         responder: Computes the answer to a request instead of the built-in rules; scripted
             answers come before it.
         time_to_first_token: Seconds from the start of a response to its first token.

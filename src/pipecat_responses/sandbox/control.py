@@ -33,7 +33,7 @@ class Control:
     """The handlers of the control endpoint."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        """Control a sandbox."""
+        """Controls a sandbox."""
         self._sandbox = sandbox
 
     def routes(self) -> list[web.RouteDef]:
@@ -122,7 +122,7 @@ def config_as_json(config: SandboxConfig) -> dict[str, Any]:
 
 
 def change_config(config: SandboxConfig, changes: Any) -> None:
-    """Change fields of the configuration, all or none.
+    """Changes fields of the configuration, all or none.
 
     Raises:
         ValueError: For a field that does not exist, or a value that it does not take.
@@ -157,7 +157,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
 
 
 class _as_bad_request:  # noqa: N801 - used as a context manager only
-    """Turns a `ValueError` into a 400 that says what was wrong."""
+    """Turns a ``ValueError`` into a 400 that says what was wrong."""
 
     def __enter__(self) -> None:
         return None

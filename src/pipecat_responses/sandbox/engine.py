@@ -33,19 +33,19 @@ class Sink(Protocol):
         """Which of the two it is."""
 
     async def send(self, event: Event) -> None:
-        """Send an event."""
+        """Sends an event."""
 
     async def send_raw(self, data: bytes, *, binary: bool) -> None:
-        """Send bytes as they are."""
+        """Sends bytes as they are."""
 
     async def close(self, code: int, reason: str) -> None:
-        """Close the connection properly."""
+        """Closes the connection properly."""
 
     def reset(self) -> None:
-        """Reset the TCP connection."""
+        """Resets the TCP connection."""
 
     def stall(self) -> None:
-        """Send and read nothing more on the connection, and leave it open."""
+        """Sends and reads nothing more on the connection, and leaves it open."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Halt(Exception):  # noqa: N818 - an outcome, not an error
     """
 
     def __init__(self, fault: Fault, *, parked: bool) -> None:
-        """Remember what happened."""
+        """Remembers what happened."""
         super().__init__(fault.kind)
         self.kind = fault.kind
         self.parked = parked
@@ -90,7 +90,7 @@ class HtmlAnswer(Exception):  # noqa: N818 - an answer, not an error
     """
 
     def __init__(self, fault: Fault) -> None:
-        """Take status and page from the fault."""
+        """Takes status and page from the fault."""
         self.kind = fault.kind
         self.status = int(fault.params.get("status", 502))
         page = f"<html><body><h1>{self.status}</h1><hr>nginx</body></html>\r\n"
@@ -147,12 +147,12 @@ class Run:
         return any(isinstance(part, Call) for part in self.answer.items)
 
     def stop(self, reason: str) -> None:
-        """End the response now, as incomplete."""
+        """Ends the response now, as incomplete."""
         self.stop_reason = reason
         self.pacer.interrupt()
 
     async def send(self, event: Event) -> None:
-        """Send one of the response's events."""
+        """Sends one of the response's events."""
         if self.missing_fields:
             event = _strip(event, self.missing_fields)
         await self.place.sink.send(event)
@@ -162,7 +162,7 @@ class Engine:
     """Accepts requests and runs their responses."""
 
     def __init__(self, config: SandboxConfig, faults: Faults, store: Store) -> None:
-        """Share the sandbox's configuration, faults and stored responses."""
+        """Shares the sandbox's configuration, faults and stored responses."""
         self.config = config
         self.faults = faults
         self.store = store
@@ -176,7 +176,7 @@ class Engine:
         steers: Sequence[Steer] = (),
         on_accepted: Callable[[Run], None] | None = None,
     ) -> Run:
-        """Answer a request.
+        """Answers a request.
 
         Args:
             record: The request; what becomes of it is written to it.
@@ -217,7 +217,7 @@ class Engine:
     # From arrival to acceptance
 
     async def _request_faults(self, place: Place) -> list[Fault]:
-        """Let happen what happens on arrival; returns the faults that need an accepted run."""
+        """Lets happen what happens on arrival; returns the faults that need an accepted run."""
         late: list[Fault] = []
         for fault in self.faults.take("request", place.sink.transport, stream_id=place.lane):
             match fault.kind:
@@ -331,7 +331,7 @@ class Engine:
         await self._moment("created", run)
 
     async def _speak(self, run: Run) -> None:
-        """Send the answer's events as they become due, until the end or until it is stopped."""
+        """Sends the answer's events as they become due, until the end or until it is stopped."""
         if not run.record.generate or not run.answer.items:
             return
         await run.pacer.first()
@@ -352,7 +352,7 @@ class Engine:
                 await self._moment("call", run, calls)
 
     async def _end(self, run: Run) -> None:
-        """Send the terminal event; what is remembered is settled before the client can know."""
+        """Sends the terminal event; what is remembered is settled before the client can know."""
         faults = self.faults.take("terminal", run.place.sink.transport, stream_id=run.place.lane)
         for fault in faults:
             await self._happen(fault, run)
@@ -386,7 +386,7 @@ class Engine:
             await self._happen(fault, run)
 
     async def _happen(self, fault: Fault, run: Run) -> None:
-        """Let a fault happen to a running response.
+        """Lets a fault happen to a running response.
 
         Raises:
             Halt: When that ends it.
@@ -422,7 +422,7 @@ class Engine:
                 await self.disturb(fault, run.place)
 
     async def disturb(self, fault: Fault, place: Place) -> None:
-        """Let a fault happen that needs no response.
+        """Lets a fault happen that needs no response.
 
         Raises:
             Halt: When nothing can come after it.
@@ -453,7 +453,7 @@ class Engine:
                 raise Halt(fault, parked=True)
 
     def _settle(self, run: Run, terminal: Event, *, forget: bool = False) -> None:
-        """Write down how a response ended, and what is remembered of it."""
+        """Writes down how a response ended, and what is remembered of it."""
         response = terminal["response"]
         status = response["status"]
         run.record.outcome = "cancelled" if run.stop_reason == "cancelled" else status

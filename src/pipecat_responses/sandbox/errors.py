@@ -38,7 +38,7 @@ class ApiError(Exception):
         shape: Literal["nested", "flat"] | None = None,
         omit: Iterable[str] = (),
     ) -> None:
-        """Describe a refusal; see the class for the meaning of each field."""
+        """Describes a refusal; see the class for the meaning of each field."""
         super().__init__(message)
         self.status = status
         self.code = code
@@ -97,7 +97,7 @@ def _without(value: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 
 def json_type(value: object) -> str:
-    """Name a JSON value's type the way the API's messages do."""
+    """Names a JSON value's type the way the API's messages do."""
     match value:
         case None:
             return "null"
@@ -116,7 +116,7 @@ def json_type(value: object) -> str:
 
 
 def quoted_list(values: Iterable[str]) -> str:
-    """Join values as ``'a', 'b', and 'c'``."""
+    """Joins values as ``'a', 'b', and 'c'``."""
     items = [f"'{value}'" for value in values]
     if len(items) <= 2:
         return " and ".join(items)

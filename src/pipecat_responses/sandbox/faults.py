@@ -132,8 +132,8 @@ class Fault:
         moment: When: at the WebSocket's ``handshake``; when a WebSocket is ``idle`` (when the
             fault is added, or after a response with nothing else running); when a ``request`` has
             arrived; when its response is ``created`` (and in progress); at the ``text``, after
-            `after` deltas; in a ``call``, after `after` deltas of its arguments; or instead of or
-            around the ``terminal`` event.
+            ``after`` deltas; in a ``call``, after ``after`` deltas of its arguments; or instead of
+            or around the ``terminal`` event.
         times: How often; None for ever.
         after: Number of deltas before it, for the moments ``text`` and ``call``.
         skip: How many occasions pass by first.
@@ -156,7 +156,7 @@ class Fault:
     params: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Refuses what makes no sense."""
         if self.kind not in _MOMENTS:
             raise ValueError(f"Unknown kind {self.kind!r}; known are {', '.join(_MOMENTS)}")
         if self.moment not in get_args(Moment):
@@ -246,7 +246,7 @@ class Fault:
 
 
 def fault_from_json(value: object) -> Fault:
-    """Read a fault as the control endpoint takes it: an object with the fields of `Fault`.
+    """Reads a fault as the control endpoint takes it: an object with the fields of ``Fault``.
 
     Raises:
         ValueError: When it is no fault.
@@ -266,22 +266,22 @@ class Faults:
     """The faults that are waiting for their moment."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begins with none."""
         self._waiting: list[Fault] = []
         self._on_idle_fault: Callable[[], None] | None = None
 
     def on_idle_fault(self, callback: Callable[[], None]) -> None:
-        """Have a function called when a fault for idle connections is added."""
+        """Has a function called when a fault for idle connections is added."""
         self._on_idle_fault = callback
 
     def add(self, *faults: Fault) -> None:
-        """Add faults; of several that match a moment, the oldest happens first."""
+        """Adds faults; of several that match a moment, the oldest happens first."""
         self._waiting.extend(faults)
         if self._on_idle_fault and any(fault.moment == "idle" for fault in faults):
             self._on_idle_fault()
 
     def clear(self) -> None:
-        """Remove all faults that have not happened yet."""
+        """Removes all faults that have not happened yet."""
         self._waiting.clear()
 
     def __iter__(self) -> Iterator[Fault]:

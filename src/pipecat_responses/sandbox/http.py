@@ -49,7 +49,7 @@ class HttpSink:
     transport: Transport = "http"
 
     def __init__(self, request: web.Request, *, streaming: bool) -> None:
-        """Answer a request, as a stream or not."""
+        """Answers a request, as a stream or not."""
         self.started = False
         self.terminal: Event | None = None
         self.error: Event | None = None
@@ -63,7 +63,7 @@ class HttpSink:
         )
 
     async def send(self, event: Event) -> None:
-        """Send a server-sent event, or keep the response that it carries."""
+        """Sends a server-sent event, or keeps the response that it carries."""
         if self._streaming:
             name = event.get("type", "message")
             await self._write(b"event: %b\ndata: %b\n\n" % (name.encode(), _encode(event)))
@@ -73,7 +73,7 @@ class HttpSink:
             self.terminal = event
 
     async def send_raw(self, data: bytes, *, binary: bool) -> None:
-        """Send bytes among the events; framed as an event's data unless they are binary."""
+        """Sends bytes among the events; framed as an event's data unless they are binary."""
         if self._streaming:
             await self._write(data if binary else b"data: %b\n\n" % data)
 
@@ -84,25 +84,25 @@ class HttpSink:
         await self.stream.write(data)
 
     async def close(self, code: int, reason: str) -> None:
-        """End the answer where it is; whatever has no stream yet is cut off."""
+        """Ends the answer where it is; whatever has no stream yet is cut off."""
         if self.started:
             await self.stream.write_eof()
         elif self._request.transport is not None:
             self._request.transport.close()
 
     def reset(self) -> None:
-        """Reset the TCP connection."""
+        """Resets the TCP connection."""
         reset_transport(self._request.transport)
 
     def stall(self) -> None:
-        """Say nothing more; a parked response does that already."""
+        """Says nothing more; a parked response does that already."""
 
 
 class HttpApi:
     """Answers HTTP requests for responses."""
 
     def __init__(self, engine: Engine, requests: list[RecordedRequest]) -> None:
-        """Share the engine, and the list where requests are recorded."""
+        """Shares the engine, and the list where requests are recorded."""
         self._engine = engine
         self._requests = requests
         self._cache = PrefixCache()

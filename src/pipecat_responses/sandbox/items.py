@@ -65,7 +65,7 @@ def _item_id(prefix: str) -> Check:
 
 
 def _image_url(value: object, param: str) -> None:
-    """Check an image: a web address, or a data URL that holds an image.
+    """Checks an image: a web address, or a data URL that holds an image.
 
     Only the format's signature is looked at, not the picture.
     """
@@ -136,7 +136,7 @@ _PART_FIELDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
 
 
 def _content(value: object, param: str, supported: tuple[str, ...]) -> None:
-    """Check a message's or an output's content: a string, or parts of the supported types."""
+    """Checks a message's or an output's content: a string, or parts of the supported types."""
     if isinstance(value, str):
         return
     if not isinstance(value, list):
@@ -231,7 +231,7 @@ _KNOWN_TYPES = ("message", *_ITEM_FIELDS, *_HISTORY_OF_TOOLS)
 
 
 def check_item(item: object, param: str) -> None:
-    """Check one input item by itself.
+    """Checks one input item by itself.
 
     Args:
         item: The item as sent.
@@ -262,7 +262,7 @@ def resolve_stored(
     verify: bool,
     find_item: Callable[[str], Item | None],
 ) -> list[Item]:
-    """Check what items refer to on the server's side, and put references' items in their place.
+    """Checks what items refer to on the server's side, and puts references' items in their place.
 
     Args:
         items: Valid input items.
@@ -315,7 +315,7 @@ def _item_not_found(item_id: str, stored: bool) -> ApiError:
 
 
 def check_order(history: Transcript, items: list[Item]) -> None:
-    """Check the rules that bind items to one another, over the whole history.
+    """Checks the rules that bind items to one another, over the whole history.
 
     Every call needs its output before the model runs again, an output needs its call, and a
     reasoning item needs the item that it led to.
@@ -355,7 +355,7 @@ def check_order(history: Transcript, items: list[Item]) -> None:
 
 
 def _check_reasoning(items: list[Item]) -> None:
-    """Check that the model's own next item comes after each reasoning item."""
+    """Checks that the model's own next item comes after each reasoning item."""
     for item, following in zip(items, [*items[1:], None], strict=True):
         if item.get("type") != "reasoning":
             continue

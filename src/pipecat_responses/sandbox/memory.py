@@ -41,7 +41,7 @@ class Store:
     items: dict[str, Item] = field(default_factory=dict)
 
     def keep(self, remembered: Remembered, body: dict[str, Any]) -> None:
-        """Store a response and its output items."""
+        """Stores a response and its output items."""
         self.responses[remembered.response_id] = remembered
         self.bodies[remembered.response_id] = body
         for item in body["output"]:
@@ -49,12 +49,12 @@ class Store:
                 self.items[item["id"]] = item
 
     def drop(self, response_id: str) -> bool:
-        """Delete a response; False when there is none of that id."""
+        """Deletes a response; False when there is none of that id."""
         self.responses.pop(response_id, None)
         return self.bodies.pop(response_id, None) is not None
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forgets everything."""
         self.responses.clear()
         self.bodies.clear()
         self.items.clear()
@@ -64,7 +64,7 @@ class LaneMemory:
     """The responses that the lanes of one connection remember."""
 
     def __init__(self) -> None:
-        """Begin with nothing remembered."""
+        """Begins with nothing remembered."""
         self._latest: dict[str | None, Remembered] = {}
 
     def latest(self, lane: str | None) -> Remembered | None:
@@ -72,26 +72,26 @@ class LaneMemory:
         return self._latest.get(lane)
 
     def remember(self, lane: str | None, remembered: Remembered | None) -> None:
-        """Replace what a lane remembers; None empties it."""
+        """Replaces what a lane remembers; None empties it."""
         if remembered is None:
             self._latest.pop(lane, None)
         else:
             self._latest[lane] = remembered
 
     def evict(self, lane: str | None, response_id: str | None) -> None:
-        """Drop a response that a refused request named, if it is this lane's own."""
+        """Drops a response that a refused request named, if it is this lane's own."""
         latest = self._latest.get(lane)
         if latest is not None and latest.response_id == response_id:
             del self._latest[lane]
 
     def clear(self) -> None:
-        """Forget every lane's response."""
+        """Forgets every lane's response."""
         self._latest.clear()
 
     def resolve(
         self, response_id: str | None, lane: str | None, store: Store, *, forks: bool
     ) -> Transcript:
-        """Find what a request continues from.
+        """Finds what a request continues from.
 
         Args:
             response_id: The parent named by the request; None starts with nothing.
@@ -124,7 +124,7 @@ class PrefixCache:
     """
 
     def __init__(self) -> None:
-        """Begin with an empty cache."""
+        """Begins with an empty cache."""
         self._seen: dict[int, set[int]] = {}
 
     def cached_tokens(self, root: int, root_tokens: int, transcript: Transcript) -> int:
@@ -148,6 +148,6 @@ class PrefixCache:
         return cached
 
     def note(self, root: int, transcript: Transcript) -> None:
-        """Have the items added last, and each prefix that ends among them, count as seen."""
+        """Has the items added last, and each prefix that ends among them, count as seen."""
         seen = self._seen.setdefault(root, {Transcript().chain})
         seen.update(chain for chain, _ in transcript.marks)

@@ -18,13 +18,13 @@ _DIGEST_SIZE = 9
 
 
 def pack(payload: Any) -> str:
-    """Make opaque content that holds a JSON-able payload; the same payload gives the same."""
+    """Makes opaque content that holds a JSON-able payload; the same payload gives the same."""
     raw = msgspec.json.encode(payload)
     return _PREFIX + base64.urlsafe_b64encode(_digest(raw) + raw).decode()
 
 
 def unpack(content: str) -> Any:
-    """Read opaque content.
+    """Reads opaque content.
 
     Raises:
         ValueError: When this sandbox did not issue it.

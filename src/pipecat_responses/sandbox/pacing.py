@@ -16,7 +16,7 @@ class Pacer:
     """
 
     def __init__(self, first: float, rate: float | None) -> None:
-        """Start the clock.
+        """Starts the clock.
 
         Args:
             first: Seconds until the first token.
@@ -31,21 +31,21 @@ class Pacer:
         self._interrupted = False
 
     async def first(self) -> None:
-        """Wait until the first token is due."""
+        """Waits until the first token is due."""
         await self._until(self._first_due)
 
     async def token(self) -> None:
-        """Wait until the next token is due."""
+        """Waits until the next token is due."""
         await self._until(self._first_due + self._tokens * self._interval)
         self._tokens += 1
 
     async def pause(self, seconds: float) -> None:
-        """Wait, and shift what is due by as much."""
+        """Waits, and shifts what is due by as much."""
         await self._until(self._loop.time() + seconds)
         self._first_due += seconds
 
     def interrupt(self) -> None:
-        """End the wait that is going on, and all later ones."""
+        """Ends the wait that is going on, and all later ones."""
         self._interrupted = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

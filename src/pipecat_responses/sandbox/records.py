@@ -20,7 +20,7 @@ class RecordedRequest:
         connection: Index of the WebSocket among all that were opened; -1 over HTTP.
         headers: The headers of the HTTP request, or of the WebSocket's handshake, with lower-case
             names and the key redacted.
-        received_at: When it arrived, in seconds of `time.monotonic`.
+        received_at: When it arrived, in seconds of ``time.monotonic``.
         response_id: The response's id; None for a request that was refused.
         outcome: ``completed``, ``incomplete``, ``failed``, ``cancelled``, ``error:<code>``,
             ``refused:<code>``, ``dropped`` when the connection ended first, ``fault:<kind>`` when
@@ -90,7 +90,7 @@ class RecordedHandshake:
 
 
 def redact(headers: Mapping[str, str]) -> dict[str, str]:
-    """Copy headers with lower-case names, leaving only the last four characters of keys."""
+    """Copies headers with lower-case names, leaving only the last four characters of keys."""
     safe = {name.lower(): value for name, value in headers.items()}
     for name in ("authorization", "api-key"):
         if name in safe:

@@ -235,7 +235,7 @@ _HTTP_FIELDS: dict[str, Check] = {**_FIELDS, "stream": shapes.boolean}
 
 
 def check_stream_id(value: object) -> str | None:
-    """Check a lane's name.
+    """Checks a lane's name.
 
     Args:
         value: The ``stream_id`` as sent; None when there is none.
@@ -256,7 +256,7 @@ def check_stream_id(value: object) -> str | None:
 
 
 def check_websocket_request(message: dict[str, Any], config: SandboxConfig) -> None:
-    """Check a ``response.create`` message.
+    """Checks a ``response.create`` message.
 
     Raises:
         ApiError: For the first field that is wrong.
@@ -275,7 +275,7 @@ def check_websocket_request(message: dict[str, Any], config: SandboxConfig) -> N
 
 
 def check_http_request(body: dict[str, Any], config: SandboxConfig) -> None:
-    """Check the body of ``POST /v1/responses``.
+    """Checks the body of ``POST /v1/responses``.
 
     Raises:
         ApiError: For the first field that is wrong.
@@ -287,7 +287,7 @@ def check_http_request(body: dict[str, Any], config: SandboxConfig) -> None:
 
 
 def _check_whole(body: dict[str, Any], config: SandboxConfig) -> None:
-    """Check what depends on more than one field."""
+    """Checks what depends on more than one field."""
     model = body.get("model")
     if not model:
         raise missing_parameter("model")

@@ -32,7 +32,7 @@ But the bell hung in the lighthouse from then on, and nobody ever asked how it h
 
 
 def answer_by_rules(given: ModelInput) -> Answer:
-    """Answer as the built-in rules do, in this order.
+    """Answers as the built-in rules do, in this order.
 
     1. An assistant message and then a developer message that asks to continue: the rest of what
        the answer would have been, if the message is the beginning of it.
@@ -144,7 +144,7 @@ def _about(topic: str, tools: list[Mapping[str, Any]]) -> Mapping[str, Any] | No
 
 
 def _call(tool: Mapping[str, Any], text: str) -> Call:
-    """Call a tool with the required arguments only, strings being the text."""
+    """Calls a tool with the required arguments only, strings being the text."""
     if tool["type"] == "custom":
         return Call(tool["name"], text)
     schema = tool.get("parameters") or {}

@@ -9,7 +9,7 @@ _MAX_DEPTH = 16
 
 
 def sample(schema: Mapping[str, Any], text: str = "") -> Any:
-    """Make a value for a simple schema.
+    """Makes a value for a simple schema.
 
     Understands ``type``, ``properties``, ``items``, ``enum``, ``const``, ``anyOf``, ``oneOf``,
     ``minItems``, ``minimum`` and references to ``$defs``; formats and patterns are not looked at.

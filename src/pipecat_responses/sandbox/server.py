@@ -28,7 +28,7 @@ class Sandbox:
 
     It validates, remembers, answers and fails like the real one as far as that is documented;
     answers come from a script, a function, or built-in rules. Use it as an async context manager,
-    or call `start` and `stop`.
+    or call ``start`` and ``stop``.
 
     Example::
 
@@ -52,7 +52,7 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        """Prepare a server.
+        """Prepares a server.
 
         Args:
             config: What can be set; the defaults follow the documentation.
@@ -84,7 +84,7 @@ class Sandbox:
         self.faults.on_idle_fault(self._notice_idle_faults)
 
     async def __aenter__(self) -> Sandbox:
-        """Start the server."""
+        """Starts the server."""
         await self.start()
         return self
 
@@ -94,7 +94,7 @@ class Sandbox:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop the server."""
+        """Stops the server."""
         await self.stop()
 
     @property
@@ -133,11 +133,11 @@ class Sandbox:
         return f"{host}:{self._port}"
 
     def script(self, *answers: Answer | Part | str) -> None:
-        """Queue answers; each is given to one request that generates, before any rules."""
+        """Queues answers; each is given to one request that generates, before any rules."""
         self._engine.script.extend(as_answer(answer) for answer in answers)
 
     def cut(self, *, but: asyncio.BaseTransport | None = None) -> int:
-        """Reset all connections.
+        """Resets all connections.
 
         Args:
             but: A transport to spare.
@@ -153,7 +153,7 @@ class Sandbox:
         return len(cut)
 
     async def start(self) -> None:
-        """Start to listen; after `stop`, on the same port again.
+        """Starts listening; after ``stop``, on the same port again.
 
         Raises:
             OSError: When the port is taken.
@@ -185,7 +185,7 @@ class Sandbox:
         self._port = runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Drop all connections at once and stop to listen. Stored responses are kept."""
+        """Drops all connections at once and stops listening. Stored responses are kept."""
         runner = self._runner
         if runner is None:
             return
@@ -201,7 +201,7 @@ class Sandbox:
 
     @web.middleware
     async def _errors(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """Check the key, and answer every refusal as the API does."""
+        """Checks the key, and answers every refusal as the API does."""
         try:
             if request.path.startswith("/v1/"):
                 self._check_key(request)
@@ -264,7 +264,7 @@ class Sandbox:
     async def _handshake_faults(
         self, request: web.Request
     ) -> tuple[web.Response | None, Fault | None]:
-        """Let happen what happens during a handshake.
+        """Lets happen what happens during a handshake.
 
         Returns:
             An answer that refuses the handshake, or None; and the fault that closes the

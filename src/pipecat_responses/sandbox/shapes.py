@@ -15,7 +15,7 @@ from pipecat_responses.sandbox.errors import (
 )
 
 Check = Callable[[Any, str], None]
-"""Takes a value and the name of its parameter; raises `ApiError` when the value is wrong."""
+"""Takes a value and the name of its parameter; raises ``ApiError`` when the value is wrong."""
 
 
 def string(value: object, param: str) -> None:
@@ -143,7 +143,7 @@ def nullable(check: Check) -> Check:
 def fields(
     value: dict[str, Any], param: str, required: dict[str, Check], optional: dict[str, Check]
 ) -> None:
-    """Check an object's fields: the required are there, all are right, and there are no others.
+    """Checks an object's fields: the required are there, all are right, and there are no others.
 
     Args:
         value: The object.
@@ -167,7 +167,7 @@ def fields(
 
 
 def require(value: dict[str, Any], param: str, names: Iterable[str]) -> None:
-    """Check that fields are there."""
+    """Checks that fields are there."""
     for name in names:
         if name not in value:
             raise missing_parameter(f"{param}.{name}" if param else name)

@@ -26,7 +26,7 @@ _OUTPUTS = {
 
 
 def receive(body: dict[str, Any], run: Run | None) -> Event:
-    """Take a steering message.
+    """Takes a steering message.
 
     Args:
         body: The message.

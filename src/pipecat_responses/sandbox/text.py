@@ -17,10 +17,10 @@ def count_tokens(text: str) -> int:
 
 
 def split_words(text: str) -> list[str]:
-    """Cut a text into pieces that join to it exactly: words with the white space before them."""
+    """Cuts a text into pieces that join to it exactly: words with the white space before them."""
     return _PIECES.findall(text)
 
 
 def split_fixed(text: str, width: int = 8) -> list[str]:
-    """Cut a text into pieces of a fixed width, as arguments of a call are streamed."""
+    """Cuts a text into pieces of a fixed width, as arguments of a call are streamed."""
     return [text[start : start + width] for start in range(0, len(text), width)]

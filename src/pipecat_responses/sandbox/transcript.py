@@ -96,7 +96,7 @@ class Transcript:
     __slots__ = ("_tail", "answered", "chain", "count", "marks", "parent", "tokens")
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Begins with nothing."""
         self.parent: Transcript | None = None
         self._tail: tuple[Item, ...] = ()
         self.count = 0

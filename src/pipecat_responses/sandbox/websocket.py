@@ -38,7 +38,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 def reset_transport(transport: asyncio.BaseTransport | None) -> None:
-    """Reset a TCP connection: the other side gets an RST, and unsent data is lost."""
+    """Resets a TCP connection: the other side gets an RST, and unsent data is lost."""
     if not isinstance(transport, asyncio.Transport):
         return
     connection = transport.get_extra_info("socket")
@@ -53,30 +53,30 @@ class LaneSink:
     transport: Transport = "websocket"
 
     def __init__(self, connection: Connection, lane: str | None) -> None:
-        """Send on a lane; None is the default lane, whose events carry no ``stream_id``."""
+        """Sends on a lane; None is the default lane, whose events carry no ``stream_id``."""
         self._connection = connection
         self._lane = lane
 
     async def send(self, event: Event) -> None:
-        """Send an event of the lane."""
+        """Sends an event of the lane."""
         if self._lane is not None:
             event.setdefault("stream_id", self._lane)
         await self._connection.send(event)
 
     async def send_raw(self, data: bytes, *, binary: bool) -> None:
-        """Send a frame as it is."""
+        """Sends a frame as it is."""
         await self._connection.send_frame(data, WSMsgType.BINARY if binary else WSMsgType.TEXT)
 
     async def close(self, code: int, reason: str) -> None:
-        """Close the connection."""
+        """Closes the connection."""
         self._connection.close(code, reason)
 
     def reset(self) -> None:
-        """Reset the connection."""
+        """Resets the connection."""
         self._connection.reset()
 
     def stall(self) -> None:
-        """Stall the connection."""
+        """Stalls the connection."""
         self._connection.stall()
 
 
@@ -93,7 +93,7 @@ class Lane:
     """
 
     def __init__(self, name: str | None) -> None:
-        """Begin with nothing to do."""
+        """Begins with nothing to do."""
         self.name = name
         self.queue: deque[RecordedRequest] = deque()
         self.task: asyncio.Task[None] | None = None
@@ -118,7 +118,7 @@ class Connection:
         messages: list[dict[str, Any]],
         headers: Mapping[str, str],
     ) -> None:
-        """Prepare a connection.
+        """Prepares a connection.
 
         Args:
             index: Its number.
@@ -155,7 +155,7 @@ class Connection:
         return not self._stalled and all(lane.task is None for lane in self.lanes.values())
 
     async def serve(self, request: web.Request, closing: Fault | None) -> web.WebSocketResponse:
-        """Open the WebSocket and serve it until it ends.
+        """Opens the WebSocket and serves it until it ends.
 
         Args:
             request: The handshake.
@@ -190,7 +190,7 @@ class Connection:
                 await self._message(message.data)
 
     async def _finish(self) -> None:
-        """End what is still running, and let a proper close come to its end."""
+        """Ends what is still running, and lets a proper close come to its end."""
         tasks: list[asyncio.Task[Any]] = [
             lane.task for lane in self.lanes.values() if lane.task is not None
         ]
@@ -208,11 +208,11 @@ class Connection:
     # Sending
 
     async def send(self, event: Event) -> None:
-        """Send an event."""
+        """Sends an event."""
         await self.send_frame(_encode(event), WSMsgType.TEXT)
 
     async def send_frame(self, data: bytes, kind: WSMsgType) -> None:
-        """Send a frame, unless the connection has stalled or is at its end."""
+        """Sends a frame, unless the connection has stalled or is at its end."""
         if self._stalled or self._closing is not None or self._ws.closed:
             return
         # The peer may be gone already; the receiving side notices that and ends the connection.
@@ -228,16 +228,16 @@ class Connection:
     # Ends
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the WebSocket properly; nothing is sent after the close frame."""
+        """Closes the WebSocket properly; nothing is sent after the close frame."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._ws.close(code=code, message=reason.encode()))
 
     def reset(self) -> None:
-        """Reset the TCP connection."""
+        """Resets the TCP connection."""
         reset_transport(self._transport)
 
     def stall(self) -> None:
-        """Stop reading and sending, and leave the connection open."""
+        """Stops reading and sending, and leaves the connection open."""
         self._stalled = True
         if isinstance(self._transport, asyncio.Transport):
             self._transport.pause_reading()
@@ -310,7 +310,7 @@ class Connection:
             lane.task = asyncio.create_task(self._work(lane))
 
     def _lane(self, stream_id: str | None, *, sent: bool) -> Lane:
-        """Find or open the lane of a request.
+        """Finds or opens the lane of a request.
 
         Raises:
             ApiError: When the server has no lanes, or no more of them.
@@ -356,7 +356,7 @@ class Connection:
     # Lanes
 
     async def _work(self, lane: Lane) -> None:
-        """Run a lane's requests until there are none."""
+        """Runs a lane's requests until there are none."""
         try:
             while lane.queue:
                 record = lane.queue.popleft()
@@ -376,7 +376,7 @@ class Connection:
             self.notice_idle_faults()
 
     async def _respond(self, lane: Lane, record: RecordedRequest) -> None:
-        """Answer a request, and continue on the server's own account if it was steered."""
+        """Answers a request, and continues on the server's own account if it was steered."""
         place = self._place(lane.name)
 
         def accepted(run: Run) -> None:
@@ -409,7 +409,7 @@ class Connection:
         return Place(LaneSink(self, lane), self._cache, lane, self.memory)
 
     def notice_idle_faults(self) -> None:
-        """Look for faults that wait for an idle connection."""
+        """Looks for faults that wait for an idle connection."""
         self._spawn(self._idle_faults())
 
     async def _idle_faults(self) -> None:

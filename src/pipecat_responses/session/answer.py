@@ -1,6 +1,6 @@
 """From the events of a response to what comes of a turn.
 
-A turn has one :class:`Answer`, which grows over all its attempts: words that were said stay said,
+A turn has one ``Answer``, which grows over all its attempts: words that were said stay said,
 calls that are complete run once. Each attempt has its own ``ResponseProgress``, which knows how far
 its response has come.
 """
@@ -91,7 +91,7 @@ class Answer:
             stream: How far the response it belongs to has come.
 
         Returns:
-            What comes of it; :class:`TurnDone` if it ends the turn.
+            What comes of it; ``TurnDone`` if it ends the turn.
 
         Raises:
             ResponsesError: If it is a failure, or ends the turn with nothing to show for it.

@@ -1,7 +1,7 @@
 """Where a server is, and what the process has learned about it.
 
 What one session learns of a server spares the next one the request that it cost. ``KNOWN`` is the
-only state of the package that outlives its services; :meth:`KnownServers.reset` empties it.
+only state of the package that outlives its services; ``KnownServers.reset`` empties it.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ class Exchange(Protocol):
         """Whether the request has left; a large one may take its time."""
 
     async def next(self, within: float | None = None) -> list[Event]:
-        """Waits for events, as :meth:`Inbox.next` does."""
+        """Waits for events, as ``Inbox.next`` does."""
 
     async def probe(self, within: float) -> None:
         """Finds out whether the server is there at all; if not, the exchange fails.

@@ -1,6 +1,6 @@
 """A connection that is alive: the protocol decides, and what it decides is carried out here.
 
-The socket hands its events to a :class:`LiveConnection`, which asks the protocol's ``Connection``
+The socket hands its events to a ``LiveConnection``, which asks the protocol's ``Connection``
 what they amount to and carries out the effects: events go to the inbox of whoever listens, messages
 to the outbox, what was learned to the session's state.
 """

@@ -86,7 +86,7 @@ class ConnectionPool:
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        """Creates a pool; nothing is opened before :meth:`start`."""
+        """Creates a pool; nothing is opened before ``start``."""
         self._state = state
         self._address = address
         self._listener = listener

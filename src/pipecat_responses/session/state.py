@@ -1,6 +1,6 @@
 """What a session knows, in one place.
 
-The session, its pool and its connections share one :class:`SessionState`. They change it by its
+The session, its pool and its connections share one ``SessionState``. They change it by its
 methods only, and it holds none of them, so what one of them learns reaches the others without
 call-backs.
 """

@@ -156,7 +156,7 @@ class _Quiet(Enum):
 
 
 class Turn:
-    """One turn. Call :meth:`next` until it gives ``TurnDone``; :meth:`abandon` at any time."""
+    """One turn. Call ``next`` until it gives ``TurnDone``; ``abandon`` at any time."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class Turn:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        """Prepares a turn; nothing is sent before the first :meth:`next`."""
+        """Prepares a turn; nothing is sent before the first ``next``."""
         self._backend = backend
         self._request = request
         self._policy = policy

@@ -1,6 +1,6 @@
 """A conversation over WebSocket: lanes and checkpoints, on connections that come and go.
 
-A turn's request is planned over the lanes of the open connections and sent (:meth:`respond`). If no
+A turn's request is planned over the lanes of the open connections and sent (``respond``). If no
 connection has room, a fresh one is opened for it. What happens beside turns never gets in their
 way: warm-ups, anchors and side requests use a lane that holds nothing the conversation needs, or do
 not happen.
@@ -9,7 +9,7 @@ What happens when the user interrupts: the turn calls ``abandon()`` on its excha
 (``session.live``), and ``protocol.connection`` decides what that means. The lane is left alone
 until the response ends (``protocol.lanes``), and the next turn is planned on another one, from an
 older checkpoint, and leaves at once. If cut replies have left much to send again,
-:meth:`lay_anchor` puts a checkpoint in place while the user speaks.
+``lay_anchor`` puts a checkpoint in place while the user speaks.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class WebSocketSession:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        """Creates a session; nothing is opened before :meth:`start`.
+        """Creates a session; nothing is opened before ``start``.
 
         Args:
             address: The server.
@@ -97,7 +97,7 @@ class WebSocketSession:
         return self.stats.connections_opened > 0
 
     async def start(self) -> None:
-        """Starts to connect, and does not wait for it. May be called again after :meth:`close`."""
+        """Starts to connect, and does not wait for it. May be called again after ``close``."""
         self._pool.start()
 
     async def close(self) -> None:

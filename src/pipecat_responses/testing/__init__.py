@@ -1,7 +1,7 @@
 """Tests of a bot in a real pipeline of Pipecat's, without a microphone, a voice or a network.
 
-:class:`Conversation` runs a service between Pipecat's aggregators, with a :class:`Voice` that
-synthesises silence if you like. With :class:`pipecat_responses.sandbox.Sandbox` in OpenAI's place,
+``Conversation`` runs a service between Pipecat's aggregators, with a ``Voice`` that
+synthesises silence if you like. With ``pipecat_responses.sandbox.Sandbox`` in OpenAI's place,
 a test needs nothing outside its own process::
 
     async def test_the_bot_takes_up_what_was_heard():

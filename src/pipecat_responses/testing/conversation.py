@@ -84,12 +84,12 @@ class Conversation:
         Args:
             llm: The service: one of ours, or any of Pipecat's.
             context: The conversation's context, with its tools; a new one by default.
-            tts: A voice: the kind of a :class:`Voice`, a voice of your own, or None, and then
+            tts: A voice: the kind of a ``Voice``, a voice of your own, or None, and then
                 what the service says goes straight to the context.
-            paced: Whether the voice's audio waits for :meth:`play`. Otherwise all of it is
+            paced: Whether the voice's audio waits for ``play``. Otherwise all of it is
                 played at once, and everything that was synthesised counts as heard.
             aggregators: Whether Pipecat's aggregators keep the context, as in an application.
-                Without them, contexts are pushed by hand (:meth:`push_context`), and the
+                Without them, contexts are pushed by hand (``push_context``), and the
                 pipeline costs as little as a pipeline can.
             metrics: Whether metrics are on.
             record: Whether taps keep the frames they see, or only count them.
@@ -345,7 +345,7 @@ class Conversation:
         """The context in plain form, one tuple a message.
 
         ``("user", text)``, ``("assistant", text)``, ``("call", name, arguments)``,
-        ``("result", name, value)``; see :func:`plain`.
+        ``("result", name, value)``; see ``plain``.
         """
         return plain(self.context)
 

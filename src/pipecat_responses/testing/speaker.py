@@ -63,7 +63,7 @@ class Speaker(BaseOutputTransport):
 
         Args:
             clock: The pipeline's clock, which it keeps going.
-            paced: Whether to play only as much as :meth:`allow` says, in pieces of 20 ms. If
+            paced: Whether to play only as much as ``allow`` says, in pieces of 20 ms. If
                 not, everything is played at once.
         """
         super().__init__(

@@ -52,7 +52,7 @@ class Tap(FrameProcessor):
         interruptions: Interruptions so far.
         errors: Errors so far.
         asked_at: When the latest context came by (``time.monotonic()``), or 0.
-        first_text_at: When the first text since :meth:`expect` came by, or 0.
+        first_text_at: When the first text since ``expect`` came by, or 0.
         on_text: Called with every text instead of keeping it, if set.
     """
 
@@ -76,7 +76,7 @@ class Tap(FrameProcessor):
 
     @property
     def text(self) -> str:
-        """Text since :meth:`expect` was last called."""
+        """Text since ``expect`` was last called."""
         return self._text
 
     def forget(self) -> None:
@@ -173,7 +173,7 @@ class Ear(Tap):
 
     @property
     def text(self) -> str:
-        """Text since :meth:`expect`, with the spaces that Pipecat puts between its parts."""
+        """Text since ``expect``, with the spaces that Pipecat puts between its parts."""
         return concatenate_aggregated_text(self._parts)
 
     def forget(self) -> None:

@@ -12,7 +12,7 @@ from pipecat.services.tts_service import TextAggregationMode, TTSService
 from pipecat.utils.text.simple_text_aggregator import SimpleTextAggregator
 
 VoiceKind = Literal["sentence", "word", "token"]
-"""What a voice reports of what it says; see :class:`Voice`."""
+"""What a voice reports of what it says; see ``Voice``."""
 
 RATE = 15.0
 """Characters a second: about as fast as people talk."""

@@ -1,7 +1,7 @@
 """The ``websockets`` library, opened so that messages come out without a detour.
 
 By itself the library puts each message into a queue and wakes the task that waits there, which at a
-thousand tokens a second costs as much again as all the rest it does. A :class:`Tap` takes them
+thousand tokens a second costs as much again as all the rest it does. A ``Tap`` takes them
 earlier, where the library's protocol layer gives out what it has parsed: in ``events_received()``,
 through which any user of that layer, the library's own connection among them, gets what arrived
 (the library's guide, "Integrate the Sans-I/O layer"). The tap is brought in by

@@ -78,7 +78,7 @@ class Socket:
     def __init__(
         self, channel: Channel, receiver: Receiver, outbox: Outbox, options: SocketOptions
     ) -> None:
-        """Wraps an open channel; use :meth:`open`."""
+        """Wraps an open channel; use ``open``."""
         self._channel = channel
         self._receiver = receiver
         self._outbox = outbox
