@@ -125,6 +125,7 @@ class OpenAIResponsesLLMService(
             Address(self._ws_url, self._handshake_headers),
             self._on_notice,
             limits=self._connection_limits,
+            turn_limits=self._policy.limits,
             close_timeout=self._ws_close_timeout,
             max_age=connection_max_age_secs,
             reconnect=self._reconnect_on_error,

@@ -43,10 +43,10 @@ def already_said(given: ModelInput) -> str | None:
 
 
 def tell(given: ModelInput) -> Answer:
-    """Tells the story, or the exact rest of it."""
+    """Tells the story, or the rest of it, from the last word on as it is asked to."""
     said = already_said(given) or ""
     assert TELLING.startswith(said)
-    return Answer((in_threes(TELLING[len(said) :]),))
+    return Answer((in_threes(TELLING[said.rstrip().rfind(" ") + 1 :]),))
 
 
 def resumed_requests(sandbox: Sandbox) -> list[Any]:

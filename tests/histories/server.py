@@ -34,7 +34,7 @@ from tests.histories.steps import (
     error,
     proper,
 )
-from tests.histories.wires import HttpWire, WebSocketWire, AnyWire, read_head
+from tests.histories.wires import AnyWire, HttpWire, WebSocketWire, read_head
 
 PROPER = "All is well that ends well."
 

@@ -247,5 +247,3 @@ async def test_row_30_a_key_of_bytes_is_a_clear_error(transport: Transport) -> N
         talk.server.answers.extend(refused)
         heard = await talk.turn("And then?")
         assert failure_of(heard).failure is Failure.SERVER
-
-

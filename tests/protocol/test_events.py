@@ -199,7 +199,6 @@ def test_stream_ids() -> None:
         b"<html>502 Bad Gateway</html>",
         b"\xff\xfe",
         b'{"type":"\xff"}',
-        b'{"delta":"\\ud800"}',
         b"[" * 100_000,
         b'{"type":' * 100_000,
         "\ud800",

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from loguru import logger
 from pipecat.processors.aggregators.llm_context import LLMContext
 
-from pipecat_responses.context.captured import CapturedMessage
+from pipecat_responses.context.captured import CapturedMessage, mended_message
 from pipecat_responses.context.converted import ConvertedContext, ConvertedMessage
 from pipecat_responses.context.encoded import encoded
 from pipecat_responses.context.errors import REFUSALS
@@ -161,11 +161,20 @@ class ConversionCache:
 
     async def _convert(self, message: CapturedMessage) -> ConvertedMessage:
         try:
-            wires = await self._to_wires(message.content())
-            items = [await encoded(wire) for wire in wires]
+            try:
+                items = await self._items(message.content())
+            except UnicodeEncodeError:
+                self._warn(
+                    "The context holds text that is not valid Unicode (half a character, as when "
+                    "an emoji was cut in two): U+FFFD is sent in its place."
+                )
+                items = await self._items(mended_message(message.content()))
         except UnicodeError as error:
             # The error holds the text, which must not reach a log.
             raise message.error(error) from None
         except REFUSALS as error:
             raise message.error(error) from error
         return ConvertedMessage(message.snapshot, tuple(items))
+
+    async def _items(self, content: Any) -> list[Item]:
+        return [await encoded(wire) for wire in await self._to_wires(content)]

@@ -12,6 +12,7 @@ from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
 
 from pipecat_responses.context.errors import ContextMessageError, problem_of
 from pipecat_responses.context.snapshots import SpecificSnapshot, snapshot
+from pipecat_responses.protocol.encoding import mended
 
 
 class CapturedMessage:
@@ -70,3 +71,10 @@ class CapturedMessage:
             error: What was raised while it was converted, one of ``errors.REFUSALS``.
         """
         return ContextMessageError(self._index, self._role, problem_of(error))
+
+
+def mended_message(content: Any) -> Any:
+    """A message whose text is valid Unicode (see ``protocol.encoding.mended``)."""
+    if isinstance(content, LLMSpecificMessage):
+        return LLMSpecificMessage(content.llm, mended(content.message))
+    return mended(content)

@@ -86,9 +86,6 @@ class ConnectionState(Enum):
     LOST = auto()
 
 
-_DOUBTFUL = (Failure.REQUEST, Failure.CONTENT)
-"""Refusals that may be about the name of a lane, if they do not say what they are about."""
-
 _SAYS_NOTHING = (Failure.REQUEST, Failure.CONTENT, Failure.ENDPOINT, Failure.SERVER)
 """Errors that may be about a ``response.cancel``, where they name no lane."""
 
@@ -179,6 +176,11 @@ class Connection(Generic[ListenerT]):
     def abandoned(self) -> bool:
         """Whether a response runs here that nobody listens to."""
         return any(not each.listening for each in self._running)
+
+    @property
+    def listened_to(self) -> bool:
+        """Whether a response runs here that somebody listens to."""
+        return any(each.listening for each in self._running)
 
     # -- intentions ---------------------------------------------------------------------------
 
@@ -351,6 +353,9 @@ class Connection(Generic[ListenerT]):
             and event.error.failure is Failure.CONNECTION_EXPIRED
         ):
             return self.retire()
+        if isinstance(event, Activity):
+            # A sign of life is for everybody who waits.
+            return [Deliver(each.listener, event) for each in self._running if each.listening]
         return [Dropped(event)]
 
     # -- refusals of a cancel -----------------------------------------------------------------
@@ -453,8 +458,7 @@ class Connection(Generic[ListenerT]):
         self._running.remove(response)
         lane.end()
         effects: list[Effect[ListenerT]] = []
-        unexplained = error.failure in _DOUBTFUL and error.param is None and error.code is None
-        if unexplained and self._doubts(lane):
+        if _is_unexplained(error) and self._doubts(lane):
             error = error.rewritten(failure=Failure.NO_LANES)
         if error.failure is Failure.MEMORY_LOST:
             # Forks that stood in line when the memory went are one loss, not several.
@@ -502,3 +506,9 @@ class Connection(Generic[ListenerT]):
     def _move(self, event: ConnectionEvent) -> None:
         # A KeyError here is a mistake of ours, never of a server.
         self.state = _TRANSITIONS[self.state, event]
+
+
+def _is_unexplained(error: ResponsesError) -> bool:
+    """Whether a refusal does not say what it is about: it may be the name of a lane."""
+    refused = error.failure is Failure.REQUEST or error.status == 422
+    return refused and error.param is None and error.code is None

@@ -23,6 +23,18 @@ encode = _encoder.encode
 """Encodes a value as compact JSON bytes. Raises ``TypeError`` for what JSON cannot hold."""
 
 
+def encode_mended(value: Any) -> bytes:
+    """Encodes a value; text that is not valid Unicode is mended.
+
+    Raises:
+        TypeError: If the value holds something JSON cannot.
+    """
+    try:
+        return encode(value)
+    except UnicodeEncodeError:
+        return encode(mended(value))
+
+
 def encode_in_pieces(value: Any) -> Iterator[bytes]:
     """Encodes a value that may hold large strings, one bounded piece at a time.
 
@@ -60,4 +72,22 @@ def _mark_large(value: Any, mark: str, large: list[str]) -> Any:
         return {key: _mark_large(entry, mark, large) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [_mark_large(entry, mark, large) for entry in value]
+    return value
+
+
+def mend_surrogates(text: str) -> str:
+    """A text with its surrogate pairs joined, and U+FFFD in place of those that stand alone."""
+    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def mended(value: Any) -> Any:
+    """A copy of a JSON value with every text in it mended (see ``mend_surrogates``)."""
+    if isinstance(value, str):
+        return mend_surrogates(value)
+    if isinstance(value, dict):
+        return {mended(key): mended(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [mended(entry) for entry in value]
     return value

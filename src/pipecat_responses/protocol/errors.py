@@ -92,7 +92,7 @@ RULES: tuple[Rule, ...] = (
     # Servers without lanes, or without generate: false (observed with gateways).
     Rule(Failure.NO_LANES, param=r"stream_id$"),
     Rule(Failure.NO_LANES, code="invalid_stream_id"),
-    Rule(Failure.NO_LANES, code="unknown_parameter", message=r"\bstream_id\b"),
+    Rule(Failure.NO_LANES, message=r"\bstream_id\b"),
     Rule(Failure.NO_WARM_UP, param=r"generate$"),
     Rule(Failure.NO_WARM_UP, code="unknown_parameter", message=r"\bgenerate\b"),
     # Money and credentials.

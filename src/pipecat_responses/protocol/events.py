@@ -7,6 +7,7 @@ and wrongly typed fields read as absent. Only bytes that are not a JSON object r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from pipecat_responses.protocol.encoding import mend_surrogates
 from pipecat_responses.protocol.errors import ResponsesError, read_error
 from pipecat_responses.protocol.failures import Failure
 
@@ -193,6 +195,7 @@ class Envelope(msgspec.Struct, frozen=True):
     item: msgspec.Raw = msgspec.Raw(b"null")
 
 
+_FIELDS = Envelope.__struct_fields__
 _decoder = msgspec.json.Decoder(Envelope)
 
 
@@ -211,9 +214,34 @@ def decode(data: bytes | bytearray | memoryview | str) -> Envelope:
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        loosely = _decode_loosely(data)
+        if loosely is not None:
+            return loosely
         raise ResponsesError(
             f"The server sent something that is no event: {error}", failure=Failure.PROTOCOL
         ) from None
+
+
+def _decode_loosely(data: bytes | bytearray | memoryview | str) -> Envelope | None:
+    """Decodes an event that holds half a surrogate pair, as when an emoji is cut in two.
+
+    The halves stay in pieces of text, where the other half may follow. In whole items nothing
+    follows, so there U+FFFD takes their place.
+    """
+    try:
+        text = data if isinstance(data, str) else bytes(data).decode()
+        value = json.loads(text) if "\\ud" in text.lower() else None
+        if not isinstance(value, dict):
+            return None
+        parts = {
+            name: msgspec.Raw(mend_surrogates(json.dumps(value[name], ensure_ascii=False)).encode())
+            for name in ("response", "item")
+            if name in value
+        }
+    except (ValueError, RecursionError):
+        return None
+    known = {name: value[name] for name in _FIELDS if name in value and name not in parts}
+    return Envelope(**known, **parts)
 
 
 def read(
@@ -288,6 +316,29 @@ _TERMINAL = {
     "response.incomplete": Status.INCOMPLETE,
     "response.failed": Status.FAILED,
 }
+
+
+def read_response(data: bytes, *, transport: str) -> Event:
+    """Reads a whole response, as a server gives it that does not stream.
+
+    Args:
+        data: Its JSON text.
+        transport: Where it came from, for errors.
+
+    Returns:
+        Its terminal event, or ``Refused`` if it is an error or no response at all.
+    """
+    response = _loads(data)
+    status = _STATUSES.get(_str(response.get("status")))
+    if status is None and isinstance(response.get("output"), list):
+        status = Status.COMPLETED
+    if status is None:
+        said = response if response.get("error") else {"message": "The answer is no response"}
+        return Refused(read_error(said, transport=transport))
+    return _terminal(status, response, transport)
+
+
+_STATUSES = {status.value: status for status in Status}
 
 
 def _terminal(status: Status, response: Mapping[str, Any], transport: str) -> Terminal:

@@ -25,6 +25,7 @@ class Failure(StrEnum):
     SERVER = "server"
     TIMEOUT = "timeout"
     CONNECTION = "connection"
+    UNENDED = "unended"
     PROTOCOL = "protocol"
     EMPTY = "empty"
     CLOSED = "closed"
@@ -55,6 +56,7 @@ EXPLANATIONS: dict[Failure, str] = {
     Failure.SERVER: "The server failed, or is overloaded, for the moment.",
     Failure.TIMEOUT: "Something took longer than its limit.",
     Failure.CONNECTION: "A connection could not be opened, or broke off.",
+    Failure.UNENDED: "The server ended the stream without the response's terminal event.",
     Failure.PROTOCOL: "The server sent something that is not of the protocol.",
     Failure.EMPTY: "The response completed and put nothing out.",
     Failure.CLOSED: "The session was closed on this side.",
@@ -93,6 +95,7 @@ RECOVERIES: dict[Failure, Recovery] = {
     Failure.SERVER: Recovery.RETRY,
     Failure.TIMEOUT: Recovery.RETRY,
     Failure.CONNECTION: Recovery.RETRY,
+    Failure.UNENDED: Recovery.RETRY,
     Failure.PROTOCOL: Recovery.RETRY,
     Failure.EMPTY: Recovery.ONCE_MORE,
     Failure.CLOSED: Recovery.REPORT,

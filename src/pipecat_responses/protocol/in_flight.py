@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Generic
 
 from pipecat_responses.protocol.effects import ListenerT
-from pipecat_responses.protocol.events import Created, Event, Refused, Terminal
+from pipecat_responses.protocol.events import Activity, Created, Event, Refused, Terminal
 from pipecat_responses.protocol.lanes import Lane
 from pipecat_responses.protocol.response import Response
 
@@ -86,7 +86,7 @@ class ResponsesInFlight(Generic[ListenerT]):
         """
         found = self._running.get(stream_id)
         if found is None and stream_id is None:
-            if named is not True:
+            if named is not True and not isinstance(event, Activity):
                 found = next(iter(self._running.values()), None)
             elif isinstance(event, Refused):
                 found = self._newest_in_doubt()
@@ -96,7 +96,7 @@ class ResponsesInFlight(Generic[ListenerT]):
 
     def _is_stray(self, response: Response[ListenerT], event: Event) -> bool:
         """Whether an event is left over from the response that ran on the lane before."""
-        if isinstance(event, (Created, Refused)):
+        if isinstance(event, (Created, Refused, Activity)):
             return False
         last = self._last_ids.get(response.lane)
         if isinstance(event, Terminal):

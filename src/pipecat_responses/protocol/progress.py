@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipecat_responses.protocol.encoding import encode
+from pipecat_responses.protocol.encoding import encode, mend_surrogates
 from pipecat_responses.protocol.events import ItemAdded, ItemRef, TextDelta, Usage
 from pipecat_responses.protocol.output import output_text, space_between
 
@@ -168,6 +168,12 @@ class ResponseProgress:
         return last.kind in CALLS or (last.kind == "message" and last.phase != "commentary")
 
     @property
+    def is_final(self) -> bool:
+        """Whether it is complete for certain: the model has said that this is its final answer."""
+        last = next(reversed(self._items.values()), None)
+        return last is not None and self.all_done and last.phase == "final_answer"
+
+    @property
     def has_words(self) -> bool:
         """Whether any of its text is more than white space."""
         return any(each.text.strip() for each in self._items.values())
@@ -222,6 +228,24 @@ class ResponseProgress:
         """The item that an event is about; a new one if there is none yet."""
         self.output = True
         return self._find(ref, kind) or self._new(kind, ref)
+
+    def finished_item(self, ref: ItemRef, kind: str, wire: Mapping[str, Any]) -> ItemProgress:
+        """The item that the server says is complete.
+
+        Without an id or a place it is the one with the same call id or name, else the oldest of
+        its kind that is not finished.
+        """
+        self.output = True
+        named = ref.index is not None or bool(ref.item_id)
+        found = self._find(ref, kind) if named else None
+        if found is None and ref.index is None:
+            open_ones = [each for each in self._items.values() if each.kind == kind]
+            open_ones = [each for each in open_ones if not each.done]
+            open_ones = [each for each in open_ones if not (each.item_id and ref.item_id)]
+            alike = [each for each in open_ones if _agrees(each, wire)]
+            same = [each for each in alike if each.call_id == _text(wire.get("call_id"))]
+            found = next(iter([*same, *alike]), None)
+        return found or self._new(kind, ref)
 
     def begun(self, ref: ItemRef) -> ItemProgress | None:
         """The item that a reference names, if it names one that was begun."""
@@ -319,13 +343,6 @@ class ResponseProgress:
         if "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
         return mend_surrogates(text)
-
-
-def mend_surrogates(text: str) -> str:
-    """A text with its surrogate pairs joined, and U+FFFD in place of those that stand alone."""
-    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _rest(whole: str, said: str) -> str:

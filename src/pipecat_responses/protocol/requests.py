@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from pipecat_responses.protocol.encoding import encode
+from pipecat_responses.protocol.encoding import encode, encode_mended
 from pipecat_responses.protocol.items import Item
 
 ITEMS_PER_RUN = 64
@@ -78,7 +78,7 @@ class Fields:
         """
         self._values = dict(values)
         self.model = str(values.get("model") or "")
-        self.encoded = encode(self._values)[1:-1]
+        self.encoded = encode_mended(self._values)[1:-1]
 
     def same_as(self, values: Mapping[str, Any]) -> bool:
         """Whether these are the fields for other values, too."""

@@ -60,6 +60,10 @@ class Budget:
     _failed: int = 0
     _once: bool = False
 
+    def extend(self, deadline: float) -> None:
+        """Gives more time, if that is later than what was given before."""
+        self.deadline = max(self.deadline, deadline)
+
     def spend(
         self, error: ResponsesError, now: float, *, coming_back: bool = False
     ) -> float | None:

@@ -1,17 +1,43 @@
 """Joining a resumed answer to the words that were said before it broke off.
 
-Asked to go on exactly where it stopped, a model sometimes repeats the last words, or all of them.
-No word may be heard twice, so the beginning of the continuation is held back for as long as it may
-still be such a repetition, and no longer.
+A model that is asked to go on repeats its last word, as it is told to, or the last few, or starts
+all over, perhaps in other capitals. No word may be heard twice and none by half, so the beginning
+of the continuation is held back for as long as it may still be such a repetition, and no longer.
+
+The two are compared word by word. The last word that was said may have been cut in the middle, so
+there the beginning of a word is enough.
 """
 
 from __future__ import annotations
 
-MEMORY = 400
-"""Characters of the end of what was said that a repetition is looked for in."""
+import re
+from dataclasses import dataclass
 
-SHORTEST = 8
-"""Characters a repetition must have to count as one (rng does not repeat that much)."""
+from pipecat_responses.protocol.speech_variants import WITHOUT_SPACES
+
+MEMORY = 80
+"""Words at the end of what was said that a repetition is looked for in."""
+
+# Scripts without spaces are compared character by character.
+_WORD = re.compile(rf"{WITHOUT_SPACES.pattern}|(?:(?!{WITHOUT_SPACES.pattern})\S)+")
+_CORE = re.compile(r"\w(?:.*\w)?", re.DOTALL)
+_JOINS = re.compile("[^\\w\\s\"'(\\[\u00ab\u201c\u2018\u00bf\u00a1]")
+"""What follows a word without a space."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A word of a text.
+
+    Attributes:
+        core: The word without the marks around it, in small letters.
+        core_end: Where that ends in the text.
+        end: Where the word ends in the text, its marks included.
+    """
+
+    core: str
+    core_end: int
+    end: int
 
 
 class Splice:
@@ -19,9 +45,9 @@ class Splice:
 
     Example::
 
-        splice = Splice("The weather in Paris is")
-        splice.feed("in Par")       # ""
-        splice.feed("is is sunny")  # " sunny"
+        splice = Splice("The weather in Par")
+        splice.feed("in Paris")   # ""
+        splice.feed(" is sunny")  # "is is sunny"
     """
 
     def __init__(self, said: str) -> None:
@@ -30,14 +56,16 @@ class Splice:
         Args:
             said: The text that was said before.
         """
+        words = _words(said)
+        self._said = said
+        # Most answers are shorter than this; a long one may be started all over all the same.
+        self._tails = [words[i:] for i in range(max(0, len(words) - MEMORY), len(words))]
+        if len(words) > MEMORY:
+            self._tails.insert(0, words)
+        # The last word may go on, unless something stands behind it.
+        self._cut = bool(words) and words[-1].core_end == len(said)
         self._held = ""
-        tail = said[-MEMORY:]
-        starts = [i for i in range(len(tail)) if i == 0 or not tail[i - 1].isalnum()]
-        self._repeats = [tail[i:] for i in starts if len(tail) - i >= SHORTEST]
-        # A model that starts all over repeats from the first word on.
-        if len(said) > MEMORY:
-            self._repeats.insert(0, said)
-        self._done = not self._repeats
+        self._done = not words
 
     def feed(self, text: str) -> str:
         """Takes the next piece of the continuation.
@@ -51,10 +79,7 @@ class Splice:
         if self._done:
             return text
         self._held += text
-        held = self._held.lstrip()
-        if any(len(r) > len(held) and r.startswith(held) for r in self._repeats):
-            return ""
-        return self._release()
+        return self._decide(over=False)
 
     def finish(self) -> str:
         """The continuation is over.
@@ -62,14 +87,83 @@ class Splice:
         Returns:
             What was held back and has turned out to be no repetition.
         """
-        return "" if self._done else self._release()
+        return "" if self._done else self._decide(over=True)
 
-    def _release(self) -> str:
-        text, held = self._held, self._held.lstrip()
+    def _decide(self, *, over: bool) -> str:
+        words = _words(self._held)
+        if not words and not over:
+            return ""
+        # The last word that has come may go on.
+        complete = len(words) if over or self._held[-1:].isspace() else len(words) - 1
+        for tail in self._tails:
+            # The longest repetition counts, so it is waited for.
+            verdict = self._repeats(tail, words, complete)
+            if verdict is None and not over:
+                return ""
+            if verdict is not None and verdict >= 0:
+                self._done = True
+                return self._rest(verdict)
         self._done = True
-        self._held = ""
-        # The longest comes first.
-        for repeat in self._repeats:
-            if held.startswith(repeat):
-                return held[len(repeat) :]
-        return text
+        return self._joined(self._held)
+
+    def _repeats(self, tail: list[_Word], words: list[_Word], complete: int) -> int | None:
+        """Whether the continuation repeats the end of what was said.
+
+        Returns:
+            Where the repetition ends in the continuation; -1 if it is none, None if it may yet be.
+        """
+        last = len(tail) - 1
+        for number, (said, word) in enumerate(zip(tail, words, strict=False)):
+            if number < complete:
+                same = word.core == said.core
+                if number == last and self._cut:
+                    same = word.core.startswith(said.core)
+                if not same:
+                    return -1
+            elif not (
+                said.core.startswith(word.core)
+                or (number == last and self._cut and word.core.startswith(said.core))
+            ):
+                return -1
+            elif number < last or not word.core.startswith(said.core) or not self._cut:
+                return None
+        if len(words) <= last:
+            return None
+        return words[last].core_end - (len(words[last].core) - len(tail[last].core))
+
+    def _rest(self, end: int) -> str:
+        """What of the continuation comes behind a repetition."""
+        rest = self._held[end:]
+        behind = self._said[_words(self._said)[-1].core_end :]
+        # Marks that stand behind the last word already are not said again.
+        marks = behind.rstrip()
+        if marks:
+            rest = rest.removeprefix(marks)
+        if behind != marks:
+            rest = rest.lstrip()
+        elif marks and rest and not rest[0].isspace():
+            rest = self._joined(rest)
+        return rest
+
+    def _joined(self, text: str) -> str:
+        before, after = self._said[-1:], text[:1]
+        if not after or before.isspace() or after.isspace():
+            return text
+        if WITHOUT_SPACES.search(before + after) or _JOINS.match(after):
+            return text
+        return f" {text}"
+
+
+def _small(word: str) -> str:
+    """A word in small letters; some letters would become two, and places count here."""
+    small = word.lower()
+    return small if len(small) == len(word) else word
+
+
+def _words(text: str) -> list[_Word]:
+    words = []
+    for match in _WORD.finditer(text):
+        core = _CORE.search(match.group())
+        if core is not None:
+            words.append(_Word(_small(core.group()), match.start() + core.end(), match.end()))
+    return words

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure
+
+_LINE_END = re.compile(rb"\r\n|\n|\r(?!$)")
 
 
 class EventStream:
@@ -22,6 +26,7 @@ class EventStream:
         self._rest = b""
         self._data: list[bytes] = []
         self._size = 0
+        self._silent = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         """Takes the next bytes, cut anywhere.
@@ -33,8 +38,10 @@ class EventStream:
             ResponsesError: If an event is larger than is accepted.
         """
         data = self._rest + data if self._rest else data
-        *lines, self._rest = data.split(b"\n")
-        if len(self._rest) + self._size > self._max:
+        # A line ends with LF, CR LF or CR; whether an LF follows a last CR is not known yet.
+        *lines, self._rest = _LINE_END.split(data) if b"\r" in data else data.split(b"\n")
+        self._silent += len(data) - len(self._rest)
+        if max(len(self._rest) + self._size, self._silent) > self._max:
             raise self._too_large()
         events: list[bytes] = []
         for line in lines:
@@ -44,6 +51,8 @@ class EventStream:
                 self._size += len(text)
             elif not line.strip():
                 self._dispatch(events)
+        if events:
+            self._silent = 0
         return events
 
     def _dispatch(self, events: list[bytes]) -> None:

@@ -70,7 +70,11 @@ def _resume(given: ModelInput) -> Answer | None:
     if not spoken or not whole.startswith(spoken):
         return None
     exact = item_text(said)
-    return Answer((whole[len(exact if whole.startswith(exact) else spoken) :],))
+    start = len(exact if whole.startswith(exact) else spoken)
+    if "last word" in item_text(request).lower():
+        # It was told to begin with the word that was said last.
+        start = whole.rfind(" ", 0, len(spoken)) + 1
+    return Answer((whole[start:],))
 
 
 def _report_outputs(given: ModelInput) -> Answer | None:

@@ -72,6 +72,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         on_mid_response_loss: Literal["resume", "stop"] = "resume",
         turn_limits: TurnLimits | None = None,
         connection_limits: ConnectionLimits | None = None,
+        lost_turn_text: str | None = None,
         batch_deltas: bool = True,
         max_message_bytes: int = 16 * 1024 * 1024,
         allow_insecure_transport: bool = False,
@@ -95,6 +96,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 asks for the rest, ``"stop"`` ends the turn and reports it.
             turn_limits: How patient a turn is, and how often it tries.
             connection_limits: How patient connections are.
+            lost_turn_text: What the bot says when a turn fails before it has said a word, instead
+                of nothing ("Sorry, could you say that again?").
             batch_deltas: Push text that has arrived together as one frame. Nothing ever waits for
                 more text.
             max_message_bytes: Largest message that is accepted from the server.
@@ -121,7 +124,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             )
         self._secrets = Secrets()
         self._log = SessionLog(self, self._secrets.mask)
-        self._api_key = self._secrets.guard(key)
+        self._connection_limits = connection_limits or ConnectionLimits()
+        self._api_key = self._secrets.guard(key, self._connection_limits.open_secs)
+        self._lost_turn_text = lost_turn_text
+        self._register_event_handler("on_turn_lost")
         self._batch_deltas = batch_deltas
         self._max_message_bytes = max_message_bytes
         self._allow_insecure_transport = allow_insecure_transport
@@ -133,7 +139,6 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             default_headers=default_headers,
         )
         self._check_transport(str(self._client.base_url))
-        self._connection_limits = connection_limits or ConnectionLimits()
         self._policy = TurnPolicy(
             on_mid_response_loss=on_mid_response_loss,
             output_timeout=retry_timeout_secs if retry_on_timeout else None,
@@ -256,6 +261,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 category=ErrorCategory.UNKNOWN,
             )
         finally:
+            # A turn that put nothing out has no time to its first output.
+            await self.cancel_ttfb_metrics()  # type: ignore[no-untyped-call]
             await self.stop_processing_metrics()
             await self.push_frame(LLMFullResponseEndFrame())
 
@@ -273,8 +280,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             while frames.done is None:
                 for event in await self._next_events(turn):
                     await frames.write(event)
-        except ResponsesError:
+        except ResponsesError as error:
             await frames.close()
+            if not frames.has_spoken and error.failure is not Failure.CLOSED:
+                await self._say_that_it_is_lost(error)
             raise
         finally:
             # An interruption arrives here as a cancellation: the response is let go of, and the
@@ -285,6 +294,12 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._full_model_name = frames.done.model
         if frames.calls:
             await run_calls(self, context, frames.calls)
+
+    async def _say_that_it_is_lost(self, error: ResponsesError) -> None:
+        """A turn has failed before a word: the application is told, and so is the user."""
+        await self._call_event_handler("on_turn_lost", error)
+        if self._lost_turn_text:
+            await self._push_llm_text(self._lost_turn_text)
 
     async def _next_events(self, turn: Turn) -> list[TurnEvent]:
         """Goes on with a turn. Its errors leave the service from here on, without secrets."""
@@ -300,6 +315,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
     async def _report(self, error: ResponsesError, context: LLMContext | None = None) -> None:
         """Reports a failure, once."""
+        if error.failure is Failure.CLOSED:
+            # The pipeline is ending, and nobody waits for the answer any more.
+            self._log.debug("a turn was under way at the end: {}", error)
+            return
         if error.failure is Failure.TIMEOUT:
             await self._call_event_handler("on_completion_timeout")
         if error.failure is Failure.CONTENT and context is not None and is_about_a_file(error):

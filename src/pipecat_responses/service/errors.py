@@ -25,6 +25,7 @@ CATEGORIES: dict[Failure, ErrorCategory] = {
     Failure.SERVER: ErrorCategory.SERVER,
     Failure.TIMEOUT: ErrorCategory.CONNECTIVITY,
     Failure.CONNECTION: ErrorCategory.CONNECTIVITY,
+    Failure.UNENDED: ErrorCategory.CONNECTIVITY,
     Failure.PROTOCOL: ErrorCategory.SERVER,
     Failure.EMPTY: ErrorCategory.SERVER,
     Failure.CLOSED: ErrorCategory.CONNECTIVITY,

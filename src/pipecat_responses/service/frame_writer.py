@@ -82,6 +82,7 @@ class FrameWriter:
     Attributes:
         calls: The complete calls so far.
         done: How the turn ended, once it has.
+        has_spoken: Whether any text was pushed.
     """
 
     def __init__(self, speaker: Speaker) -> None:
@@ -91,6 +92,7 @@ class FrameWriter:
         self._thinking = False
         self.calls: list[CompleteCall] = []
         self.done: TurnDone | None = None
+        self.has_spoken = False
 
     async def write(self, event: TurnEvent) -> None:
         """Pushes what an event of the turn amounts to."""
@@ -98,6 +100,7 @@ class FrameWriter:
         match event:
             case Text():
                 await self._first_output()
+                self.has_spoken = True
                 await speaker._push_llm_text(event.text)
             case ThoughtText():
                 await self._think(event.text)

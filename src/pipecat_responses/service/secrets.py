@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
@@ -37,15 +38,41 @@ class Secrets:
             text = text.replace(secret, "***")
         return text
 
-    def guard(self, key: ApiKey) -> ApiKey:
-        """The same key, or source of keys, with every key it gives masked from then on."""
+    def guard(self, key: ApiKey, within: float) -> ApiKey:
+        """The same key, or source of keys, with every key it gives masked from then on.
+
+        Args:
+            key: The key, or an async callable that gives one.
+            within: Seconds it has to give one.
+
+        Raises:
+            ValueError: If the key cannot be one.
+        """
         if isinstance(key, str):
+            check_key(key)
             self.add(key)
             return key
 
         async def source() -> str:
-            given = await key()
+            async with asyncio.timeout(within):
+                given = await key()
+            check_key(given)
             self.add(given)
             return given
 
         return source
+
+
+def check_key(key: object) -> None:
+    """Refuses what no server can take as a key.
+
+    Raises:
+        ValueError: If it is refused, without a word of it.
+    """
+    if not isinstance(key, str):
+        raise ValueError(f"api_key must give a str, not {type(key).__name__}")
+    if not key.isascii() or not key.isprintable() or key != key.strip():
+        raise ValueError(
+            "api_key holds white space or characters that cannot stand in a header: check what it "
+            "was read from"
+        )

@@ -9,7 +9,7 @@ from pipecat_responses.protocol.requests import Request
 from pipecat_responses.session.capabilities import Address
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.http import HttpSession
-from pipecat_responses.session.limits import ConnectionLimits
+from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.notices import Listener
 from pipecat_responses.session.pool import PoolOptions
@@ -35,6 +35,7 @@ def websocket_session(
     listener: Listener,
     *,
     limits: ConnectionLimits,
+    turn_limits: TurnLimits,
     close_timeout: float,
     max_age: float,
     reconnect: bool,
@@ -60,7 +61,9 @@ def websocket_session(
             reconnect=reconnect,
             backoff=limits.backoff,
             attempts=limits.attempts,
+            abandoned_for=turn_limits.stall_secs,
         ),
+        patience=turn_limits.stall_secs,
         anchor_threshold=anchor_threshold,
         join_deltas=join_deltas,
         coverage=Coverage(coverage),

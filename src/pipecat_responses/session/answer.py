@@ -146,7 +146,7 @@ class Answer:
     def _item_done(
         self, event: ItemDone, stream: ResponseProgress, outputs: list[TurnEvent]
     ) -> None:
-        item = stream.item(event.ref, event.kind)
+        item = stream.finished_item(event.ref, event.kind, event.item)
         item.learn(event.item)
         self._finish_item(item, event.item, stream, outputs)
 

@@ -6,8 +6,9 @@ import asyncio
 
 from openai import AsyncOpenAI
 
-from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
+from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Event, Refused, Terminal
+from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.planning import FullReason
 from pipecat_responses.protocol.requests import Payload, Request, http_payload
 from pipecat_responses.session.exchange import Inbox
@@ -76,8 +77,10 @@ class HttpExchange:
     async def _run(self, client: AsyncOpenAI, payload: Payload, options: HttpOptions) -> None:
         try:
             await stream(client, payload, self._receive, self._opened, options)
-            error: ResponsesError = ConnectionLostError(
-                "The answer ended without its terminal event", transport="http"
+            error = ResponsesError(
+                "The answer ended without its terminal event",
+                failure=Failure.UNENDED,
+                transport="http",
             )
         except ResponsesError as raised:
             error = raised

@@ -15,8 +15,12 @@ class TurnLimits:
         quiet_secs: Time without any event after which the server is asked for a sign of life
             (WebSocket only).
         probe_secs: Time it has to give one; without it the connection is given up.
-        begin_secs: Time for a response to begin at all.
-        stall_secs: Time without an event after which a running response counts as lost.
+        begin_secs: Time for a response to begin at all. A sign of life (a ping of the server's, an
+            event of an unknown type, a comment in the stream) makes it start anew.
+        gap_secs: Time without an event in the middle of a sentence after which the answer is
+            resumed elsewhere. A server that is slow by itself gets four times its longest pause.
+        stall_secs: Time without an event after which a running response counts as lost in any
+            case, five times that if there are signs of life.
         terminal_secs: Time to wait for the terminal event once everything has been put out.
         total_secs: Time within which new attempts are made.
         attempts: Attempts, the first included. A server that was there before and cannot be
@@ -27,6 +31,7 @@ class TurnLimits:
     quiet_secs: float = 1.5
     probe_secs: float = 1.5
     begin_secs: float = 6.0
+    gap_secs: float = 3.0
     stall_secs: float = 60.0
     terminal_secs: float = 10.0
     total_secs: float = 12.0

@@ -7,7 +7,7 @@ to the outbox, what was learned to the session's state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias, assert_never
 
 from pipecat_responses.protocol.connection import Connection, ConnectionState, Loss
@@ -30,7 +30,7 @@ from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.protocol.response import Response
-from pipecat_responses.session.exchange import Inbox
+from pipecat_responses.session.exchange import NEVER, Inbox
 from pipecat_responses.session.state import SessionState
 from pipecat_responses.session.stats import TurnReport
 from pipecat_responses.transport.outbox import Outbox, QueuedMessage
@@ -45,12 +45,15 @@ class LiveConnection:
     Attributes:
         outbox: What waits to be sent.
         opened: When it was created, in the session's clock.
+        retired: When it was seen first that nothing new may start here.
     """
 
-    def __init__(self, state: SessionState, opened: float) -> None:
+    def __init__(self, state: SessionState, clock: Callable[[], float]) -> None:
         """Creates a connection whose socket is about to be opened."""
         self.outbox = Outbox()
-        self.opened = opened
+        self.opened = clock()
+        self.retired = NEVER
+        self._clock = clock
         self._state = state
         self._connection: Connection[Inbox] = Connection(
             LaneSet(named=state.capabilities.lanes), state.capabilities
@@ -75,6 +78,11 @@ class LiveConnection:
     def silent(self) -> bool:
         """Whether nothing runs here."""
         return self._connection.silent
+
+    @property
+    def listened_to(self) -> bool:
+        """Whether a response runs here that somebody listens to."""
+        return self._connection.listened_to
 
     @property
     def abandoned(self) -> bool:
@@ -145,6 +153,8 @@ class LiveConnection:
 
     def _carry_out(self, effects: Iterable[Effect[Inbox]]) -> None:
         state = self._state
+        if self.retired == NEVER and self.retiring:
+            self.retired = self._clock()
         for effect in effects:
             match effect:
                 case Deliver():

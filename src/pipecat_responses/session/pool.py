@@ -51,6 +51,7 @@ class PoolOptions:
         reconnect: Whether lost ones are reopened.
         backoff: The pauses between attempts while nobody waits.
         attempts: Attempts in a row while nobody waits.
+        abandoned_for: Seconds that a retiring one may wait for responses nobody listens to.
     """
 
     socket: SocketOptions = field(default_factory=SocketOptions)
@@ -58,6 +59,7 @@ class PoolOptions:
     reconnect: bool = True
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.25, cap=10.0))
     attempts: int = 8
+    abandoned_for: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,13 +195,17 @@ class ConnectionPool:
     async def _new_member(self) -> Member:
         try:
             headers = await self._address.headers()
+        except TimeoutError:
+            raise ConnectionLostError(
+                "api_key gave no key in time", failure=Failure.TIMEOUT, transport="handshake"
+            ) from None
         except Exception as error:
             # Whatever gives the key is the application's code.
             raise ConnectionLostError(
                 f"There is no key for the connection: {type(error).__name__}: {error}",
                 transport="handshake",
             ) from error
-        live = LiveConnection(self._state, self._clock())
+        live = LiveConnection(self._state, self._clock)
         socket = await Socket.open(
             self._address.url, headers, live, live.outbox, self._options.socket
         )
@@ -270,9 +276,14 @@ class ConnectionPool:
 
     def _pause(self) -> float | None:
         """Seconds until something is due by the clock, or None if nothing is."""
-        if self._opening is not None and not self._opening.done():
-            return None
         now = self._clock()
+        due = min((self._given_up_at(member) for member in self._members), default=NEVER)
+        if self._opening is None or self._opening.done():
+            due = min(due, self._next_attempt())
+        return None if due == NEVER else max(0.0, due - now)
+
+    def _next_attempt(self) -> float:
+        """When a connection is to be opened next, if nothing happens before."""
         usable = self.usable
         due = self._attempt_at
         if usable and not self._wants_spare(usable):
@@ -280,11 +291,24 @@ class ConnectionPool:
             silent = (member.live for member in usable if member.live.silent)
             oldest = min((live.opened for live in silent), default=NEVER)
             due = max(due, oldest + self._options.max_age)
-        return None if due == NEVER else max(0.0, due - now)
+        return due
+
+    def _given_up_at(self, member: Member) -> float:
+        """When a connection is closed though responses run on it that nobody listens to."""
+        live = member.live
+        if not live.retiring or live.listened_to:
+            return NEVER
+        return live.retired + self._options.abandoned_for
 
     def _open_what_is_needed(self) -> None:
         now = self._clock()
         usable = self.usable
+        full = [each for each in usable if not each.lanes.room and not each.live.listened_to]
+        if full and len(full) < len(usable) and self._state.capabilities.lanes:
+            # Nothing but responses that nobody listens to, and another one has room.
+            for member in full:
+                member.live.retire()
+            usable = self.usable
         limit = now - self._options.max_age
         fresh = [each for each in usable if each.live.opened > limit]
         old = [each for each in usable if each.live.opened <= limit and each.live.silent]
@@ -301,7 +325,10 @@ class ConnectionPool:
         return all(member.lanes.in_flight >= NEARLY_FULL for member in usable)
 
     def _close_silent(self) -> None:
-        for member in [each for each in self._members if each.live.retiring and each.live.silent]:
+        now = self._clock()
+        for member in [each for each in self._members if each.live.retiring]:
+            if not member.live.silent and now < self._given_up_at(member):
+                continue
             self._members.remove(member)
             self._close(member)
 

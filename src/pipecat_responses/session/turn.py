@@ -24,7 +24,7 @@ from enum import Enum, auto
 from typing import Literal, Protocol, assert_never
 
 from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
-from pipecat_responses.protocol.events import Status
+from pipecat_responses.protocol.events import ACTIVITY, Status
 from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.items import make_item
 from pipecat_responses.protocol.progress import ResponseProgress
@@ -38,10 +38,12 @@ from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.turn_events import AttemptUsage, TurnDone, TurnEvent
 
 RESUME_INSTRUCTION = (
-    "A technical fault cut your last message off. The user has heard it up to its last character. "
-    "Continue it from exactly there: no repetition, no apology, no comment, as if nothing had "
-    "happened."
+    "A technical fault cut your last message off. The user has heard it up to its last character, "
+    "which may be in the middle of a word. Continue it from there: begin with its last word, "
+    "written in full, and go on behind it. No other repetition, no apology, no comment, as if "
+    "nothing had happened."
 )
+"""Asked for the last word, the model shows where it goes on, and whether that word was whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +94,30 @@ class _Attempt:
         self.exchange = exchange
         self.stream = ResponseProgress()
         self.begun = False
-        self._sent = self._last = now
+        self._sent = self._last = self._alive = now
+        self._longest_gap = 0.0
         self._probed = False
         self._output_timeout = output_timeout
 
     def heard(self, now: float) -> None:
         """Something of it has come."""
+        if self.stream.speaks:
+            self._longest_gap = max(self._longest_gap, now - self._last)
         self.begun = True
-        self._last = now
+        self._last = self._alive = now
+
+    def lives(self, now: float) -> None:
+        """The server has shown that it is there, and nothing else."""
+        self._alive = now
 
     def still_leaving(self, now: float) -> None:
         """Its request is still being written: the server has nothing to answer yet."""
-        self._sent = now
+        self._sent = self._alive = now
+
+    @property
+    def where(self) -> str:
+        """Where it has come to, for people."""
+        return "in the middle of a sentence" if self.stream.speaks else "and did not go on"
 
     def probe(self) -> None:
         """The server is asked for a sign of life."""
@@ -112,12 +126,13 @@ class _Attempt:
     def due(self, limits: TurnLimits) -> float:
         """When to look what is the matter, if nothing comes before."""
         if self.begun:
-            wait = limits.terminal_secs if self.stream.all_done else limits.stall_secs
-            due = self._last + wait
+            due = self._lost_at(limits)
+            if self.stream.is_answered:
+                due = min(due, self._last + limits.terminal_secs)
         elif self._probed:
-            due = self._sent + limits.begin_secs
+            due = self._begins_by(limits)
         else:
-            due = self._sent + min(limits.begin_secs, limits.quiet_secs)
+            due = min(self._begins_by(limits), self._alive + limits.quiet_secs)
         return min(due, self._output_due)
 
     def check(self, now: float, limits: TurnLimits) -> _Quiet:
@@ -127,14 +142,24 @@ class _Attempt:
         if now >= self._output_due:
             return _Quiet.NO_OUTPUT
         if self.begun:
-            if self.stream.all_done and now >= self._last + limits.terminal_secs:
+            if self.stream.is_answered and now >= self._last + limits.terminal_secs:
                 return _Quiet.NO_TERMINAL
-            return _Quiet.STALLED if now >= self._last + limits.stall_secs else _Quiet.EARLY
-        if now >= self._sent + limits.begin_secs:
+            return _Quiet.STALLED if now >= self._lost_at(limits) else _Quiet.EARLY
+        if now >= self._begins_by(limits):
             return _Quiet.NOT_BEGUN
-        if not self._probed and now >= self._sent + limits.quiet_secs:
+        if not self._probed and now >= self._alive + limits.quiet_secs:
             return _Quiet.PROBE
         return _Quiet.EARLY
+
+    def _begins_by(self, limits: TurnLimits) -> float:
+        return min(self._alive + limits.begin_secs, self._sent + LIVES * limits.stall_secs)
+
+    def _lost_at(self, limits: TurnLimits) -> float:
+        if self.stream.speaks:
+            # Nobody pauses in the middle of a sentence, but some are slow.
+            gap = max(limits.gap_secs, SLOW * self._longest_gap)
+            return self._last + min(gap, limits.stall_secs)
+        return min(self._alive + limits.stall_secs, self._last + LIVES * limits.stall_secs)
 
     @property
     def _output_due(self) -> float:
@@ -187,6 +212,7 @@ class Turn:
         self._failed: ResponsesError | None = None
         self._last = ResponseProgress()
         self._response_id: str | None = None
+        self._broke_off_at_end = False
 
     async def next(self) -> list[TurnEvent]:
         """Goes on with the turn.
@@ -252,6 +278,9 @@ class Turn:
         now = self._clock()
         if not events:
             return await self._quiet(attempt, now)
+        if all(event is ACTIVITY for event in events):
+            attempt.lives(now)
+            return []
         attempt.heard(now)
         outputs: list[TurnEvent] = []
         for event in events:
@@ -277,7 +306,7 @@ class Turn:
                 self._log.warning("The server put everything out but did not end the response")
                 return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
             case _Quiet.STALLED:
-                raise _timeout(f"The response fell silent for {limits.stall_secs:g} s")
+                raise _timeout(f"The response fell silent {attempt.where}")
             case _Quiet.NOT_BEGUN:
                 raise _timeout(f"The response did not begin within {limits.begin_secs:g} s")
             case _Quiet.PROBE:
@@ -301,6 +330,9 @@ class Turn:
         self._last = attempt.stream
         self._response_id = attempt.stream.response_id or self._response_id
         error.locate(response_id=self._response_id, request_id=attempt.exchange.request_id)
+        if self._answer.has_words:
+            # The user has been hearing the answer until now, so the waiting begins now.
+            self._budget.extend(self._clock() + self._limits.total_secs)
         self.abandon()
         usage = attempt.stream.usage
         return [AttemptUsage(usage)] if usage is not None else []
@@ -311,7 +343,7 @@ class Turn:
         Raises:
             ResponsesError: If there is nothing more to try.
         """
-        if self._last.all_done and self._answer.has_words and error.failure in _BROKE_OFF:
+        if self._answer.has_words and self._said_it_all(error):
             # Only the terminal event is missing, and it says nothing that is to be heard.
             self._log.warning("The response broke off after everything had been put out: {}", error)
             return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
@@ -340,6 +372,21 @@ class Turn:
         self._failed = None
         return []
 
+    def _said_it_all(self, error: ResponsesError) -> bool:
+        """Whether a response that broke off had put everything out.
+
+        After a complete message more may have been on its way: what it was to announce. That can
+        be told if the message says that it is the final one, if the server ended the stream by
+        itself, or if the model, asked to go on, has come to an end again.
+        """
+        if not self._last.is_answered:
+            return False
+        if error.failure is Failure.UNENDED or self._last.is_final:
+            return True
+        broke_off = error.failure in _BROKE_OFF
+        again, self._broke_off_at_end = self._broke_off_at_end, broke_off
+        return broke_off and again
+
     def _end(self, done: TurnDone) -> list[TurnEvent]:
         self.abandon()
         self._failed = None
@@ -355,6 +402,12 @@ class Turn:
 
 
 NEVER = float("inf")
+
+SLOW = 4.0
+"""A pause is a stall if it is so many times as long as the longest one before it."""
+
+LIVES = 5.0
+"""A server that shows that it is there may take so many times as long."""
 
 _BROKE_OFF = (Failure.CONNECTION, Failure.TIMEOUT)
 

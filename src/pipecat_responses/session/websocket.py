@@ -53,6 +53,7 @@ class WebSocketSession:
         anchor_threshold: int | None = 4096,
         join_deltas: bool = True,
         coverage: Coverage = Coverage.WORDS,
+        patience: float = 60.0,
         log: SessionLog | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -67,6 +68,7 @@ class WebSocketSession:
                 anchor, or None for never.
             join_deltas: Whether text that has arrived together is joined.
             coverage: When a context's text covers a response's.
+            patience: Seconds that a warm-up or an anchor may take.
             log: Where lines go.
             clock: Seconds, from anywhere.
             rng: Where jitter comes from.
@@ -83,6 +85,7 @@ class WebSocketSession:
         self._anchor_threshold = anchor_threshold
         self._join_deltas = join_deltas
         self._coverage = coverage
+        self._patience = patience
         self._anchor: asyncio.Task[bool] | None = None
         self._conversation: Sequence[Item] = ()
 
@@ -265,12 +268,16 @@ class WebSocketSession:
     async def _settle(self, exchange: WebSocketExchange) -> bool:
         """Waits for the end of a response that puts nothing out."""
         try:
-            while True:
-                for event in await exchange.next():
-                    if isinstance(event, Terminal):
-                        return event.status is Status.COMPLETED
-                    if isinstance(event, Refused):
-                        return False
+            async with asyncio.timeout(self._patience):
+                while True:
+                    for event in await exchange.next():
+                        if isinstance(event, Terminal):
+                            return event.status is Status.COMPLETED
+                        if isinstance(event, Refused):
+                            return False
+        except TimeoutError:
+            self._state.log.debug("A checkpoint could not be laid in {} s", self._patience)
+            return False
         except ResponsesError as error:
             self._state.log.debug("A checkpoint could not be laid: {}", error)
             return False

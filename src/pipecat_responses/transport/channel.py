@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -46,13 +47,47 @@ class Tap(ClientProtocol):
         self._parts: list[Data] = []
         self._early: list[Data] = []
         self._on_message: Callable[[Data], None] = self._early.append
+        self._on_ping: Callable[[], None] = _nobody
+        self._head: bytes | None = b""
+        self._ended = False
 
-    def listen(self, on_message: Callable[[Data], None]) -> None:
-        """Says who gets the messages, those included that came with the handshake."""
+    def listen(
+        self, on_message: Callable[[Data], None], on_ping: Callable[[], None] | None = None
+    ) -> None:
+        """Says who gets the messages, those included that came with the handshake.
+
+        Args:
+            on_message: Is called with each message.
+            on_ping: Is called when the server has sent a ping.
+        """
         early, self._early = self._early, []
         self._on_message = on_message
+        self._on_ping = on_ping or _nobody
         for message in early:
             on_message(message)
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        """Takes what has arrived; a refusal of unknown length ends with its head.
+
+        A server that keeps the connection open would have it read for ever.
+        """
+        super().receive_data(data)
+        if self._head is None:
+            return
+        self._head += data
+        head, end, _ = self._head.partition(b"\r\n\r\n")
+        if not end:
+            return
+        self._head = None
+        status, _, fields = head.lower().partition(b"\r\n")
+        if b" 101" not in status and not _LENGTH.search(b"\r\n" + fields):
+            self.receive_eof()
+
+    def receive_eof(self) -> None:
+        """Takes note that nothing more arrives, once."""
+        if not self._ended:
+            self._ended = True
+            super().receive_eof()
 
     def events_received(self) -> list[Event]:
         """Hands messages over, and returns what else has arrived."""
@@ -67,6 +102,8 @@ class Tap(ClientProtocol):
                 others.append(event)
                 if isinstance(event, Response):
                     _without_redirect(event)
+                elif isinstance(event, Frame) and event.opcode is Opcode.PING:
+                    self._on_ping()
         return others
 
     def _gather(self, frame: Frame) -> None:
@@ -75,6 +112,12 @@ class Tap(ClientProtocol):
             parts, self._parts = self._parts, []
             self._on_message(b"".join(parts))
 
+
+def _nobody() -> None:
+    """Whoever is to be told is not there yet."""
+
+
+_LENGTH = re.compile(rb"\r\n(content-length|transfer-encoding):")
 
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError, read_error
 from pipecat_responses.protocol.failures import Failure
@@ -38,17 +38,33 @@ def handshake_error(error: BaseException, url: str, timeout: float) -> Responses
             failure=Failure.TIMEOUT,
             transport="handshake",
         )
-    if isinstance(error, socket.gaierror):
-        message = f"The name of {where} cannot be resolved: check the address and the network"
-    elif isinstance(error, ConnectionRefusedError):
-        message = f"Nothing answers at {where}: check that the server runs and the port is right"
-    elif isinstance(error, ssl.SSLError):
-        message = f"No secure connection to {where}: {error.reason or type(error).__name__}"
-    elif isinstance(error, OSError):
-        message = f"No connection to {where}: {error.strerror or type(error).__name__}"
-    else:
+    if isinstance(error, OSError):
+        message = why_unreachable(error, where)
+    elif isinstance(error, InvalidHandshake | EOFError):
         message = f"{where} does not speak WebSocket: check ws_url or base_url"
+    else:
+        # A proxy's address from the environment, most often.
+        message = (
+            f"No connection to {where}: {type(error).__name__}: {error}: check the address, and "
+            "HTTPS_PROXY and the like"
+        )
     return ConnectionLostError(message, transport="handshake")
+
+
+def why_unreachable(error: OSError, where: str) -> str:
+    """Why nothing can be reached at an address, in one sentence that says what to do.
+
+    Args:
+        error: What the operating system or TLS said.
+        where: The address, for the message.
+    """
+    if isinstance(error, socket.gaierror):
+        return f"The name of {where} cannot be resolved: check the address and the network"
+    if isinstance(error, ConnectionRefusedError):
+        return f"Nothing answers at {where}: check that the server runs and the port is right"
+    if isinstance(error, ssl.SSLError):
+        return f"No secure connection to {where}: {error.reason or type(error).__name__}"
+    return f"No connection to {where}: {error.strerror or type(error).__name__}"
 
 
 def _refused(error: InvalidStatus, where: str) -> ResponsesError:

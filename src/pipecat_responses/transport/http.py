@@ -8,6 +8,8 @@ at a thousand tokens a second those cost more than everything else together.
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +25,11 @@ from openai import (
 )
 
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError, read_error
-from pipecat_responses.protocol.events import Event, decode, read
+from pipecat_responses.protocol.events import ACTIVITY, Event, decode, read, read_response
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.protocol.sse import EventStream
+from pipecat_responses.transport.handshake import why_unreachable
 
 _PIECE = 128 * 1024
 """Bytes of a request's body that are written in one step."""
@@ -110,6 +113,9 @@ async def _events(
     response: httpx2.Response, receive: Callable[[Event], None], max_event_bytes: int
 ) -> None:
     content_type = response.headers.get("content-type", "")
+    if "application/json" in content_type:
+        await _whole(response, receive, max_event_bytes)
+        return
     if "text/event-stream" not in content_type:
         raise ResponsesError(
             f"The server answered with {content_type or 'no content type'} instead of an event "
@@ -122,10 +128,45 @@ async def _events(
     # Nothing is encoded unless a proxy insists; read as it comes, each piece costs a layer less.
     encoded = response.headers.get("content-encoding", "identity") != "identity"
     async for chunk in response.aiter_bytes() if encoded else response.aiter_raw():
-        for data in parser.feed(chunk):
-            event = read(decode(data), data, transport="http")
-            if event is not None:
-                receive(event)
+        complete = parser.feed(chunk)
+        if not complete:
+            # Part of an event, or a comment that keeps the stream open.
+            receive(ACTIVITY)
+        _hand_over(complete, receive)
+    # The last line may lack its end.
+    _hand_over(parser.feed(b"\n"), receive)
+
+
+def _hand_over(complete: list[bytes], receive: Callable[[Event], None]) -> None:
+    for data in complete:
+        event = read(decode(data), data, transport="http")
+        if event is not None:
+            receive(event)
+
+
+async def _whole(
+    response: httpx2.Response, receive: Callable[[Event], None], max_event_bytes: int
+) -> None:
+    """Reads an answer that a gateway has gathered: the response itself instead of its events."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > max_event_bytes:
+            raise ResponsesError(
+                "The server sent an answer over the size limit (max_message_bytes)",
+                failure=Failure.PROTOCOL,
+                transport="http",
+            )
+    receive(read_response(bytes(body), transport="http"))
+
+
+def _cause(error: BaseException | None) -> OSError | None:
+    """What the operating system said, if that is behind an error; a time-out is not a refusal."""
+    while error is not None:
+        if isinstance(error, (socket.gaierror, ssl.SSLError, ConnectionRefusedError)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _http_error(error: Exception) -> ResponsesError:
@@ -139,14 +180,17 @@ def _http_error(error: Exception) -> ResponsesError:
             transport="http",
             headers=dict(error.response.headers),
         )
+    cause = _cause(error)
+    if cause is not None:
+        return ConnectionLostError(why_unreachable(cause, "base_url"), transport="http")
     if isinstance(error, (APITimeoutError, httpx2.TimeoutException)):
         return ConnectionLostError(
             "The server did not answer in time", failure=Failure.TIMEOUT, transport="http"
         )
     if isinstance(error, (APIConnectionError, httpx2.HTTPError)):
-        cause = error.__cause__ or error
+        what = error.__cause__ or error
         return ConnectionLostError(
-            f"The connection to the server failed: {cause or type(cause).__name__}: check base_url "
+            f"The connection to the server failed: {what or type(what).__name__}: check base_url "
             "and the network",
             transport="http",
         )
