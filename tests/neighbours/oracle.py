@@ -31,12 +31,11 @@ def told(items: Iterable[dict[str, Any]]) -> list[Said]:
     return _in_order(said)
 
 
-def says(messages: LLMContext | Iterable[Any]) -> list[Said]:
+def says(context: LLMContext) -> list[Said]:
     """The messages of a context, in words."""
-    if isinstance(messages, LLMContext):
-        messages = messages.get_messages()
     said: list[Said] = []
-    for message in messages:
+    message: Any
+    for message in context.get_messages():
         if isinstance(message, LLMSpecificMessage):
             said.append((message.message["type"], str(message.message.get("id"))))
         elif message["role"] == "tool":

@@ -95,8 +95,8 @@ async def calling(
     paired = mock.patch.object(
         conversation,
         "LLMContextAggregatorPair",
-        lambda context: pair or LLMContextAggregatorPair(
-            context, user_params=user, assistant_params=assistant
+        lambda context: (
+            pair or LLMContextAggregatorPair(context, user_params=user, assistant_params=assistant)
         ),
     )
     settled = mock.patch.object(
@@ -167,7 +167,6 @@ class Sent:
         """The requests of one of our services, in order."""
         return self.reports.get(id(llm.stats), [])
 
-
     def of(self, llm: Any, sandbox: Sandbox) -> list[str]:
         """The same of any service; of Pipecat's without the reasons."""
         return self.by(llm) if hasattr(llm, "stats") else flags(sandbox)
@@ -202,9 +201,7 @@ def transcribed(text: str) -> TranscriptionFrame:
 
 async def seen(tap: Tap, kind: type[Frame], count: int = 1) -> None:
     """Waits until a tap has seen so many frames of a kind, from its start."""
-    await tap.until(
-        lambda: sum(isinstance(f, kind) for f in [*tap.frames, *tap.upstream]) >= count
-    )
+    await tap.until(lambda: sum(isinstance(f, kind) for f in [*tap.frames, *tap.upstream]) >= count)
 
 
 async def answered(talk: Conversation, asking: Awaitable[Any], ends: int = 1) -> None:

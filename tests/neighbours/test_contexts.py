@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import Frame
+from pipecat.frames.frames import Frame, LLMFullResponseEndFrame
 from pipecat.pipeline.parallel_pipeline import ParallelPipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
@@ -22,9 +22,10 @@ from tests.neighbours.support import (
     calling,
     flags,
     pipecats,
+    seen,
     turns,
-    websocket_service,
 )
+from tests.support.services import websocket_service
 
 TAKING_TURNS = ["first", *["context changed"] * 5]
 """A lane whose memory is of no use to the context at hand is the first to be used again, so of two
@@ -102,7 +103,7 @@ async def test_two_services_side_by_side(sandbox: Sandbox, sent: Sent, tts: Voic
     async with calling(both, tts=tts) as talk:
         for n in range(3):
             await talk.say(f"This is {n}")
-            await unheard.until(lambda n=n: unheard.ends == n + 1)
+            await seen(unheard, LLMFullResponseEndFrame, n + 1)
         assert talk.history[1::2] == [("assistant", "I am on stage.")] * 3
         for request in turns(sandbox)[-2:]:
             agree(request, talk.context)

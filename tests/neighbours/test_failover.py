@@ -15,7 +15,6 @@ from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Fault, Sandbox
 from tests.neighbours.support import (
     ALL,
-    KEY,
     OURS,
     Sent,
     agree,
@@ -23,6 +22,7 @@ from tests.neighbours.support import (
     calling,
     turns,
 )
+from tests.support.services import KEY
 
 SWIFT = Backoff(first=0.01, cap=0.05)
 LIMITS = {
@@ -77,7 +77,12 @@ async def test_ours_comes_back_by_itself(sandbox: Sandbox, sent: Sent) -> None:
     async with Sandbox() as spare:
         one, two = impatient("websocket", sandbox), ALL["websocket"](spare)
         back = asyncio.Event()
-        one.add_event_handler("on_usable_changed", lambda _, usable: usable and back.set())
+
+        def tell(_: Any, usable: bool) -> None:
+            if usable:
+                back.set()
+
+        one.add_event_handler("on_usable_changed", tell)
         switcher = failing_over(one, two)
         async with calling(switcher) as talk:
             await talk.say("One")

@@ -79,7 +79,6 @@ async def walk(talk: Conversation, manager: FlowManager) -> None:
     await talk.say("That is all.")
 
 
-@pytest.mark.filterwarnings("ignore:`RESET_WITH_SUMMARY`:DeprecationWarning")
 @pytest.mark.parametrize("kind", ContextStrategy)
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("tts", VOICES)

@@ -133,9 +133,7 @@ async def test_a_result_that_comes_turns_later(
     tools = Tools("dig")
     llm = ALL[name](sandbox)
     tools.register(llm, cancel_on_interruption=False)
-    sandbox.script(
-        Answer([Call("dig")]), "How are you?", "Nice.", "It digs.", "It is dug.", "Bye."
-    )
+    sandbox.script(Answer([Call("dig")]), "How are you?", "Nice.", "It digs.", "It is dug.", "Bye.")
     async with calling(llm, tools.context, tts=tts) as talk:
         await talk.start("Dig.")
         await started(talk, 1)

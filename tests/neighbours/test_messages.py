@@ -22,8 +22,8 @@ from tests.neighbours.support import (
     calling,
     pipecats,
     turns,
-    websocket_service,
 )
+from tests.support.services import websocket_service
 
 
 def note(text: str) -> Any:

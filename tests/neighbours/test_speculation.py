@@ -186,5 +186,8 @@ async def test_speculation_that_calls(sandbox: Sandbox, sent: Sent, name: str) -
         agree(turns(sandbox)[-1], talk.context)
     assert len(calls) == 1
     # The first turn of all is asked a second time: there is nothing before it to continue from.
-    table = {"websocket": ["first", "context changed", "+", "+"], "pipecat": ["full", "full", "+", "+"]}
+    table = {
+        "websocket": ["first", "context changed", "+", "+"],
+        "pipecat": ["full", "full", "+", "+"],
+    }
     assert sent.of(llm, sandbox) == rows(table, name)

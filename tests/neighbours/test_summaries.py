@@ -28,8 +28,8 @@ from tests.neighbours.support import (
     rows,
     seen,
     turns,
-    websocket_service,
 )
+from tests.support.services import websocket_service
 
 SUMMARY = "They counted."
 
@@ -82,9 +82,7 @@ async def test_while_a_turn_runs(sandbox: Sandbox, sent: Sent, name: str, tts: V
 
 
 @pytest.mark.parametrize("tts", VOICES)
-async def test_on_demand_while_the_bot_speaks(
-    sandbox: Sandbox, sent: Sent, tts: VoiceKind
-) -> None:
+async def test_on_demand_while_the_bot_speaks(sandbox: Sandbox, sent: Sent, tts: VoiceKind) -> None:
     llm = websocket_service(sandbox)
     sandbox.config.responder = respond
     async with calling(llm, tts=tts, paced=True, assistant=summarising(None)) as talk:
@@ -156,6 +154,7 @@ async def test_by_a_service_of_its_own(sandbox: Sandbox, sent: Sent, tts: VoiceK
     sandbox.config.responder = respond
     async with calling(llm, tts=tts, assistant=summarising(5, llm=other)) as talk:
         applied = asyncio.Event()
+        assert talk.pair is not None
         talk.pair.assistant().add_event_handler("on_summary_applied", lambda *_: applied.set())
         for n in range(3):
             await talk.say(f"Say {n}")

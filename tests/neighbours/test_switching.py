@@ -28,8 +28,12 @@ from tests.neighbours.support import (
     flags,
     seen,
     turns,
-    websocket_service,
 )
+from tests.support.services import websocket_service
+
+
+def switching(*llms: Any) -> Any:
+    return LLMSwitcher([*llms])
 
 
 async def switch(talk: Conversation, llm: Any) -> None:
@@ -40,7 +44,7 @@ async def switch(talk: Conversation, llm: Any) -> None:
 @pytest.mark.parametrize("tts", VOICES)
 async def test_back_and_forth(sandbox: Sandbox, sent: Sent, tts: VoiceKind) -> None:
     one, two = websocket_service(sandbox), websocket_service(sandbox)
-    async with calling(LLMSwitcher([one, two]), tts=tts) as talk:
+    async with calling(switching(one, two), tts=tts) as talk:
         for n, llm in enumerate((one, two, one, two, two)):
             await switch(talk, llm)
             await talk.say(f"Say {n}")
@@ -53,7 +57,7 @@ async def test_back_and_forth(sandbox: Sandbox, sent: Sent, tts: VoiceKind) -> N
 @pytest.mark.parametrize("other", ["http", "pipecat", "pipecat-http"])
 async def test_with_another_kind_of_service(sandbox: Sandbox, sent: Sent, other: str) -> None:
     ours, theirs = websocket_service(sandbox), ALL[other](sandbox)
-    async with calling(LLMSwitcher([ours, theirs]), tts="word") as talk:
+    async with calling(switching(ours, theirs), tts="word") as talk:
         for n, llm in enumerate((ours, theirs, ours, theirs, ours)):
             await switch(talk, llm)
             await talk.say(f"Say {n}")
@@ -68,7 +72,7 @@ async def test_while_the_other_speaks(sandbox: Sandbox, sent: Sent, tts: VoiceKi
     """The switch leaves the answer alone that is being spoken; the user interrupts it."""
     one, two = websocket_service(sandbox), websocket_service(sandbox)
     sandbox.script("First.", "One two three four. Five six seven eight.", "Well.", "Good.")
-    async with calling(LLMSwitcher([one, two]), tts=tts, paced=True) as talk:
+    async with calling(switching(one, two), tts=tts, paced=True) as talk:
         await talk.say("Begin.")
         await talk.start("Count.")
         await talk.answer_ends()
@@ -86,9 +90,7 @@ async def test_while_the_other_speaks(sandbox: Sandbox, sent: Sent, tts: VoiceKi
 
 
 @pytest.mark.parametrize("kinds", [("websocket", "websocket"), ("websocket", "pipecat")])
-async def test_while_a_function_runs(
-    sandbox: Sandbox, sent: Sent, kinds: tuple[str, str]
-) -> None:
+async def test_while_a_function_runs(sandbox: Sandbox, sent: Sent, kinds: tuple[str, str]) -> None:
     """The result goes to the service that is active when it comes."""
     one, two = (ALL[kind](sandbox) for kind in kinds)
     finish = asyncio.Event()
@@ -100,7 +102,7 @@ async def test_while_a_function_runs(
 
     sandbox.script("Hi.", Answer([Call("look_up")]), "It is found.", "Bye.")
     context = LLMContext(tools=[look_up])
-    async with calling(LLMSwitcher([one, two]), context) as talk:
+    async with calling(switching(one, two), context) as talk:
         await talk.say("Hello")
         await talk.start("Look it up.")
         await seen(talk.said, FunctionCallInProgressFrame)
@@ -120,7 +122,7 @@ async def _set(event: asyncio.Event) -> None:
 
 async def test_settings_reach_the_inactive_one(sandbox: Sandbox) -> None:
     one, two = websocket_service(sandbox), websocket_service(sandbox)
-    async with calling(LLMSwitcher([one, two])) as talk:
+    async with calling(switching(one, two)) as talk:
         delta = LLMSettings(system_instruction="Be brief.")
         await talk.worker.queue_frame(
             LLMUpdateSettingsFrame(delta=delta, reach_inactive_services=True)

@@ -31,7 +31,7 @@ SPOKEN = pytest.mark.parametrize("tts", VOICES)
 STEADY = {"websocket": ["first", "+", "+", "+"], "pipecat": ["full", "+", "+", "+"]}
 
 
-def completing(**timeouts: float) -> LLMUserAggregatorParams:
+def completing(**timeouts: Any) -> LLMUserAggregatorParams:
     return LLMUserAggregatorParams(
         user_turn_strategies=FilterIncompleteUserTurnStrategies(
             start=[ExternalUserTurnStartStrategy()],
@@ -100,7 +100,7 @@ async def test_calls_and_missing_markers(
 async def test_a_model_that_talks_on(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:
-    """What follows the marker of a turn that is not complete is dropped, here and in the context."""
+    """What follows the marker of a turn that is not complete is dropped, in the context too."""
     llm = ALL[name](sandbox)
     sandbox.script("● Hello.", "◐ Take your time.", "● Tea, then.", "● Bye.")
     async with calling(llm, tts=tts, user=completing()) as talk:

@@ -60,9 +60,10 @@ async def test_a_user_who_says_nothing(
         async def ask(aggregator: Any) -> None:
             if not asked.is_set():
                 asked.set()
-                message = {"role": "developer", "content": "The user is quiet. Ask."}
+                message: Any = {"role": "developer", "content": "The user is quiet. Ask."}
                 await aggregator.queue_frame(LLMMessagesAppendFrame([message], run_llm=True))
 
+        assert talk.pair is not None
         talk.pair.user().add_event_handler("on_user_turn_idle", ask)
         await answered(talk, talk.start("Hi."), ends=2)
         agree(turns(sandbox)[-1], talk.context)
