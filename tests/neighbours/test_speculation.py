@@ -33,6 +33,7 @@ from tests.neighbours.support import (
     turns,
     user_says,
 )
+from tests.support.services import websocket_service
 
 SERVICES = pytest.mark.parametrize("name", ALL)
 SPOKEN = pytest.mark.parametrize("tts", VOICES)
@@ -106,6 +107,25 @@ async def test_speculation_that_held_in_other_letters(
     assert talk.history[-2] == ("user", "This is 3.")
     table = {"websocket": ["first", *["context changed"] * 3], "pipecat": ["full"] * 4}
     assert sent.of(llm, sandbox) == rows(table, name)
+
+
+async def test_anchors_of_a_conversation_that_is_all_speculation(
+    sandbox: Sandbox, sent: Sent
+) -> None:
+    """The service sees no other context than the guessed ones: it lays its anchors by those."""
+    llm = websocket_service(sandbox, anchor_threshold_bytes=0)
+    async with calling(llm, user=eager()) as talk:
+        for n in range(4):
+            await speculate(talk, f"this is {n}")
+            await answered(talk, user_commits(talk, f"This is {n}."))
+            # The bot's silence, at which an anchor is laid, is known now in front of the voice.
+            await talk.settle()
+            if llm._session._anchor is not None:
+                await llm._session._anchor
+        agree(said_so(turns(sandbox)[-1], "this is 3", "This is 3."), talk.context)
+    assert sent.by(llm) == ["first", "context changed", "+", "+"]
+    # The turn before and the new one, however long the call.
+    assert [len(request.input) for request in turns(sandbox)] == [1, 3, 3, 3]
 
 
 @SERVICES
