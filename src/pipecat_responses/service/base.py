@@ -308,7 +308,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         permanent = error.recovery is Recovery.PERMANENT
         self._unusable = error if permanent else None
         # What fails over to another service goes by this alone. Turns go on trying meanwhile.
-        self._out_of_reach = error.transport == "handshake"
+        self._out_of_reach = not permanent and error.transport == "handshake"
         await self.push_error(
             str(error),
             exception=error,
