@@ -11,6 +11,7 @@ from pipecat.frames.frames import (
     FunctionCallInProgressFrame,
     FunctionCallResultProperties,
     LLMFullResponseEndFrame,
+    LLMMessagesUpdateFrame,
     TTSSpeakFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -20,6 +21,7 @@ from pipecat_responses.sandbox import Answer, Call, Sandbox
 from pipecat_responses.testing import Conversation, VoiceKind
 from tests.neighbours.support import (
     ALL,
+    OURS,
     VOICES,
     Sent,
     agree,
@@ -276,3 +278,28 @@ async def test_a_result_while_the_bot_speaks(sandbox: Sandbox, sent: Sent, tts: 
         await talk.say("Good.")
         agree(turns(sandbox)[-1], talk.context)
     assert sent.by(llm) == ["first", "+", "+", "+"]
+
+
+@pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.parametrize("name", OURS)
+async def test_a_result_for_a_context_that_has_been_replaced(
+    sandbox: Sandbox, sent: Sent, name: str, stays: bool
+) -> None:
+    """The call is gone from the context: its result comes in words, or not at all."""
+    tools = Tools("dig")
+    llm = ALL[name](sandbox)
+    tools.register(llm, cancel_on_interruption=not stays)
+    sandbox.script(Answer([Call("dig")]), "Afresh.", "So.", "Bye.")
+    async with calling(llm, tools.context) as talk:
+        await talk.start("Dig.")
+        await started(talk, 1)
+        begin: Any = {"role": "user", "content": "Begin afresh."}
+        await answered(talk, talk.worker.queue_frame(LLMMessagesUpdateFrame([begin], run_llm=True)))
+        await answered(talk, tools.result("dig", "a hole"))
+        agree(turns(sandbox)[-1], talk.context)
+        await talk.say("Thanks.")
+        agree(turns(sandbox)[-1], talk.context)
+    assert any("a hole" in str(each) for each in talk.history) is stays
+    third = "+" if stays else "nothing new to send"
+    table = {"websocket": ["first", "context changed", third, "+"]}
+    assert sent.of(llm, sandbox) == rows(table, name)

@@ -110,7 +110,7 @@ async def test_at_any_moment(sandbox: Sandbox, sent: Sent, what: str, moment: An
 
 async def around(llm: Any, sandbox: Sandbox, what: str, moment: Any) -> list[Any]:
     """Two turns, the frame at a moment of the second, and one turn more."""
-    slowly = Answer("This is what I have to say about that.", tokens_per_second=150)
+    slowly = Answer("This is what I have to say about that.", tokens_per_second=300)
     sandbox.script("First of all, hello.", slowly, "So be it.", "That was that.")
     async with calling(llm, tts="word", paced=True) as talk:
         await talk.say("One")
