@@ -71,7 +71,6 @@ async def calling(
     user: LLMUserAggregatorParams | None = None,
     assistant: LLMAssistantAggregatorParams | None = None,
     errors: int = 0,
-    unanswered: int = 0,
     withheld: int = 0,
     **worker: Any,
 ) -> AsyncIterator[Conversation]:
@@ -88,7 +87,6 @@ async def calling(
         user: The user's aggregator's parameters.
         assistant: The assistant's aggregator's parameters.
         errors: Errors that the scenario is there to cause.
-        unanswered: Contexts that an interruption takes away before the service sees them.
         withheld: Answers that a speculation discards, with their start and end.
         **worker: More for the ``PipelineWorker``.
     """
@@ -111,10 +109,9 @@ async def calling(
     async with talk:
         await talk.ready()
         yield talk
-    asked = contexts_seen(talk)
     assert [e.error for e in talk.errors[errors:]] == []
     assert len(talk.errors) == errors
-    answered = len(asked) - unanswered - withheld
+    answered = len(contexts_seen(talk)) - withheld
     assert (talk.starts, talk.ends) == (answered, answered)
     assert left_running() == []
 
