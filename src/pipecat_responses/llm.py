@@ -121,6 +121,7 @@ class OpenAIResponsesLLMService(
         self._register_event_handler("on_connected")
         self._register_event_handler("on_disconnected")
         self._context: LLMContext | None = None
+        self._context_is_live = False
         self._session = websocket_session(
             Address(self._ws_url, self._handshake_headers),
             self._on_notice,
@@ -148,8 +149,8 @@ class OpenAIResponsesLLMService(
             frame: The frame.
             direction: Where it is going.
         """
-        if isinstance(frame, LLMContextFrame) and not frame.speculation:
-            self._context = frame.context
+        if isinstance(frame, LLMContextFrame):
+            self._keep_for_anchors(frame)
         await super().process_frame(frame, direction)
         if isinstance(frame, _ANSWER_IS_WRITTEN):
             await self._lay_anchor()
@@ -185,6 +186,17 @@ class OpenAIResponsesLLMService(
 
     def _side_backend(self) -> Backend:
         return SideRequests(self._session, self._side_session)
+
+    def _keep_for_anchors(self, frame: LLMContextFrame) -> None:
+        context = frame.context
+        if not frame.speculation:
+            self._context = context
+            self._context_is_live = True
+        elif not self._context_is_live and len(context.messages) > 1:
+            # A copy, of a conversation that is never shown itself as long as each speculation
+            # holds. The user's last words in it are a guess, all before them is certain.
+            certain = context.messages[:-1]
+            self._context = LLMContext(certain, context.tools, context.tool_choice)
 
     async def _lay_anchor(self) -> None:
         if self._context is None:

@@ -597,7 +597,9 @@ fault is gone. A report's `category` is named in the last column; its `exception
 `ResponsesError` with what the server gave of code, type, param, status, request id, response id and
 time to wait. **Unusable** means that nothing will work until something is changed (the key, the
 model, the account): the service says so through `is_usable`, and works again after new settings or
-`await llm.set_usable(True)`.
+`await llm.set_usable(True)`. A turn for which no connection could be opened makes the service
+unusable as well, so that a switcher fails over to another; such a service goes on trying, and is
+usable again by itself once it is connected.
 
 When it happens:
 

@@ -148,6 +148,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             self.get_llm_adapter, service_tier=service_tier, log=self._log
         )
         self._unusable: ResponsesError | None = None
+        self._out_of_reach = False
 
     # -- to be said by each service ---------------------------------------------------------------
 
@@ -324,13 +325,14 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         if error.failure is Failure.CONTENT and context is not None and is_about_a_file(error):
             context.remove_invalid_file_message()
         permanent = error.recovery is Recovery.PERMANENT
-        if permanent:
-            self._unusable = error
+        self._unusable = error if permanent else None
+        # What fails over to another service goes by this alone. Turns go on trying meanwhile.
+        self._out_of_reach = not permanent and error.transport == "handshake"
         await self.push_error(
             str(error),
             exception=error,
             category=category_of(error),
-            force_treat_as_permanent=permanent,
+            force_treat_as_permanent=permanent or self._out_of_reach,
         )
 
     # -- construction -----------------------------------------------------------------------------

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from unittest import mock
+
+import pipecat.turns.user_turn_strategies as turn_strategies
+import pytest
+import pytest_asyncio
+from loguru import logger
+from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
+
+from pipecat_responses.sandbox import Sandbox
+from pipecat_responses.session.stats import SessionStats, TurnReport
+from tests.neighbours.support import Sent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_to_build() -> Iterator[None]:
+    """Nothing is encrypted and nobody is heard: certificates and models need not be read."""
+    made = ssl.create_default_context()
+    stop = "default_user_turn_stop_strategies"
+    with (
+        mock.patch.object(ssl, "create_default_context", return_value=made),
+        mock.patch.object(
+            turn_strategies, stop, side_effect=lambda: [ExternalUserTurnStopStrategy()]
+        ),
+    ):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _silence() -> Iterator[None]:
+    logger.remove()
+    yield
+    logger.remove()
+
+
+@pytest_asyncio.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """A server, behind which nothing is left running."""
+    before = asyncio.all_tasks()
+    async with Sandbox() as server:
+        yield server
+    me = asyncio.current_task()
+    assert {task for task in asyncio.all_tasks() - before if task is not me} == set()
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
+    """Keeps how each request went out; a service itself keeps the latest, and counts."""
+    kept = Sent({})
+    count = SessionStats.sent
+
+    def keep(stats: SessionStats, report: TurnReport) -> None:
+        count(stats, report)
+        how = "+" if report.incremental else str(report.full_reason)
+        kept.reports.setdefault(id(stats), []).append(how)
+
+    monkeypatch.setattr(SessionStats, "sent", keep)
+    return kept
