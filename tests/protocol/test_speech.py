@@ -492,6 +492,10 @@ DIFFERENT = [
     ("a*b*c", "abc"),
     ("my_var", "myvar"),
     ("__init__", "init"),
+    ("The __init__ of __main__.", "The init of main."),
+    ("a__b c__d", "ab cd"),
+    ("__ a b __", "a b"),
+    ("Fill in ___ and ___.", "Fill in and ."),
     ("List<int>", "List"),
     ("a <b> c", "a c"),
     ("(a + b) * c", "a + b * c"),
@@ -607,6 +611,18 @@ def test_messages_may_be_joined_without_a_space() -> None:
     assert says("Let me see.It is 5.", "Let me see.", "It is 5.")
 
 
+def test_marks_behind_an_emoji_may_be_written_twice() -> None:
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467."
+    assert says(f"Bye {family}", f"Bye {family} {family}")
+    assert says('"Bye!"', '"Bye!" !"')
+    assert not says("Bye 5.", "Bye 5. 5.")
+    assert not says("Bye ✅.", "Bye ✅. ✅.")
+
+
+def test_bold_may_be_written_with_underscores() -> None:
+    assert says("It is __very important__, __is it not__?", "It is very important, is it not?")
+
+
 def test_nothing_heard_leads_nowhere() -> None:
     speech = Speech.of("Hello.")
     assert follow(speech, 0, Speech.of("")) == 0
@@ -664,6 +680,7 @@ HOSTILE = [
         "(555",
     ),
     *("@", "a@", "a@b", "a.b", "A", "AB ", "1km ", "&amp;", "\\*", "*a", "**a", "_a", "~~a", "`a"),
+    *("__a ", "__a b"),
     *("*a ", "**a ", "~~a ", "```", "~~~", "🎉", "🎉\u200d", "。", "¿", "<a b='", '<a b="c" '),
     *(" ", "\n", "\n- ", "\n# ", "\n|-\n", "|-", "</a> <a>"),
 ]

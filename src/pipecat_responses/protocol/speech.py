@@ -250,21 +250,28 @@ def _rewritten(
 
 
 def _repeated(response: Speech, seen: int, heard: Speech, index: int) -> int:
-    """The length of the last mark or emoji, if it is heard once more.
+    """The length of the last marks or emoji, if they are heard once more.
 
-    With a TTS service that reports the last mark of a text as a word of its own, Pipecat writes
+    With a TTS service that reports the last marks of a text as a word of its own, Pipecat writes
     it twice.
     """
-    for length in range(1, min(_LONGEST_MARK, seen, index) + 1):
-        if response.skips.get(seen - length) == seen:
-            last, again = heard.units[index - length : index], heard.units[index : index + length]
-            return length if last == again and last[0] not in _MARKUP else 0
+    for length in range(1, min(_LONGEST_MARKS, seen, index) + 1):
+        last, again = heard.units[index - length : index], heard.units[index : index + length]
+        if last == again and last[0] not in _MARKUP and _skipped(response, seen - length, seen):
+            return length
     return 0
 
 
+def _skipped(response: Speech, start: int, end: int) -> bool:
+    """Whether nothing but skips, one behind the other, stands between two positions."""
+    while start < end:
+        start = response.skips.get(start, end + 1)
+    return start == end
+
+
 _SENTENCE_END = re.compile(r"[^\W\d_][.!?](?=[^\W\d_])")
-_LONGEST_MARK = 8
-"""Characters of an emoji: a family has seven."""
+_LONGEST_MARKS = 10
+"""Characters of an emoji and the marks behind it: a family has seven."""
 _MARKUP = "*_-+#>`<[]\\|~&h"
 """What a skip begins with that is no mark."""
 
