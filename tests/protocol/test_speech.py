@@ -616,7 +616,15 @@ def test_marks_behind_an_emoji_may_be_written_twice() -> None:
     assert says(f"Bye {family}", f"Bye {family} {family}")
     assert says('"Bye!"', '"Bye!" !"')
     assert not says("Bye 5.", "Bye 5. 5.")
-    assert not says("Bye ✅.", "Bye ✅. ✅.")
+
+
+def test_a_last_word_without_letters_may_be_written_twice() -> None:
+    assert says("All set ✅", "All set ✅ ✅")
+    assert says("| a | b |", "| a | b | |")
+    assert not says("All set ✅ then", "All set ✅ ✅ then")
+    assert not says("All set ✅", "All set ✅ ❌")
+    assert not says("It is 5", "It is 5 5")
+    assert not says("He said no", "He said no no")
 
 
 def test_bold_may_be_written_with_underscores() -> None:
@@ -632,17 +640,22 @@ def test_nothing_heard_leads_nowhere() -> None:
 
 @pytest.mark.parametrize(
     "rest",
-    ["", ".", " 🎉", "\n\n---\n", "\n```\ncode\n```", "</b>", "** ", "\n\n| a |\n|---|\n| b |"],
+    ["", ".", " 🎉", "\n\n---\n", "</b>", "\n</b>", "** ", "](https://example.com)"],
 )
 def test_what_is_not_heard_is_no_rest(rest: str) -> None:
-    text = {"</b>": "<b>Well done", "** ": "**Well done"}.get(rest, "Well done") + rest
+    opening = {"</b>": "<b>", "** ": "**", "](https://example.com)": "["}.get(rest.lstrip("\n"), "")
+    text = f"{opening}Well done{rest}"
     speech = Speech.of(text)
     position = follow(speech, 0, Speech.of("Well done"))
     assert position is not None
     assert at_end(speech, position)
 
 
-@pytest.mark.parametrize("rest", [" not", " (1)", " 5", "\n```\ncode", " ✅"])
+# The user may have interrupted right before a block that would have been read aloud.
+BLOCKS = ["\n```\ncode\n```", "\n\n| a |\n|---|\n| b |", " ~~indeed~~", "\n<think>no</think>"]
+
+
+@pytest.mark.parametrize("rest", [" not", " (1)", " 5", "\n```\ncode", " ✅", *BLOCKS])
 def test_what_is_heard_is_a_rest(rest: str) -> None:
     speech = Speech.of("Well done" + rest)
     position = follow(speech, 0, Speech.of("Well done"))
