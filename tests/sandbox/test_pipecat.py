@@ -24,7 +24,7 @@ def service(sandbox, kind):
 @pytest.mark.parametrize("kind", [OpenAIResponsesLLMService, OpenAIResponsesHttpLLMService])
 async def test_a_conversation(sandbox, kind):
     context = LLMContext()
-    async with Conversation(service(sandbox, kind), context, aggregators=False) as talk:
+    async with Conversation(service(sandbox, kind), context, tts=None, aggregators=False) as talk:
         for number, text in enumerate(["one", "two", "three"]):
             context.add_message({"role": "user", "content": text})
             said = await talk.answer()
@@ -55,7 +55,7 @@ async def test_a_tool(sandbox, kind):
     schema = FunctionSchema("get_time", "The time", properties={}, required=[])
     context = LLMContext(tools=ToolsSchema(standard_tools=[schema]))
     context.add_message({"role": "user", "content": "What time is it?"})
-    async with Conversation(llm, context, aggregators=False) as talk:
+    async with Conversation(llm, context, tts=None, aggregators=False) as talk:
         assert await talk.answer() == ""
         await asyncio.wait_for(called.wait(), 5)
     (request,) = sandbox.requests
