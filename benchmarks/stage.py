@@ -26,6 +26,7 @@ class Stage(Conversation):
         context: LLMContext | None = None,
         *,
         tts: VoiceKind | None = None,
+        paced: bool = False,
         aggregators: bool = False,
     ) -> None:
         """Prepares a pipeline.
@@ -34,12 +35,14 @@ class Stage(Conversation):
             service: What is measured.
             context: The conversation; a new one by default.
             tts: The kind of the voice behind the service; none by default.
+            paced: Whether what it says waits to be played.
             aggregators: Whether Pipecat's aggregators keep the context, as in an application.
         """
         super().__init__(
             service,
             context,
             tts=tts,
+            paced=paced,
             aggregators=aggregators,
             metrics=False,
             record=False,
