@@ -22,6 +22,7 @@ NAMES = (
     "deltas",
     "interruptions",
     "traffic",
+    "voices",
     "link",
     "sessions",
     "blocking",

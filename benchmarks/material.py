@@ -32,6 +32,44 @@ def text(size: int, seed: int = 0) -> str:
     return " ".join(words)
 
 
+@cache
+def sentences(size: int, seed: int = 0) -> str:
+    """Sentences of ten words, of about so many characters."""
+    words = text(size, seed).split()
+    parts = [" ".join(words[at : at + 10]) for at in range(0, len(words), 10)]
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts)
+
+
+SHAPES = {
+    "sentences": "It is sunny in Paris today. Take a hat along.",
+    "a line break at the end": "Hello. How can I help you?\n",
+    "paragraphs": "The first one is here.\n\nThe second one is there. It is longer.",
+    "double spaces": "One  two.  Three   four.  Five.",
+    "a list": "You need:\n- flour\n- two eggs\n\nThat is all.",
+    "a numbered list": "Do this:\n1. Open the lid.\n2. Press the button.\nReady?",
+    "headings": "# Weather\n\nIt will rain.\n\n## Tomorrow\n\nIt will not.",
+    "bold and italics": "This is **very important**. It is *really* so.",
+    "a link": "Read [the manual](https://example.com/manual) first. It is short.",
+    "code in a line": "Run `pip install pipecat-ai` now. Then call `main()`.",
+    "a block of code": "Try this:\n\n```python\nprint(1)\n```\n\nIt prints a line.",
+    "a table": "Look:\n\n| City | Degrees |\n| --- | --- |\n| Rome | 28 |\n\nThat is warm.",
+    "emoji": "Great \U0001f600! See you soon. You did it \U0001f389",
+    "prices and dates": "It costs $29.99 until 2026-03-14, or 12.5% less at 9:30 a.m. now.",
+    "phone and e-mail": "Call (555) 123-4567 or write to ada@example.com, please. Bye.",
+    "abbreviations": "Dr. Smith, e.g., lives in St. Louis, i.e. in the U.S. now. Mr. Who?",
+    "quotes and dashes": "He said \u201cno\u201d \u2014 and left\u2026 That\u2019s all.",
+    "German": "Sch\u00f6ne Gr\u00fc\u00dfe! Es kostet 3,50 \u20ac. Bis bald.",
+    "Spanish": "\u00bfC\u00f3mo est\u00e1s? \u00a1Muy bien! Hasta ma\u00f1ana.",
+    "Arabic": "مرحبا! كيف حالك؟ أنا بخير، شكرا.",
+    "Hindi": "नमस्ते! आप कैसे हैं? मैं ठीक हूँ।",
+    "Chinese": "你好。今天天气很好。我们去公园吧。",
+    "Japanese": "こんにちは。今日はいい天気ですね。散歩に行きましょう。",
+    "Thai": "สวัสดีครับ วันนี้อากาศดีมาก ไปเดินเล่นกันไหม",
+    "Korean": "안녕하세요. 오늘 날씨가 좋네요! 산책할까요?",
+}
+"""What models write to people they talk with."""
+
+
 def image(size: int, seed: int = 0) -> str:
     """A data URL of so many bytes of image (noise; nobody looks)."""
     raw = b"\xff\xd8\xff\xe0" + random.Random(seed).randbytes(size)

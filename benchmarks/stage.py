@@ -7,7 +7,7 @@ from typing import Any
 from loguru import logger
 from pipecat.processors.aggregators.llm_context import LLMContext
 
-from pipecat_responses.testing import Conversation
+from pipecat_responses.testing import Conversation, VoiceKind
 
 PATIENCE = 60.0
 
@@ -21,18 +21,28 @@ class Stage(Conversation):
     """A pipeline around a service whose taps only count."""
 
     def __init__(
-        self, service: Any, context: LLMContext | None = None, *, aggregators: bool = False
+        self,
+        service: Any,
+        context: LLMContext | None = None,
+        *,
+        tts: VoiceKind | None = None,
+        paced: bool = False,
+        aggregators: bool = False,
     ) -> None:
         """Prepares a pipeline.
 
         Args:
             service: What is measured.
             context: The conversation; a new one by default.
+            tts: The kind of the voice behind the service; none by default.
+            paced: Whether what it says waits to be played.
             aggregators: Whether Pipecat's aggregators keep the context, as in an application.
         """
         super().__init__(
             service,
             context,
+            tts=tts,
+            paced=paced,
             aggregators=aggregators,
             metrics=False,
             record=False,

@@ -10,7 +10,7 @@ from benchmarks import __main__ as command
 from benchmarks import docs, material, measure, report
 from benchmarks.contestants import ALL, OUR_HTTP, OUR_WS, PIPECAT_WS, Contestant, NoService
 from benchmarks.model import Findings, Plot, Results
-from benchmarks.scenarios import SCENARIOS, traffic
+from benchmarks.scenarios import SCENARIOS, traffic, voices
 from benchmarks.server import Server
 from benchmarks.stage import Stage
 
@@ -179,3 +179,10 @@ async def test_every_third_reply_cut(
 async def test_the_server_process_says_what_is_wrong(server: Server) -> None:
     with pytest.raises(RuntimeError, match="Not an answer"):
         await server.script({"nonsense": 1})
+
+
+@pytest.mark.parametrize(("contestant", "incremental"), [(PIPECAT_WS, 0), (OUR_WS, 2)])
+async def test_a_list_behind_a_voice(server: Server, contestant, incremental: int) -> None:  # type: ignore[no-untyped-def]
+    call = voices._shape(material.SHAPES["a list"], 3)
+    outcome = await voices._outcome(server, contestant, "word", call)
+    assert (outcome.requests, outcome.incremental, outcome.right) == (3, incremental, True)

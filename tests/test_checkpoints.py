@@ -278,6 +278,7 @@ async def test_a_tool_cancelled_by_an_interruption(sandbox: Sandbox) -> None:
         sandbox.script(Answer([Call("first"), Call("second")]))
         await talk.start("question")
         await talk.answer_ends()
+        await talk.settle()  # the call is in the context, behind the voice
         gate.open("first")
         await results(talk, 1)
         await talk.interrupt()
@@ -299,6 +300,7 @@ async def test_a_placeholder_changed_after_it_was_sent(sandbox: Sandbox) -> None
         sandbox.script(Answer([Call("first")]))
         await talk.start("question")
         await talk.answer_ends()
+        await talk.settle()  # the call is in the context, behind the voice
         # Another turn goes out while the tool still runs: the model sees the placeholder.
         await talk.say("are you there?")
         assert of_items(sandbox.requests[-1].history) == of_context(context)[:-1]

@@ -62,7 +62,7 @@ def kinds(talk: Conversation) -> list[str]:
 async def test_start_text_end(sandbox: Sandbox, make: Any) -> None:
     sandbox.script("Good morning.")
     llm = make(sandbox, batch_deltas=False)
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         assert await talk.say("hello") == "Good morning."
         wanted = (LLMFullResponseStartFrame, LLMTextFrame, LLMFullResponseEndFrame)
         frames = [f for f in talk.said.frames if isinstance(f, wanted)]
@@ -75,7 +75,7 @@ async def test_start_text_end(sandbox: Sandbox, make: Any) -> None:
 
 async def test_metrics(sandbox: Sandbox, make: Any) -> None:
     llm = make(sandbox)
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         await talk.say("hello")
         await talk.say("hello again")
         for kind in (TTFBMetricsData, TTFATMetricsData, ProcessingMetricsData):
@@ -92,7 +92,7 @@ async def test_metrics(sandbox: Sandbox, make: Any) -> None:
 async def test_usage_without_details_counts_as_nothing(sandbox: Sandbox, make: Any) -> None:
     sandbox.config.usage_details = False
     llm = make(sandbox)
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         await talk.say("hello")
         [usage] = [d for d in talk.metrics if isinstance(d, LLMUsageMetricsData)]
         assert usage.value.prompt_tokens > 0
@@ -103,7 +103,7 @@ async def test_usage_without_details_counts_as_nothing(sandbox: Sandbox, make: A
 async def test_a_refusal_is_spoken(sandbox: Sandbox, make: Any) -> None:
     sandbox.script(Answer([Refusal("I cannot help with that.")]))
     llm = make(sandbox)
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         assert await talk.say("help me") == "I cannot help with that."
         await talk.say("and now?")
         assert of_items(sandbox.requests[-1].history) == of_context(talk.context)[:-1]
@@ -115,7 +115,7 @@ async def test_text_cut_by_the_token_limit_is_kept(
 ) -> None:
     llm = make(sandbox)
     settings = llm.Settings(max_completion_tokens=16, max_tokens=99)
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         await talk.worker.queue_frame(LLMUpdateSettingsFrame(delta=settings))
         heard = await talk.say("count to 100")
         assert heard.startswith("1, 2, 3")
@@ -130,7 +130,7 @@ async def test_text_cut_by_the_token_limit_is_kept(
 async def test_thoughts_and_reasoning_items(sandbox: Sandbox, make: Any) -> None:
     llm = make(sandbox)
     config = llm.ReasoningConfig(effort="medium", summary="auto")
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         await talk.worker.queue_frame(
             LLMUpdateSettingsFrame(delta=llm.Settings(model="gpt-5", reasoning=config))
         )
@@ -162,7 +162,7 @@ async def test_reasoning_cut_off_before_its_answer_is_not_kept(sandbox: Sandbox,
     sandbox.script(Answer([Reasoning(["hm"], encrypted_content=None), Text("")]), "fine")
     llm = make(sandbox)
     config = llm.ReasoningConfig(effort="low", summary="auto")
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         await talk.worker.queue_frame(
             LLMUpdateSettingsFrame(delta=llm.Settings(model="gpt-5", reasoning=config))
         )
@@ -178,7 +178,7 @@ async def test_the_least_reasoning_is_asked_for(
     sandbox: Sandbox, make: Any, logged: list[Any]
 ) -> None:
     llm = make(sandbox)
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         for model, effort in (("gpt-5", "minimal"), ("gpt-5.1", "none"), ("gpt-4.1", None)):
             await talk.worker.queue_frame(LLMUpdateSettingsFrame(delta=llm.Settings(model=model)))
             await talk.say("hello")
@@ -196,7 +196,7 @@ async def test_settings_without_a_field_warn_once(
     delta = llm.Settings(
         top_k=5, seed=1, temperature=0.3, top_p=0.9, extra={"metadata": {"a": "b"}}
     )
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         await talk.worker.queue_frame(LLMUpdateSettingsFrame(delta=delta))
         await talk.say("hello")
         await talk.say("hello")
@@ -209,7 +209,7 @@ async def test_settings_without_a_field_warn_once(
 
 async def test_a_system_instruction_alone(sandbox: Sandbox, make: Any) -> None:
     llm = make(sandbox, settings=None)
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         await talk.worker.queue_frame(
             LLMUpdateSettingsFrame(delta=llm.Settings(system_instruction="Greet the user."))
         )
@@ -226,7 +226,7 @@ async def test_a_system_instruction_alone(sandbox: Sandbox, make: Any) -> None:
 
 async def test_a_message_that_cannot_be_sent(sandbox: Sandbox, make: Any) -> None:
     llm = make(sandbox)
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         message: Any = {"role": "user", "content": object()}
         talk.context.add_message(message)
         await talk.start("hello")
@@ -265,7 +265,7 @@ async def test_tools_run_in_parallel(sandbox: Sandbox, make: Any) -> None:
     context = LLMContext(tools=tools(one=handler, two=handler))
     sandbox.script(Answer(["Let me see.", Call("one", {"what": "a"}), Call("two", {"what": "b"})]))
     llm = make(sandbox)
-    async with Conversation(llm, context) as talk:
+    async with Conversation(llm, context, tts=None) as talk:
         await talk.say("go", ends=2)
         assert seen == {"one": {"what": "a"}, "two": {"what": "b"}}
         assert of_items(sandbox.requests[-1].history) == of_context(context)[:-1]
@@ -299,7 +299,7 @@ async def test_arguments_that_cannot_be_read(sandbox: Sandbox, make: Any, argume
         Answer([Call("one", arguments)]),
     )
     llm = make(sandbox)
-    async with Conversation(llm, context) as talk:
+    async with Conversation(llm, context, tts=None) as talk:
         # One bad and one good call, then a bad one alone, then words.
         assert await talk.say("go", ends=3)
         assert ran == [{"what": "b"}]
@@ -321,7 +321,7 @@ async def test_tool_choice_and_custom_tools(sandbox: Sandbox, make: Any) -> None
         tool_choice="none",
     )
     llm = make(sandbox)
-    async with Conversation(llm, context) as talk:
+    async with Conversation(llm, context, tts=None) as talk:
         await talk.say("what time is it?")
         body = sandbox.requests[-1].body
         assert body["tool_choice"] == "none"
@@ -345,7 +345,7 @@ async def test_run_inference(sandbox: Sandbox, make: Any) -> None:
         "required": ["city"],
         "additionalProperties": False,
     }
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         answer = await llm.run_inference(
             context, max_tokens=64, system_instruction="Answer briefly.", response_schema=schema
         )
@@ -371,7 +371,7 @@ async def test_context_summarization(sandbox: Sandbox, make: Any) -> None:
     from pipecat.frames.frames import LLMContextSummaryRequestFrame, LLMContextSummaryResultFrame
 
     llm = make(sandbox)
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         for number in range(4):
             await talk.say(f"fact {number}")
         await talk.worker.queue_frame(
@@ -394,7 +394,7 @@ async def test_context_summarization(sandbox: Sandbox, make: Any) -> None:
 async def test_turn_completion_filtering(sandbox: Sandbox, make: Any) -> None:
     sandbox.script("● Hello there.", "○")
     llm = make(sandbox)
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         await talk.worker.queue_frame(
             LLMUpdateSettingsFrame(delta=llm.Settings(filter_incomplete_user_turns=True))
         )
@@ -409,7 +409,7 @@ async def test_turn_completion_filtering(sandbox: Sandbox, make: Any) -> None:
 
 async def test_messages_queue_in_order(sandbox: Sandbox, make: Any) -> None:
     llm = make(sandbox)
-    async with Conversation(llm) as talk:
+    async with Conversation(llm, tts=None) as talk:
         await talk.worker.queue_frames(
             [
                 LLMMessagesAppendFrame([{"role": "user", "content": "one"}], run_llm=True),

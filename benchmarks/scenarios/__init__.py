@@ -14,6 +14,7 @@ from benchmarks.scenarios import (
     sessions,
     slowlink,
     traffic,
+    voices,
 )
 from benchmarks.server import Server
 
@@ -24,6 +25,7 @@ SCENARIOS: dict[str, Scenario] = {
     "deltas": deltas.run,
     "interruptions": interruptions.run,
     "traffic": traffic.run,
+    "voices": voices.run,
     "link": slowlink.run,
     "sessions": sessions.run,
     "blocking": blocking.run,

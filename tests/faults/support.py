@@ -145,7 +145,9 @@ class Talk(Conversation):
         if tools:
             self.toolbox.register(llm)
         context = LLMContext(tools=Toolbox.schema()) if tools else None
-        super().__init__(llm, kwargs.pop("context", context), **kwargs)
+        # What is told here is told behind the service. A voice behind it would make the matrix
+        # half as long again.
+        super().__init__(llm, kwargs.pop("context", context), **{"tts": None, **kwargs})
 
     async def turn(
         self, text: str, *, ends: int = 1, meanwhile: Callable[[], Any] | None = None

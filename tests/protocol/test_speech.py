@@ -493,6 +493,10 @@ DIFFERENT = [
     ("a*b*c", "abc"),
     ("my_var", "myvar"),
     ("__init__", "init"),
+    ("The __init__ of __main__.", "The init of main."),
+    ("a__b c__d", "ab cd"),
+    ("__ a b __", "a b"),
+    ("Fill in ___ and ___.", "Fill in and ."),
     ("List<int>", "List"),
     ("a <b> c", "a c"),
     ("(a + b) * c", "a + b * c"),
@@ -608,6 +612,26 @@ def test_messages_may_be_joined_without_a_space() -> None:
     assert says("Let me see.It is 5.", "Let me see.", "It is 5.")
 
 
+def test_marks_behind_an_emoji_may_be_written_twice() -> None:
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467."
+    assert says(f"Bye {family}", f"Bye {family} {family}")
+    assert says('"Bye!"', '"Bye!" !"')
+    assert not says("Bye 5.", "Bye 5. 5.")
+
+
+def test_a_last_word_without_letters_may_be_written_twice() -> None:
+    assert says("All set ✅", "All set ✅ ✅")
+    assert says("| a | b |", "| a | b | |")
+    assert not says("All set ✅ then", "All set ✅ ✅ then")
+    assert not says("All set ✅", "All set ✅ ❌")
+    assert not says("It is 5", "It is 5 5")
+    assert not says("He said no", "He said no no")
+
+
+def test_bold_may_be_written_with_underscores() -> None:
+    assert says("It is __very important__, __is it not__?", "It is very important, is it not?")
+
+
 def test_nothing_heard_leads_nowhere() -> None:
     speech = Speech.of("Hello.")
     assert follow(speech, 0, Speech.of("")) == 0
@@ -617,17 +641,22 @@ def test_nothing_heard_leads_nowhere() -> None:
 
 @pytest.mark.parametrize(
     "rest",
-    ["", ".", " 🎉", "\n\n---\n", "\n```\ncode\n```", "</b>", "** ", "\n\n| a |\n|---|\n| b |"],
+    ["", ".", " 🎉", "\n\n---\n", "</b>", "\n</b>", "** ", "](https://example.com)"],
 )
 def test_what_is_not_heard_is_no_rest(rest: str) -> None:
-    text = {"</b>": "<b>Well done", "** ": "**Well done"}.get(rest, "Well done") + rest
+    opening = {"</b>": "<b>", "** ": "**", "](https://example.com)": "["}.get(rest.lstrip("\n"), "")
+    text = f"{opening}Well done{rest}"
     speech = Speech.of(text)
     position = follow(speech, 0, Speech.of("Well done"))
     assert position is not None
     assert at_end(speech, position)
 
 
-@pytest.mark.parametrize("rest", [" not", " (1)", " 5", "\n```\ncode", " ✅"])
+# The user may have interrupted right before a block that would have been read aloud.
+BLOCKS = ["\n```\ncode\n```", "\n\n| a |\n|---|\n| b |", " ~~indeed~~", "\n<think>no</think>"]
+
+
+@pytest.mark.parametrize("rest", [" not", " (1)", " 5", "\n```\ncode", " ✅", *BLOCKS])
 def test_what_is_heard_is_a_rest(rest: str) -> None:
     speech = Speech.of("Well done" + rest)
     position = follow(speech, 0, Speech.of("Well done"))
@@ -665,6 +694,7 @@ HOSTILE = [
         "(555",
     ),
     *("@", "a@", "a@b", "a.b", "A", "AB ", "1km ", "&amp;", "\\*", "*a", "**a", "_a", "~~a", "`a"),
+    *("__a ", "__a b"),
     *("*a ", "**a ", "~~a ", "```", "~~~", "🎉", "🎉\u200d", "。", "¿", "<a b='", '<a b="c" '),
     *(" ", "\n", "\n- ", "\n# ", "\n|-\n", "|-", "</a> <a>"),
 ]

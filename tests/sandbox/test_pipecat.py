@@ -30,7 +30,7 @@ def service(sandbox: Sandbox, kind: type[Service]) -> Service:
 @pytest.mark.parametrize("kind", [OpenAIResponsesLLMService, OpenAIResponsesHttpLLMService])
 async def test_a_conversation(sandbox: Sandbox, kind: type[Service]) -> None:
     context = LLMContext()
-    async with Conversation(service(sandbox, kind), context, aggregators=False) as talk:
+    async with Conversation(service(sandbox, kind), context, tts=None, aggregators=False) as talk:
         for number, text in enumerate(["one", "two", "three"]):
             context.add_message({"role": "user", "content": text})
             said = await talk.answer()
@@ -61,7 +61,7 @@ async def test_a_tool(sandbox: Sandbox, kind: type[Service]) -> None:
     schema = FunctionSchema("get_time", "The time", properties={}, required=[])
     context = LLMContext(tools=ToolsSchema(standard_tools=[schema]))
     context.add_message({"role": "user", "content": "What time is it?"})
-    async with Conversation(llm, context, aggregators=False) as talk:
+    async with Conversation(llm, context, tts=None, aggregators=False) as talk:
         assert await talk.answer() == ""
         await asyncio.wait_for(called.wait(), 5)
     (request,) = sandbox.requests

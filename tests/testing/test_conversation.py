@@ -38,7 +38,7 @@ def with_a_clock() -> LLMContext:
 @pytest.mark.parametrize("make", SERVICES.values(), ids=SERVICES)
 async def test_what_was_heard_is_what_was_said(sandbox: Sandbox, make: Any) -> None:
     sandbox.script("Hello  there.\n", "Bye.")
-    async with Conversation(make(sandbox)) as talk:
+    async with Conversation(make(sandbox), tts=None) as talk:
         assert await talk.say("Hi") == "Hello  there.\n"
         assert await talk.say("See you") == "Bye."
         assert "".join(talk.texts) == "Hello  there.\nBye."
@@ -101,7 +101,7 @@ async def test_taps_see_frames_at_their_places(sandbox: Sandbox) -> None:
 
 
 async def test_without_a_voice_the_taps_behind_it_are_the_one_behind_the_service() -> None:
-    talk = Conversation(Voice())
+    talk = Conversation(Voice(), tts=None)
     assert talk.spoken is talk.played is talk.said
 
 
@@ -109,7 +109,7 @@ async def test_nothing_but_counters(sandbox: Sandbox) -> None:
     sandbox.script("Hello there.")
     context = LLMContext([{"role": "user", "content": "Hi"}])
     llm = websocket_service(sandbox)
-    async with Conversation(llm, context, aggregators=False, record=False) as talk:
+    async with Conversation(llm, context, tts=None, aggregators=False, record=False) as talk:
         assert talk.pair is None
         assert talk.last is talk.said
         await (await talk.ready()).push_context()

@@ -77,7 +77,7 @@ class Output:
         others: Items of any other kind.
     """
 
-    __slots__ = ("_speech", "calls", "others", "reasoning", "text")
+    __slots__ = ("_speech", "_texts", "calls", "others", "reasoning", "text")
 
     def __init__(
         self,
@@ -85,9 +85,20 @@ class Output:
         calls: Mapping[str, FunctionCall] | None = None,
         reasoning: tuple[Reasoning, ...] = (),
         others: tuple[Item, ...] = (),
+        *,
+        texts: Sequence[str] = (),
     ) -> None:
-        """Creates an output."""
+        """Creates an output.
+
+        Args:
+            text: The text of all its messages.
+            calls: Its function calls by call id.
+            reasoning: Its reasoning items.
+            others: Items of any other kind.
+            texts: The texts of its messages one by one, if it has several.
+        """
         self.text = text
+        self._texts = texts or (text,)
         self.calls = calls or {}
         self.reasoning = reasoning
         self.others = others
@@ -97,7 +108,8 @@ class Output:
     def speech(self) -> Speech:
         """Its text, made ready for comparison by words; worked out once."""
         if self._speech is None:
-            self._speech = Speech.of(self.text)
+            # A message may begin with what is markup only where a line begins: a heading, a list.
+            self._speech = Speech.of("\n".join(self._texts))
         return self._speech
 
     def compare(
@@ -270,7 +282,7 @@ def read_output(wire: Iterable[Any]) -> Output | None:
             reasoning.append(built)
         else:
             others.append(built)
-    return Output(join_texts(texts), calls, tuple(reasoning), tuple(others))
+    return Output(join_texts(texts), calls, tuple(reasoning), tuple(others), texts=texts)
 
 
 def output_text(message: Mapping[str, Any]) -> str | None:

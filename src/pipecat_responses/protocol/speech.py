@@ -170,10 +170,21 @@ def at_end(response: Speech, position: int) -> bool:
     """
     while position < len(response):
         end = response.skips.get(position)
-        if end is None:
+        if end is None or _has_words(response, position, end):
             return False
         position = end
     return True
+
+
+def _has_words(response: Speech, start: int, end: int) -> bool:
+    """Whether a skip is a block of its own with words in it: code, a table, what was struck out.
+
+    With nothing heard behind it, nobody can tell whether it was filtered out or whether the user
+    interrupted just before it.
+    """
+    if not response.gaps[start] or response.units.startswith("</", start):
+        return False
+    return any(map(str.isalnum, response.units[start:end]))
 
 
 # -- following ----------------------------------------------------------------------------------
@@ -250,21 +261,31 @@ def _rewritten(
 
 
 def _repeated(response: Speech, seen: int, heard: Speech, index: int) -> int:
-    """The length of the last mark or emoji, if it is heard once more.
+    """The length of the last marks or emoji, if they are heard once more.
 
-    With a TTS service that reports the last mark of a text as a word of its own, Pipecat writes
-    it twice.
+    With a TTS service that reports the last word of a text by itself if it has neither letters
+    nor digits, Pipecat writes it twice.
     """
-    for length in range(1, min(_LONGEST_MARK, seen, index) + 1):
-        if response.skips.get(seen - length) == seen:
-            last, again = heard.units[index - length : index], heard.units[index : index + length]
-            return length if last == again and last[0] not in _MARKUP else 0
+    last_word = max(response.gaps.rfind(1), 0)
+    if seen == len(response) and heard.units[index:] == response.units[last_word:]:
+        return 0 if any(map(str.isalnum, heard.units[index:])) else len(heard) - index
+    for length in range(1, min(_LONGEST_MARKS, seen, index) + 1):
+        last, again = heard.units[index - length : index], heard.units[index : index + length]
+        if last == again and last[0] not in _MARKUP and _skipped(response, seen - length, seen):
+            return length
     return 0
 
 
+def _skipped(response: Speech, start: int, end: int) -> bool:
+    """Whether nothing but skips, one behind the other, stands between two positions."""
+    while start < end:
+        start = response.skips.get(start, end + 1)
+    return start == end
+
+
 _SENTENCE_END = re.compile(r"[^\W\d_][.!?](?=[^\W\d_])")
-_LONGEST_MARK = 8
-"""Characters of an emoji: a family has seven."""
+_LONGEST_MARKS = 10
+"""Characters of an emoji and the marks behind it: a family has seven."""
 _MARKUP = "*_-+#>`<[]\\|~&h"
 """What a skip begins with that is no mark."""
 

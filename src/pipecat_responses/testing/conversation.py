@@ -71,7 +71,7 @@ class Conversation:
         llm: Any,
         context: LLMContext | None = None,
         *,
-        tts: VoiceKind | TTSService | None = None,
+        tts: VoiceKind | TTSService | None = "sentence",
         paced: bool = False,
         aggregators: bool = True,
         metrics: bool = True,
@@ -85,7 +85,7 @@ class Conversation:
             llm: The service: one of ours, or any of Pipecat's.
             context: The conversation's context, with its tools; a new one by default.
             tts: A voice: the kind of a ``Voice``, a voice of your own, or None, and then
-                what the service says goes straight to the context.
+                what the service says goes straight to the context, as in a chat.
             paced: Whether the voice's audio waits for ``play``. Otherwise all of it is
                 played at once, and everything that was synthesised counts as heard.
             aggregators: Whether Pipecat's aggregators keep the context, as in an application.
