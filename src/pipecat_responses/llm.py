@@ -47,7 +47,10 @@ DEFAULT_WS_URL = "wss://api.openai.com/v1/responses"
 
 
 _ANSWER_IS_WRITTEN = (InterruptionFrame, BotStoppedSpeakingFrame, UserStartedSpeakingFrame)
-"""When these pass, the context holds what was heard of the last answer."""
+"""When these pass, the context holds what was heard of the last answer.
+
+It may not yet when the bot stops speaking: a voice without word timestamps writes it down then.
+"""
 
 
 class OpenAIResponsesLLMService(
@@ -117,6 +120,7 @@ class OpenAIResponsesLLMService(
         self._ws_url = (
             ws_address(str(self._client.base_url)) if ws_url == DEFAULT_WS_URL else ws_url
         )
+        self._secrets.add_address(self._ws_url)
         self._check_transport(self._ws_url)
         self._register_event_handler("on_connected")
         self._register_event_handler("on_disconnected")
@@ -153,7 +157,7 @@ class OpenAIResponsesLLMService(
             self._keep_for_anchors(frame)
         await super().process_frame(frame, direction)
         if isinstance(frame, _ANSWER_IS_WRITTEN):
-            await self._lay_anchor()
+            await self._lay_anchor(written=not isinstance(frame, BotStoppedSpeakingFrame))
 
     async def warm_up(self, context: LLMContext) -> bool:
         """Gives a conversation to the server before its first turn, which is then incremental.
@@ -198,12 +202,12 @@ class OpenAIResponsesLLMService(
             certain = context.messages[:-1]
             self._context = LLMContext(certain, context.tools, context.tool_choice)
 
-    async def _lay_anchor(self) -> None:
+    async def _lay_anchor(self, *, written: bool) -> None:
         if self._context is None:
             return
         try:
             request = await self._request(self._context)
-            self._session.lay_anchor(settled(request))
+            self._session.lay_anchor(settled(request), written=written)
         except Exception as error:  # noqa: BLE001 - the next turn will report what is wrong
             self._log.debug("no anchor: {}", error)
 

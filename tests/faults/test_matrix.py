@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from pipecat.frames.frames import ErrorFrame
 
 from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
 from pipecat_responses.protocol.retry import Backoff
@@ -203,6 +204,12 @@ def options_of(cell: Cell) -> dict[str, Any]:
     return {**cell.row.options, "limits": limits, "metrics": False}
 
 
+def _is_of_a_handshake(error: ErrorFrame) -> bool:
+    return isinstance(error.exception, ResponsesError) and (
+        error.exception.transport == "handshake"
+    )
+
+
 async def go_through(cell: Cell, sandbox: Sandbox, talk: Talk) -> None:
     """The turn with the fault, the verdict, and the next turn."""
     if cell.moment in (Moment.IDLE, Moment.RECONNECTING):
@@ -215,7 +222,7 @@ async def go_through(cell: Cell, sandbox: Sandbox, talk: Talk) -> None:
     heard = await ask(cell, sandbox, talk)
     check(cell, heard, talk, runs)
     broken = cell.row.permanent and cell.end in (End.REPORTED, End.CUT)
-    out_of_reach = any(e.exception.transport == "handshake" for e in heard.errors)
+    out_of_reach = any(_is_of_a_handshake(error) for error in heard.errors)
     assert talk.llm.is_usable is not (broken or out_of_reach)
     sandbox.faults.clear()
     await sandbox.start()

@@ -189,18 +189,10 @@ async def test_row_8_an_emoji_split_over_two_deltas_is_one_emoji(transport: Tran
             Send(created(own)),
             Send({**added, "item": {**message, "content": []}}),
         ]
-        for piece in ("Great \ud83d", "\ude00 day."):
-            steps.append(
-                Send(
-                    {
-                        "type": "response.output_text.delta",
-                        "item_id": message["id"],
-                        "output_index": 0,
-                        "content_index": 0,
-                        "delta": piece,
-                    }
-                )
-            )
+        place = {"item_id": message["id"], "output_index": 0, "content_index": 0}
+        kind = "response.output_text.delta"
+        pieces = ("Great \ud83d", "\ude00 day.")
+        steps += [Send({"type": kind, **place, "delta": piece}) for piece in pieces]
         return Script([*steps, Send(done), Send(completed(own, [message]))])
 
     async with stage(transport, answer) as talk:

@@ -189,9 +189,10 @@ def test_every_row_is_reached(rule: Any) -> None:
     assert classify(error) is rule.failure
 
 
-def test_a_redirect_matters_only_while_connecting() -> None:
-    assert read_error({}, status=301, transport="handshake").failure is Failure.ENDPOINT
-    assert read_error({}, status=301).failure is Failure.SERVER
+@pytest.mark.parametrize("transport", ["handshake", "http"])
+def test_a_redirect_is_a_wrong_address(transport: str) -> None:
+    # Following it would carry the key, and the conversation, somewhere else.
+    assert read_error({}, status=301, transport=transport).failure is Failure.ENDPOINT
 
 
 # -- reading --------------------------------------------------------------------------------------

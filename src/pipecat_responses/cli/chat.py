@@ -337,7 +337,7 @@ def describe(turn: Turn) -> str:
     assert report is not None
     how = "incremental" if report.incremental else "full"
     if report.full_reason is not None and report.full_reason is not FullReason.HTTP:
-        how = f"full ({report.full_reason})"
+        how = f"full ({report.why_full})"
     items = "1 item" if report.items == 1 else f"{report.items} items"
     facts = ["interrupted"] if turn.interrupted else []
     facts += [report.transport, how, f"{items}, {report.size} bytes"]

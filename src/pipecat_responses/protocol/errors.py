@@ -127,7 +127,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Failure.SERVER, status=range(500, 600)),
     # A request or an address that will never be right.
     Rule(Failure.ENDPOINT, status=range(404, 406)),
-    Rule(Failure.ENDPOINT, status=range(300, 400), handshake=True),
+    Rule(Failure.ENDPOINT, status=range(300, 400)),
     Rule(Failure.ENDPOINT, status=426),
     Rule(Failure.REQUEST, status=range(400, 500)),
     Rule(Failure.REQUEST, type="invalid_request_error"),

@@ -323,7 +323,8 @@ def rewritten_answer(
         model: The model that is to answer.
         coverage: When a context's text covers a response's.
     """
-    newest = max(_held(lanes, model), key=lambda each: len(each.items), default=None)
+    answers = [each for each in _held(lanes, model) if not each.prepared]
+    newest = max(answers, key=lambda each: len(each.items), default=None)
     if newest is None or items[: len(newest.items)] != newest.items:
         return None
     found = newest.output.compare(items, len(newest.items), coverage)

@@ -18,7 +18,9 @@ def check_address(url: str, *, allow_insecure: bool) -> None:
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
-        raise ValueError(f"{url!r} is no address of a server: use https:// or wss://")
+        # Without its query and password: they may be secret.
+        shown = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+        raise ValueError(f"{shown!r} is no address of a server: use https:// or wss://")
     if parts.scheme in ("https", "wss") or allow_insecure:
         return
     if not _is_loopback(parts.hostname):

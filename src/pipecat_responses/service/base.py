@@ -126,6 +126,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._log = SessionLog(self, self._secrets.mask)
         self._connection_limits = connection_limits or ConnectionLimits()
         self._api_key = self._secrets.guard(key, self._connection_limits.open_secs)
+        self._secrets.add_headers(default_headers or {})
+        self._secrets.add_address(base_url or "")
         self._lost_turn_text = lost_turn_text
         self._register_event_handler("on_turn_lost")
         self._batch_deltas = batch_deltas
@@ -354,9 +356,11 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             default_headers=default_headers,
             # Parses answers in C, which at a thousand tokens a second is most of the work.
             http_client=DefaultAioHttpClient(
+                # A redirect would carry the conversation and its headers to another address.
+                follow_redirects=False,
                 limits=pool_limits(
                     max_keepalive_connections=100, max_connections=1000, keepalive_expiry=None
-                )
+                ),
             ),
         )
 

@@ -85,7 +85,11 @@ class RequestBuilder:
         conversion = await self._adapter().convert(
             context, system_instruction=system_instruction or _instruction(settings)
         )
-        return _request(Fields({**self._values(conversion, settings), **changes}), conversion)
+        values = self._values(conversion, settings)
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            # Nobody would run what it calls, and the answer would be lost.
+            values.pop(name, None)
+        return _request(Fields({**values, **changes}), conversion)
 
     def _values(
         self, conversion: Conversion, settings: OpenAIResponsesLLMSettings

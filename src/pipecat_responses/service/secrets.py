@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
+from urllib.parse import parse_qsl, urlsplit
 
 ApiKey: TypeAlias = str | Callable[[], Awaitable[str]]
 """A key, or an async callable that gives one each time it is needed."""
@@ -14,6 +16,12 @@ SHORTEST = 4
 
 MOST = 64
 """Secrets that are kept out of texts at a time; keys that rotate are forgotten in the end."""
+
+
+SHORTEST_VALUE = 8
+"""Characters from which a part of an address counts as a secret."""
+
+_CREDENTIAL = re.compile(r"auth|key|token|secret|cookie|password|signature", re.IGNORECASE)
 
 
 class Secrets:
@@ -31,6 +39,20 @@ class Secrets:
             self._secrets[secret] = None
             if len(self._secrets) > MOST:
                 del self._secrets[next(iter(self._secrets))]
+
+    def add_address(self, url: str) -> None:
+        """Has what is secret in an address masked: a password, and the values of its query."""
+        parts = urlsplit(url)
+        values = [value for _, value in parse_qsl(parts.query)]
+        for secret in (parts.username, parts.password, *values):
+            if secret and len(secret) >= SHORTEST_VALUE:
+                self.add(secret)
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Has the values of headers masked that look like credentials by their names."""
+        for name, value in headers.items():
+            if _CREDENTIAL.search(name):
+                self.add(str(value))
 
     def mask(self, text: str) -> str:
         """A text without the secrets."""

@@ -6,18 +6,28 @@ only state of the package that outlives its services; ``KnownServers.reset`` emp
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 
+KEPT_FOR = 3600.0
+"""Seconds for which sessions rely on what others have learned of a server."""
+
 
 class KnownServers(Mapping[str, ServerCapabilities]):
     """The capabilities of each address that was tried, by its URL."""
 
-    def __init__(self) -> None:
-        """Starts with nothing known."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Starts with nothing known.
+
+        Args:
+            clock: Seconds, from anywhere.
+        """
         self._known: dict[str, ServerCapabilities] = {}
+        self._since: dict[str, float] = {}
+        self._clock = clock
 
     def __getitem__(self, url: str) -> ServerCapabilities:
         """What is known of an address that was tried."""
@@ -32,12 +42,20 @@ class KnownServers(Mapping[str, ServerCapabilities]):
         return len(self._known)
 
     def of(self, url: str) -> ServerCapabilities:
-        """What is known of an address; sessions share the object, so they learn together."""
-        return self._known.setdefault(url, ServerCapabilities())
+        """What is known of an address; sessions share the object, so they learn together.
+
+        Servers change. So what is older than ``KEPT_FOR`` is forgotten, and tried again by the
+        sessions that begin from then on.
+        """
+        now = self._clock()
+        if url not in self._known or now - self._since[url] > KEPT_FOR:
+            self._known[url], self._since[url] = ServerCapabilities(), now
+        return self._known[url]
 
     def reset(self) -> None:
         """Forgets everything; sessions that are open keep what they have."""
         self._known.clear()
+        self._since.clear()
 
 
 KNOWN = KnownServers()

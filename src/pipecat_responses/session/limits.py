@@ -31,7 +31,7 @@ class TurnLimits:
     quiet_secs: float = 1.5
     probe_secs: float = 1.5
     begin_secs: float = 6.0
-    gap_secs: float = 3.0
+    gap_secs: float = 2.5
     stall_secs: float = 60.0
     terminal_secs: float = 10.0
     total_secs: float = 12.0
@@ -52,8 +52,8 @@ class ConnectionLimits:
         ping_interval_secs: Time between keep-alive pings (WebSocket only).
         ping_timeout_secs: Time without a pong after which the server counts as gone (WebSocket
             only).
-        attempts: Attempts in a row to reopen a lost connection while no turn waits for one
-            (WebSocket only).
+        attempts: Attempts in a row to reopen a lost connection while no turn waits for one, before
+            the pauses become long (WebSocket only).
         backoff: The pauses between those.
     """
 

@@ -38,6 +38,9 @@ SPARE = 2
 AT_ONCE = 1.0
 """Seconds within which a connection that closes without a word counts as closed at once."""
 
+LONG_PAUSE = 30.0
+"""Seconds between attempts, at most, once a server has been away for long."""
+
 NEVER = float("inf")
 
 
@@ -50,7 +53,7 @@ class PoolOptions:
         max_age: Seconds after which an idle one is replaced (the server allows 3600).
         reconnect: Whether lost ones are reopened.
         backoff: The pauses between attempts while nobody waits.
-        attempts: Attempts in a row while nobody waits.
+        attempts: Attempts in a row while nobody waits, before the pauses become long.
         abandoned_for: Seconds that a retiring one may wait for responses nobody listens to.
     """
 
@@ -242,14 +245,13 @@ class ConnectionPool:
     def _schedule(self, error: ResponsesError) -> None:
         """When to try again while nobody waits; a turn tries at once."""
         tried = self._failed_attempts
-        if (
-            error.recovery is Recovery.PERMANENT
-            or not self._options.reconnect
-            or tried >= self._options.attempts
-        ):
+        if error.recovery is Recovery.PERMANENT or not self._options.reconnect:
             self._attempt_at = NEVER
             return
         pause = self._options.backoff.delay(tried, self._rng) if tried else 0.0
+        if tried >= self._options.attempts:
+            # It may still come back, but it is in no hurry.
+            pause = LONG_PAUSE * (0.5 + 0.5 * self._rng.random())
         self._attempt_at = self._clock() + max(pause, error.retry_after or 0.0)
 
     # -- upkeep -------------------------------------------------------------------------------

@@ -330,7 +330,7 @@ class Turn:
         self._last = attempt.stream
         self._response_id = attempt.stream.response_id or self._response_id
         error.locate(response_id=self._response_id, request_id=attempt.exchange.request_id)
-        if self._answer.has_words:
+        if attempt.stream.output and self._answer.has_words:
             # The user has been hearing the answer until now, so the waiting begins now.
             self._budget.extend(self._clock() + self._limits.total_secs)
         self.abandon()

@@ -30,6 +30,7 @@ from pipecat_responses.protocol.planning import (
     plan,
     plan_side_request,
     rewritten_answer,
+    worth,
 )
 from pipecat_responses.protocol.requests import Request, items_size
 from pipecat_responses.session.capabilities import KNOWN, Address
@@ -204,7 +205,7 @@ class WebSocketSession:
         self.stats.count_warm_up()
         return await self._settle(exchange)
 
-    def lay_anchor(self, request: Request) -> None:
+    def lay_anchor(self, request: Request, *, written: bool = True) -> None:
         """Puts a checkpoint in place, in the background, if the next turn would carry too much.
 
         Call it when the user interrupts. There is never more than one anchor at a time, and a turn
@@ -212,6 +213,8 @@ class WebSocketSession:
 
         Args:
             request: The part of the conversation that will not change any more.
+            written: Whether the last answer stands in it as it was heard, for certain. Otherwise
+                no anchor is laid as long as it may still be written down.
         """
         threshold = self._anchor_threshold
         if threshold is None or not self._pool.started:
@@ -221,7 +224,13 @@ class WebSocketSession:
         known = self._state.capabilities
         if not (known.lanes and known.warm_up and self._state.forks):
             return
-        found = self._plan_aside(request.items, request.fields.model)
+        model = request.fields.model
+        if not written and any(
+            worth(member.lanes, request.items, model, self._coverage).open
+            for member in self._pool.usable
+        ):
+            return
+        found = self._plan_aside(request.items, model)
         if found is None or items_size(found[1].send) <= threshold:
             return
         exchange = self._send_aside(*found, replace(request, generate=False), keeps=True)
