@@ -34,7 +34,7 @@ from tests.histories.steps import (
     error,
     proper,
 )
-from tests.histories.wires import HttpWire, WebSocketWire, AnyWire, read_head
+from tests.histories.wires import AnyWire, HttpWire, WebSocketWire, read_head
 
 PROPER = "All is well that ends well."
 
@@ -49,6 +49,7 @@ class ScriptedServer:
         on_cancel: What is sent when the client asks for a response to be stopped.
         handshakes: Bytes that the next connections are answered with instead of a handshake, and
             then ended; an empty one ends them at once. After the last comes proper service.
+        admission: A gate at which handshakes wait, if any.
         greeting: Steps that every accepted WebSocket begins with.
         pongs: Whether pings are answered.
         requests: What has been asked (``generate: false`` included).
@@ -65,6 +66,7 @@ class ScriptedServer:
         self.on_cancel: list[Step] = []
         self.on_request: Callable[[Asked], None] = lambda _: None
         self.handshakes: deque[bytes] = deque()
+        self.admission: str | None = None
         self.greeting: list[Step] = []
         self.pongs = True
         self.requests: list[Asked] = []
@@ -164,6 +166,8 @@ class ScriptedServer:
     async def _serve_websocket(self, wire: WebSocketWire, number: int) -> None:
         memory = Memory()
         playing: set[asyncio.Task[None]] = set()
+        if self.admission is not None:
+            await self._gates[self.admission].wait()
         wire.accept()
         try:
             await self._play(self.greeting, wire, None)

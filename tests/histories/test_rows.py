@@ -83,8 +83,7 @@ def without_ids(events: list[Wire], *, index: bool) -> list[Wire]:
             event["item"] = {k: v for k, v in event["item"].items() if k != "id"}
         if event["type"] == "response.completed":
             output = [
-                {k: v for k, v in item.items() if k != "id"}
-                for item in event["response"]["output"]
+                {k: v for k, v in item.items() if k != "id"} for item in event["response"]["output"]
             ]
             event["response"] = {**event["response"], "output": output}
         stripped.append(event)
@@ -186,19 +185,14 @@ async def test_row_8_an_emoji_split_over_two_deltas_is_one_emoji(transport: Tran
         own = asked.response_id
         added = {"type": "response.output_item.added", "output_index": 0, "item": message}
         done = {"type": "response.output_item.done", "output_index": 0, "item": message}
-        steps: list[Step] = [Send(created(own)), Send({**added, "item": {**message, "content": []}})]
-        for piece in ("Great \ud83d", "\ude00 day."):
-            steps.append(
-                Send(
-                    {
-                        "type": "response.output_text.delta",
-                        "item_id": message["id"],
-                        "output_index": 0,
-                        "content_index": 0,
-                        "delta": piece,
-                    }
-                )
-            )
+        steps: list[Step] = [
+            Send(created(own)),
+            Send({**added, "item": {**message, "content": []}}),
+        ]
+        place = {"item_id": message["id"], "output_index": 0, "content_index": 0}
+        kind = "response.output_text.delta"
+        pieces = ("Great \ud83d", "\ude00 day.")
+        steps += [Send({"type": kind, **place, "delta": piece}) for piece in pieces]
         return Script([*steps, Send(done), Send(completed(own, [message]))])
 
     async with stage(transport, answer) as talk:

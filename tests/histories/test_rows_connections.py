@@ -59,12 +59,17 @@ async def test_row_1_a_server_that_hangs_up_at_once_is_not_called_for_ever(end: 
         assert len(talk.errors) == 1
 
 
-async def test_row_1_a_refusal_at_once_is_reported_once() -> None:
+@pytest.mark.parametrize("pause", [0.0, 0.01])
+async def test_row_1_a_refusal_at_once_is_reported_once(pause: float) -> None:
     def prepare(server: ScriptedServer) -> None:
-        server.greeting = [Close(1008)]
+        server.admission = "turn waits"
+        server.greeting = [Elapse(pause), Close(1008)]
 
     async with stage("websocket", prepare=prepare, limits={"total_secs": 0.6}) as talk:
-        heard = await talk.turn()
+        await talk.start("Hello.")
+        await talk.said.until(lambda: talk.starts > 0)
+        talk.server.opens("turn waits")
+        heard = await talk.finish()
         assert len(heard.errors) == 1
         assert talk.server.opened <= 20
 
@@ -95,7 +100,7 @@ async def test_row_25_responses_that_never_end_are_given_up() -> None:
             await talk.interrupt()
         assert (await talk.turn("Enough.")).text == PROPER
         # One to use, one to spare: as many as a server without lanes is given.
-        await talk.server.until(lambda: talk.server.open <= 2, 2.5)
+        await talk.server.until(lambda: talk.server.open <= 2, 1.5)
 
 
 async def test_row_44_data_is_a_sign_of_life_where_pings_are_not_answered() -> None:
@@ -172,10 +177,10 @@ async def test_row_42_a_warm_up_that_nobody_answers_ends() -> None:
     async with stage("websocket", prepare=prepare) as talk:
         await talk.ready()
         context = LLMContext([{"role": "user", "content": "My name is Ann."}])
-        async with asyncio.timeout(3.0):
+        async with asyncio.timeout(2.0):
             assert await talk.llm.warm_up(context) is False
         talk.server.judge = lambda _: None
-        async with asyncio.timeout(3.0):
+        async with asyncio.timeout(2.0):
             assert await talk.llm.warm_up(context) is True
 
 
@@ -216,6 +221,7 @@ async def _never() -> str:
 @BOTH
 async def test_row_30_a_key_that_never_comes_ends_the_turn(transport: Transport) -> None:
     async with stage(transport, api_key=_never) as talk:
+        talk.patience = 2.5
         heard = await talk.turn()
         assert heard.text == ""
         assert failure_of(heard).message
@@ -224,7 +230,7 @@ async def test_row_30_a_key_that_never_comes_ends_the_turn(transport: Transport)
 async def test_row_30_a_key_that_never_comes_ends_a_warm_up() -> None:
     async with stage("websocket", api_key=_never) as talk:
         context = LLMContext([{"role": "user", "content": "My name is Ann."}])
-        async with asyncio.timeout(3.0):
+        async with asyncio.timeout(2.0):
             assert await talk.llm.warm_up(context) is False
 
 
@@ -247,5 +253,3 @@ async def test_row_30_a_key_of_bytes_is_a_clear_error(transport: Transport) -> N
         talk.server.answers.extend(refused)
         heard = await talk.turn("And then?")
         assert failure_of(heard).failure is Failure.SERVER
-
-
