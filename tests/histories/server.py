@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import json
 from collections import defaultdict, deque
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Coroutine
+from typing import Any, Self
 
 from tests.histories.meaning import Wire, said
 from tests.histories.memory import Memory
@@ -52,6 +52,8 @@ class ScriptedServer:
         admission: A gate at which handshakes wait, if any.
         greeting: Steps that every accepted WebSocket begins with.
         pongs: Whether pings are answered.
+        lanes: Whether it knows ``stream_id``. If not, it ignores it, and answers one request after
+            the other.
         requests: What has been asked (``generate: false`` included).
         cancels: How often it was asked to stop a response.
         refused: How many requests named a parent that it does not know.
@@ -68,7 +70,7 @@ class ScriptedServer:
         self.handshakes: deque[bytes] = deque()
         self.admission: str | None = None
         self.greeting: list[Step] = []
-        self.pongs = True
+        self.pongs = self.lanes = True
         self.requests: list[Asked] = []
         self.cancels = self.refused = self.opened = self.open = 0
         self._gates: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -164,7 +166,7 @@ class ScriptedServer:
             return
 
     async def _serve_websocket(self, wire: WebSocketWire, number: int) -> None:
-        memory = Memory()
+        memory, turn = Memory(), asyncio.Lock()
         playing: set[asyncio.Task[None]] = set()
         if self.admission is not None:
             await self._gates[self.admission].wait()
@@ -179,7 +181,8 @@ class ScriptedServer:
                     await self._tell()
                     continue
                 asked = self._note("websocket", number, body, wire.headers)
-                task = asyncio.create_task(self._answer(asked, wire, memory))
+                answer = self._answer(asked, wire, memory)
+                task = asyncio.create_task(answer if self.lanes else _in_line(turn, answer))
                 playing.add(task)
                 task.add_done_callback(playing.discard)
         finally:
@@ -210,6 +213,8 @@ class ScriptedServer:
             await asyncio.gather(playing, leaving, return_exceptions=True)
 
     def _note(self, transport: str, number: int, body: Wire, headers: dict[str, str]) -> Asked:
+        if not self.lanes:
+            body.pop("stream_id", None)
         asked = Asked(len(self.requests) + 1, transport, number, body, headers)
         self.requests.append(asked)
         return asked
@@ -271,6 +276,11 @@ class ScriptedServer:
                 await wire.cut(_on_lane(Send(step.event), asked), step.at)
             case Silence():
                 await asyncio.Event().wait()
+
+
+async def _in_line(turn: asyncio.Lock, answer: Coroutine[Any, Any, None]) -> None:
+    async with turn:
+        await answer
 
 
 def _on_lane(step: Send, asked: Asked | None) -> Wire:

@@ -1,0 +1,158 @@
+"""A model with something to say, behind a server on which things go wrong.
+
+It knows a turn by the user's words, and goes on where it is told that it broke off, so that a
+client which recovers properly ends up with all that was meant.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from tests.histories.meaning import (
+    Call,
+    Meaning,
+    Say,
+    Search,
+    Think,
+    Wire,
+    events_of,
+    output_of,
+    said,
+)
+from tests.histories.mutations import MUTATIONS
+from tests.histories.plan import Attempt, History
+from tests.histories.server import PROPER, ScriptedServer
+from tests.histories.steps import Answer, Asked, Script, Send, Step, Wait, error, sends
+
+
+def user_text(number: int) -> str:
+    """What the user says in a turn."""
+    return f"Turn number {number}, please."
+
+
+class Model:
+    """Answers the requests of a history.
+
+    Attributes:
+        asked: How often each stage of each turn has been asked for.
+    """
+
+    def __init__(self, history: History, server: ScriptedServer) -> None:
+        self.asked: Counter[tuple[int, int]] = Counter()
+        self._history = history
+        self._server = server
+
+    def judge(self, asked: Asked) -> Answer | None:
+        """The answer to a request."""
+        if asked.body.get("generate") is False:
+            return None
+        if self._history.lanes == "refused" and asked.lane is not None:
+            message = "Unknown parameter: 'stream_id'."
+            refusal = error(400, message, lane=False, code="unknown_parameter", param="stream_id")
+            return lambda _: Script([refusal])
+        return self._answer
+
+    def _answer(self, asked: Asked) -> Script:
+        number, stage = whereabouts(asked.told or [])
+        if number >= len(self._history.turns):
+            return _script(asked, said(PROPER), ())
+        turn = self._history.turns[number]
+        before = self.asked[number, stage]
+        self.asked[number, stage] += 1
+        attempts = turn.then_attempts if stage else turn.attempts
+        attempt = attempts[before] if before < len(attempts) else ()
+        meaning = remainder(turn.then if stage else turn.meaning, asked)
+        script = _script(asked, meaning, attempt)
+        if turn.interrupt is not None:
+            return replace(script, steps=_gated(script.steps, turn.interrupt, number))
+        return script
+
+
+def _script(asked: Asked, meaning: Meaning, attempt: Attempt) -> Script:
+    own = asked.response_id
+    meaning = tuple(
+        replace(item, call_id=f"call_{own}_{item.call_id}") if isinstance(item, Call) else item
+        for item in meaning
+    )
+    steps: list[Step] = sends(events_of(meaning, own))
+    for fault in attempt:
+        steps = MUTATIONS[fault.name].change(steps, fault.at)
+    return Script(steps, output_of(meaning, own))
+
+
+def _gated(steps: object, pieces: int, number: int) -> list[Step]:
+    """Steps that stop after so many pieces of text, until the user has interrupted."""
+    assert isinstance(steps, list)
+    deltas = [
+        n
+        for n, step in enumerate(steps)
+        if isinstance(step, Send) and step.event["type"] == "response.output_text.delta"
+    ]
+    last = min(pieces, len(deltas)) - 1
+    stop = deltas[last] + 1 if last >= 0 else 1
+    return [*steps[:stop], Wait(gate(number)), *steps[stop:]]
+
+
+def gate(number: int) -> str:
+    """The gate that opens when a turn has been interrupted."""
+    return f"interrupted {number}"
+
+
+NO_TURN = 10**9
+
+
+def whereabouts(told: list[Wire]) -> tuple[int, int]:
+    """Which turn it is, and whether its calls have been answered."""
+    number, stage = NO_TURN, 0
+    for item in told:
+        text = text_of(item)
+        if item.get("role") == "user":
+            ours = text.startswith("Turn number ")
+            number, stage = int(text.split()[2].rstrip(",")) if ours else NO_TURN, 0
+        elif item.get("type") == "function_call_output":
+            stage = 1
+    return number, stage
+
+
+def text_of(item: Wire) -> str:
+    """The text of a message."""
+    content = item.get("content")
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text") or "" for part in content or () if isinstance(part, dict))
+
+
+def resumed_after(asked: Asked) -> str | None:
+    """What a request says was said already of the answer that it asks for, if anything."""
+    items = asked.body.get("input")
+    if not isinstance(items, list) or len(items) < 2:
+        return None
+    before, last = items[-2:]
+    if last.get("role") != "developer" or before.get("role") != "assistant":
+        return None
+    return text_of(before)
+
+
+def remainder(meaning: Meaning, asked: Asked) -> Meaning:
+    """What is left to say."""
+    left = resumed_after(asked)
+    if left is None:
+        return meaning
+    rest: list[Say | Call | Think | Search] = []
+    for item in meaning:
+        if not isinstance(item, Say):
+            # What led to words that were said has been done.
+            if not left.strip() and isinstance(item, Call):
+                rest.append(item)
+            continue
+        done = left.lstrip()
+        if not done:
+            rest.append(item)
+        elif done.startswith(item.text):
+            left = done[len(item.text) :]
+        else:
+            assert item.text.startswith(done), f"{done!r} was never said"
+            rest.append(Say((item.text[len(done) :],), item.phase))
+            left = ""
+    return tuple(rest)

@@ -1,0 +1,201 @@
+"""What must hold of any conversation, judged by nothing that the client says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from tests.histories.faithful import resumed_after, text_of
+from tests.histories.meaning import Meaning, Wire, calls, spoken
+from tests.histories.mutations import Effect
+from tests.histories.plan import Turn
+from tests.histories.stage import Heard
+from tests.histories.steps import Asked
+
+MOST_REQUESTS = 12
+"""Requests that one answer may take, all attempts together."""
+
+MOST_SECONDS = 5.0
+"""Seconds that one turn may take, with the limits that the service has here."""
+
+Segment: TypeAlias = tuple[Any, ...]
+
+
+def effects(turn: Turn) -> set[Effect]:
+    """What goes wrong in a turn, at most."""
+    return {fault.effect for fault in turn.faults}
+
+
+def all_of(turn: Turn) -> Meaning:
+    """Everything that is meant in a turn, the answer to its calls' results included."""
+    return (*turn.meaning, *(turn.then if calls(turn.meaning) else ()))
+
+
+# -- what was heard ---------------------------------------------------------------------------
+
+
+def squeezed(text: str) -> str:
+    """A text without its white space."""
+    return "".join(text.split())
+
+
+def heard_what_was_meant(turn: Turn, heard: Heard) -> None:
+    """What was heard is what was meant, or its beginning where something is missing, once."""
+    found = effects(turn)
+    if Effect.GARBLED in found:
+        return
+    first = spoken(turn.meaning)
+    whole = spoken(all_of(turn))
+    text = " ".join(heard.text.split())
+    assert "  " not in heard.text, f"two spaces in {heard.text!r}"
+    if turn.interrupt is None and not found - {Effect.WHOLE}:
+        assert not heard.errors, f"reported though nothing is missing: {reports(heard)}"
+        assert squeezed(text) == squeezed(whole), f"heard {text!r}, meant {whole!r}"
+        return
+    complete = squeezed(text) == squeezed(whole)
+    if not calls(turn.meaning) or not squeezed(text).startswith(squeezed(first)):
+        beginning = squeezed(whole).startswith(squeezed(text))
+    else:
+        # After a call the answers are two.
+        beginning = squeezed(whole).startswith(squeezed(text))
+    assert beginning, f"heard {text!r}, meant {whole!r}"
+    excused = turn.interrupt is not None or Effect.SHORT in found or bool(heard.errors)
+    assert complete or excused, f"heard {text!r} of {whole!r}, and nobody was told"
+
+
+def reports(heard: Heard) -> list[str]:
+    """What was reported."""
+    return [frame.error for frame in heard.errors]
+
+
+def reported_at_most_once(heard: Heard, contexts: int) -> None:
+    """Each context has at most one error."""
+    assert len(heard.errors) <= contexts, f"{contexts} contexts, reported {reports(heard)}"
+
+
+def ran_what_was_called(turn: Turn, heard: Heard, runs: Sequence[tuple[str, Wire]]) -> None:
+    """Each call ran once, and nothing else did."""
+    ran = Counter(json.dumps(each, sort_keys=True) for each in runs)
+    meant = Counter(json.dumps(each, sort_keys=True) for each in calls(turn.meaning))
+    assert not ran - meant, f"ran {ran - meant} more than was called"
+    excused = bool(heard.errors) or turn.interrupt is not None
+    damaged = effects(turn) & {Effect.SHORT, Effect.GARBLED}
+    assert excused or damaged or ran == meant, f"called {meant}, and only {ran} ran"
+
+
+# -- what was sent ----------------------------------------------------------------------------
+
+
+def bounded_requests(asked: Sequence[Asked], opened: int) -> None:
+    """However badly it goes, the server is not flooded."""
+    assert len(asked) <= 2 * MOST_REQUESTS, f"{len(asked)} requests in one turn"
+    assert opened <= 2 * MOST_REQUESTS, f"{opened} connections in one turn"
+
+
+def whole_answers_cost_one_request(turn: Turn, asked: Sequence[Asked], extra: int) -> None:
+    """Where nothing is missing, nothing is asked again."""
+    if turn.interrupt is None and not effects(turn) - {Effect.WHOLE}:
+        due = 1 + bool(calls(turn.meaning)) + extra
+        assert len(asked) <= due, f"{len(asked)} requests for what takes {due}"
+
+
+def told_what_the_context_says(told: list[Wire] | None, asked: Asked, context: Any) -> None:
+    """What the server knows with a request is what the context says."""
+    if told is None:
+        return
+    items = told[:-2] if resumed_after(asked) is not None else told
+    seen, said = segments(items), segments(of_context(context))
+    assert seen == said, f"the server was told {seen}, the context says {said}"
+
+
+def segments(items: Sequence[Wire]) -> list[Segment]:
+    """The items of a history in a form in which equal meanings are equal.
+
+    Between two messages of the user's or the application's, only what was said and called counts,
+    not how it is cut into items nor the order in a group of calls.
+    """
+    found: list[Segment] = []
+    text, group = "", Counter[str]()
+    for item in items:
+        role = item.get("role")
+        if role == "assistant":
+            text += squeezed(text_of(item))
+        elif role is not None:
+            found += [(text, sorted(group.elements())), (role, text_of(item))]
+            text, group = "", Counter()
+        elif item.get("type") == "function_call":
+            arguments = json.dumps(json.loads(item["arguments"]), sort_keys=True)
+            group[f"call {item['call_id']} {item['name']} {arguments}"] += 1
+        elif item.get("type") == "function_call_output":
+            group[f"output {item['call_id']} {squeezed(str(item['output']))}"] += 1
+        elif item.get("type") != "reasoning":
+            group[f"item {item.get('id')}"] += 1
+    return [*found, (text, sorted(group.elements()))]
+
+
+def of_context(messages: Sequence[Any]) -> list[Wire]:
+    """The messages of a context as items."""
+    items: list[Wire] = []
+    for message in messages:
+        if not isinstance(message, dict):
+            items.append(dict(message.message))
+            continue
+        if message["role"] == "tool":
+            output = message["content"]
+            call_id = message["tool_call_id"]
+            items.append({"type": "function_call_output", "call_id": call_id, "output": output})
+            continue
+        if message.get("content"):
+            items.append({"role": message["role"], "content": message["content"]})
+        items += [
+            {"type": "function_call", "call_id": called["id"], **called["function"]}
+            for called in message.get("tool_calls") or ()
+        ]
+    return items
+
+
+# -- the process ------------------------------------------------------------------------------
+
+
+class Watchdog:
+    """Measures the longest time for which the event loop did nothing else.
+
+    Attributes:
+        longest: That time, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self.longest = 0.0
+        self._handle = self._loop.call_later(0.01, self._tick)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        self.longest = max(self.longest, now - self._last - 0.01)
+        self._last = now
+        self._handle = self._loop.call_later(0.01, self._tick)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+
+class Eavesdropper:
+    """Reads every log line, and keeps those with a secret.
+
+    Attributes:
+        secrets: What must not be logged.
+        found: Lines that have it all the same.
+    """
+
+    def __init__(self, *secrets: str) -> None:
+        self.secrets = secrets
+        self.found: list[str] = []
+
+    def __call__(self, message: object) -> None:
+        text = str(message)
+        if any(secret in text for secret in self.secrets):
+            self.found.append(text)
