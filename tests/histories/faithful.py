@@ -123,22 +123,33 @@ def text_of(item: Wire) -> str:
     return "".join(part.get("text") or "" for part in content or () if isinstance(part, dict))
 
 
-def resumed_after(asked: Asked) -> str | None:
-    """What a request says was said already of the answer that it asks for, if anything."""
-    items = asked.body.get("input")
-    if not isinstance(items, list) or len(items) < 2:
+def resumed_at(told: list[Wire]) -> int | None:
+    """Where the answer begins that a request asks to go on with; None if it asks for a new one.
+
+    Such a request ends with what was said and an instruction to go on.
+    """
+    if not told or told[-1].get("role") != "developer":
         return None
-    before, last = items[-2:]
-    if last.get("role") != "developer" or before.get("role") != "assistant":
-        return None
-    return text_of(before)
+    start = len(told) - 1
+    while start > 0 and is_answer(told[start - 1]):
+        start -= 1
+    return start if start < len(told) - 1 else None
+
+
+def is_answer(item: Wire) -> bool:
+    """Whether an item is one that the model put out and that asks for nothing."""
+    if item.get("role") is not None:
+        return bool(item["role"] == "assistant")
+    return item.get("type") not in ("function_call", "function_call_output")
 
 
 def remainder(meaning: Meaning, asked: Asked) -> Meaning:
     """What is left to say."""
-    left = resumed_after(asked)
-    if left is None:
+    told = asked.told or []
+    start = resumed_at(told)
+    if start is None:
         return meaning
+    left = " ".join(text_of(item) for item in told[start:-1])
     rest: list[Say | Call | Think | Search] = []
     for item in meaning:
         if not isinstance(item, Say):
