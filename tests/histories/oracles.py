@@ -107,6 +107,13 @@ def whole_answers_cost_one_request(turn: Turn, asked: Sequence[Asked], extra: in
         assert len(asked) <= due, f"{len(asked)} requests for what takes {due}"
 
 
+def what_is_forgotten_is_not_named_again(turn: Turn, asked: Sequence[Asked]) -> None:
+    """A server that has forgotten a response is told everything from then on."""
+    if any(fault.name == "memory_lost_midway" for fault in turn.faults):
+        named = sum(each.parent is not None for each in asked)
+        assert named <= 1 + bool(calls(turn.meaning)), f"{named} requests name what is forgotten"
+
+
 def usage_is_reported(turn: Turn, tokens: int) -> None:
     """What whole answers have cost is known: their ends were waited for, and taken for theirs."""
     if any(fault.name == "field_null" for fault in turn.faults):

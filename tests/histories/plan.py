@@ -18,6 +18,8 @@ from tests.histories.mutations import MUTATIONS, Effect
 
 Edit: TypeAlias = Literal["developer", "rewrite", "restart", "temperature", "instructions"]
 EDITS: tuple[Edit, ...] = ("developer", "rewrite", "restart", "temperature", "instructions")
+Tail: TypeAlias = Literal["goes_on", "silence", "reset", "closed", "error", "error_without_lane"]
+TAILS: tuple[Tail, ...] = ("goes_on", "silence", "reset", "closed", "error", "error_without_lane")
 Lanes: TypeAlias = Literal["echoed", "dropped", "refused"]
 
 TABLES = (lossless, losses)
@@ -28,7 +30,6 @@ KNOWN: dict[str, int] = {
     "text_done_twice": 10,
     "only_item_done": 10,
     "memory_lost_midway": 14,
-    "error_midway_without_lane": 15,
     "plain_json": 18,
     "lines_end_with_cr": 22,
     "completed_under_another_id": 24,
@@ -78,6 +79,7 @@ class Turn:
         attempts: What goes wrong with the first answers to it.
         then_attempts: What goes wrong with the first answers to the results.
         interrupt: After how many pieces of text the user interrupts, if at all.
+        tail: What becomes of the answer after the interruption.
         edit: What the application changes before it.
     """
 
@@ -86,6 +88,7 @@ class Turn:
     attempts: tuple[Attempt, ...] = ()
     then_attempts: tuple[Attempt, ...] = ()
     interrupt: int | None = None
+    tail: Tail = "goes_on"
     edit: Edit | None = None
 
     @property
@@ -203,7 +206,8 @@ def turns(draw: Any, transport: str, number: int, most_calls: int) -> Turn:
     edit = draw(st.one_of(st.none(), st.none(), st.sampled_from(EDITS)))
     if draw(st.integers(0, 3)) == 0:
         meaning = (draw(messages(f"m{number}")),)
-        return Turn(meaning, interrupt=draw(st.integers(0, 3)), edit=edit)
+        tail = draw(st.sampled_from(TAILS))
+        return Turn(meaning, interrupt=draw(st.integers(0, 3)), tail=tail, edit=edit)
     own = attempts(transport)
     return Turn(
         draw(meanings(number, most_calls)),

@@ -84,8 +84,11 @@ class Play:
         oracles.heard_what_was_meant(turn, heard)
         oracles.ran_what_was_called(turn, heard, talk.runs[runs:])
         oracles.bounded_requests(heard.asked, server.opened - opened)
-        # Lanes are learned with one request, and never again.
-        oracles.whole_answers_cost_one_request(turn, heard.asked, self.history.lanes != "echoed")
+        # Lanes are learned with one request; a connection may go just as the next one leaves.
+        before = self.history.turns[number - 1] if number else turn
+        extra = (self.history.lanes != "echoed") + (before.tail != "goes_on")
+        oracles.whole_answers_cost_one_request(turn, heard.asked, extra)
+        oracles.what_is_forgotten_is_not_named_again(turn, heard.asked)
         oracles.usage_is_reported(turn, _tokens(talk.metrics[measured:]))
         self._tainted |= Effect.GARBLED in oracles.effects(turn)
         self._check_told(heard)
