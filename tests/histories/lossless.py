@@ -181,7 +181,7 @@ def completed_under_another_id(steps: Steps, at: int) -> Steps:
 
 @mutation()
 def created_without_id(steps: Steps, at: int) -> Steps:
-    return altered(steps, lambda event: event["response"].pop("id"), "response.created")
+    return altered(steps, lambda event: event["response"].pop("id", None), "response.created")
 
 
 @mutation()

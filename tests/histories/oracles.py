@@ -148,7 +148,8 @@ def segments(items: Sequence[Wire]) -> list[Segment]:
     for item in items:
         role = item.get("role")
         if role == "assistant":
-            text += squeezed(text_of(item))
+            # A voice does not say marks, and so an answer counts as said without them.
+            text += "".join(char for char in text_of(item) if char.isalnum())
         elif role is not None:
             found += [(text, sorted(group.elements())), (role, text_of(item))]
             text, group = "", Counter()
