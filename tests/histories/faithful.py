@@ -7,6 +7,7 @@ client which recovers properly ends up with all that was meant.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.histories.meaning import (
@@ -21,9 +22,21 @@ from tests.histories.meaning import (
     said,
 )
 from tests.histories.mutations import MUTATIONS
-from tests.histories.plan import Attempt, History
+from tests.histories.plan import Attempt, History, Tail, Turn
 from tests.histories.server import PROPER, ScriptedServer
-from tests.histories.steps import Answer, Asked, Script, Send, Step, Wait, error, sends
+from tests.histories.steps import (
+    Answer,
+    Asked,
+    Close,
+    Reset,
+    Script,
+    Send,
+    Silence,
+    Step,
+    Wait,
+    error,
+    sends,
+)
 
 
 def user_text(number: int) -> str:
@@ -62,11 +75,19 @@ class Model:
         self.asked[number, stage] += 1
         attempts = turn.then_attempts if stage else turn.attempts
         attempt = attempts[before] if before < len(attempts) else ()
+        if any(_lost(each) for each in attempts):
+            # What is forgotten is forgotten for all that name it.
+            lost = next(each for each in attempts if _lost(each))
+            attempt = lost if asked.parent is not None else ()
         meaning = remainder(turn.then if stage else turn.meaning, asked)
         script = _script(asked, meaning, attempt)
         if turn.interrupt is not None:
-            return replace(script, steps=_gated(script.steps, turn.interrupt, number))
+            return replace(script, steps=_gated(script.steps, turn, number))
         return script
+
+
+def _lost(attempt: Attempt) -> bool:
+    return any(fault.name == "memory_lost_midway" for fault in attempt)
 
 
 def _script(asked: Asked, meaning: Meaning, attempt: Attempt) -> Script:
@@ -81,17 +102,25 @@ def _script(asked: Asked, meaning: Meaning, attempt: Attempt) -> Script:
     return Script(steps, output_of(meaning, own))
 
 
-def _gated(steps: object, pieces: int, number: int) -> list[Step]:
+def _gated(steps: Sequence[Step], turn: Turn, number: int) -> list[Step]:
     """Steps that stop after so many pieces of text, until the user has interrupted."""
-    assert isinstance(steps, list)
     deltas = [
         n
         for n, step in enumerate(steps)
         if isinstance(step, Send) and step.event["type"] == "response.output_text.delta"
     ]
-    last = min(pieces, len(deltas)) - 1
+    last = min(turn.interrupt or 0, len(deltas)) - 1
     stop = deltas[last] + 1 if last >= 0 else 1
-    return [*steps[:stop], Wait(gate(number)), *steps[stop:]]
+    broken = error(500, "Something broke.", type="server_error")
+    tails: dict[Tail, list[Step]] = {
+        "goes_on": list(steps[stop:]),
+        "silence": [Silence()],
+        "reset": [Reset()],
+        "closed": [Close(1011)],
+        "error": [broken],
+        "error_without_lane": [Send(broken.event, lane=False)],
+    }
+    return [*steps[:stop], Wait(gate(number)), *tails[turn.tail]]
 
 
 def gate(number: int) -> str:
@@ -123,22 +152,33 @@ def text_of(item: Wire) -> str:
     return "".join(part.get("text") or "" for part in content or () if isinstance(part, dict))
 
 
-def resumed_after(asked: Asked) -> str | None:
-    """What a request says was said already of the answer that it asks for, if anything."""
-    items = asked.body.get("input")
-    if not isinstance(items, list) or len(items) < 2:
+def resumed_at(told: list[Wire]) -> int | None:
+    """Where the answer begins that a request asks to go on with; None if it asks for a new one.
+
+    Such a request ends with what was said and an instruction to go on.
+    """
+    if not told or told[-1].get("role") != "developer":
         return None
-    before, last = items[-2:]
-    if last.get("role") != "developer" or before.get("role") != "assistant":
-        return None
-    return text_of(before)
+    start = len(told) - 1
+    while start > 0 and is_answer(told[start - 1]):
+        start -= 1
+    return start if start < len(told) - 1 else None
+
+
+def is_answer(item: Wire) -> bool:
+    """Whether an item is one that the model put out and that asks for nothing."""
+    if item.get("role") is not None:
+        return bool(item["role"] == "assistant")
+    return item.get("type") not in ("function_call", "function_call_output")
 
 
 def remainder(meaning: Meaning, asked: Asked) -> Meaning:
     """What is left to say."""
-    left = resumed_after(asked)
-    if left is None:
+    told = asked.told or []
+    start = resumed_at(told)
+    if start is None:
         return meaning
+    left = " ".join(text_of(item) for item in told[start:-1])
     rest: list[Say | Call | Think | Search] = []
     for item in meaning:
         if not isinstance(item, Say):

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from tests.histories.meaning import Wire
-from tests.histories.mutations import DELTA, HTTP, WEBSOCKET, Effect, Steps, mutation, one_of, spot
+from tests.histories.mutations import (
+    DELTA,
+    HTTP,
+    WEBSOCKET,
+    Effect,
+    Steps,
+    mutation,
+    one_of,
+    places,
+    spot,
+)
 from tests.histories.steps import Body, Close, Cut, Head, Raw, Reset, Send, Silence, Step, error
 
 # -- the answer says that it ends early -------------------------------------------------------
+
+
+def _whole(steps: Steps) -> Wire:
+    """The response object of the proper end."""
+    step = steps[places(steps, "response.completed")[0]]
+    assert isinstance(step, Send)
+    return dict(step.event["response"])
 
 
 @mutation(Effect.SHORT)
@@ -14,10 +31,8 @@ def incomplete(steps: Steps, at: int) -> Steps:
     n = one_of(steps, at, *DELTA)
     if n is None:
         return steps
-    last = steps[-1]
-    assert isinstance(last, Send)
     response = {
-        **last.event["response"],
+        **_whole(steps),
         "status": "incomplete",
         "output": [],
         "incomplete_details": {"reason": ("max_output_tokens", "content_filter")[at % 2]},
@@ -29,7 +44,7 @@ def incomplete(steps: Steps, at: int) -> Steps:
 
 
 def _stops(steps: Steps, at: int, *end: Step) -> Steps:
-    n = spot(steps[:-1], at)
+    n = spot(steps[: places(steps, "response.completed")[0]], at)
     return [*steps[:n], *end]
 
 
@@ -58,7 +73,8 @@ def silence(steps: Steps, at: int) -> Steps:
 
 @mutation(Effect.LOSS)
 def terminal_left_out(steps: Steps, at: int) -> Steps:
-    return [*steps[:-1], Silence()] if at % 2 else steps[:-1]
+    steps = steps[: places(steps, "response.completed")[0]]
+    return [*steps, Silence()] if at % 2 else steps
 
 
 PASSING: list[Send] = [
@@ -94,13 +110,13 @@ def refused_without_lane(steps: Steps, at: int) -> Steps:
 
 @mutation(Effect.LOSS)
 def error_midway(steps: Steps, at: int) -> Steps:
-    n = 1 + spot(steps[1:-1], at)
+    n = 1 + spot(steps[1 : places(steps, "response.completed")[0]], at)
     return [*steps[:n], PASSING[at % len(PASSING)]]
 
 
 @mutation(Effect.LOSS, transports=WEBSOCKET)
 def error_midway_without_lane(steps: Steps, at: int) -> Steps:
-    n = 1 + spot(steps[1:-1], at)
+    n = 1 + spot(steps[1 : places(steps, "response.completed")[0]], at)
     return [*steps[:n], Send(PASSING[at % len(PASSING)].event, lane=False)]
 
 
@@ -111,10 +127,8 @@ def memory_lost_midway(steps: Steps, at: int) -> Steps:
 
 @mutation(Effect.LOSS)
 def failed(steps: Steps, at: int) -> Steps:
-    last = steps[-1]
-    assert isinstance(last, Send)
     why: Wire | None = {"code": "server_error", "message": "The model failed."} if at % 3 else None
-    response = {**last.event["response"], "status": "failed", "output": [], "error": why}
+    response = {**_whole(steps), "status": "failed", "output": [], "error": why}
     return _stops(steps, at, Send({"type": "response.failed", "response": response}))
 
 

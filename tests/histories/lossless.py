@@ -67,7 +67,8 @@ def arguments_done_left_out(steps: Steps, at: int) -> Steps:
 
 @mutation(removes=True)
 def only_item_done(steps: Steps, at: int) -> Steps:
-    return without(steps, ".delta", "text.done", "arguments.done", "part.added", "part.done")
+    steps = without(steps, ".delta", "text.done", "arguments.done", "part.added", "part.done")
+    return nothing_listed(steps, at)
 
 
 @mutation(removes=True)
@@ -180,7 +181,7 @@ def completed_under_another_id(steps: Steps, at: int) -> Steps:
 
 @mutation()
 def created_without_id(steps: Steps, at: int) -> Steps:
-    return altered(steps, lambda event: event["response"].pop("id"), "response.created")
+    return altered(steps, lambda event: event["response"].pop("id", None), "response.created")
 
 
 @mutation()

@@ -260,7 +260,7 @@ def _argument_events(item: Call, own: str, at: Wire) -> list[Wire]:
     return [
         {"type": f"{kind}.delta", **place, "delta": item.text[:middle]},
         {"type": f"{kind}.delta", **place, "delta": item.text[middle:]},
-        {"type": f"{kind}.done", **place, "name": item.name, "arguments": item.text},
+        {"type": f"{kind}.done", **place, "arguments": item.text},
     ]
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from tests.histories.faithful import resumed_after, text_of
-from tests.histories.meaning import Meaning, Wire, calls, spoken
+from tests.histories.faithful import is_answer, resumed_at, text_of
+from tests.histories.meaning import USAGE, Meaning, Wire, calls, spoken
 from tests.histories.mutations import Effect
-from tests.histories.plan import Turn
+from tests.histories.plan import OPEN_ROWS, Turn
 from tests.histories.stage import Heard
 from tests.histories.steps import Asked
 
@@ -47,7 +48,6 @@ def heard_what_was_meant(turn: Turn, heard: Heard) -> None:
     found = effects(turn)
     if Effect.GARBLED in found:
         return
-    first = spoken(turn.meaning)
     whole = spoken(all_of(turn))
     text = " ".join(heard.text.split())
     assert "  " not in heard.text, f"two spaces in {heard.text!r}"
@@ -56,14 +56,16 @@ def heard_what_was_meant(turn: Turn, heard: Heard) -> None:
         assert squeezed(text) == squeezed(whole), f"heard {text!r}, meant {whole!r}"
         return
     complete = squeezed(text) == squeezed(whole)
-    if not calls(turn.meaning) or not squeezed(text).startswith(squeezed(first)):
-        beginning = squeezed(whole).startswith(squeezed(text))
-    else:
-        # After a call the answers are two.
-        beginning = squeezed(whole).startswith(squeezed(text))
-    assert beginning, f"heard {text!r}, meant {whole!r}"
+    assert squeezed(whole).startswith(squeezed(text)), f"heard {text!r}, meant {whole!r}"
+    if 11 in OPEN_ROWS and squeezed(text) in ends_of_items(turn.meaning):
+        return
     excused = turn.interrupt is not None or Effect.SHORT in found or bool(heard.errors)
     assert complete or excused, f"heard {text!r} of {whole!r}, and nobody was told"
+
+
+def ends_of_items(meaning: Meaning) -> list[str]:
+    """The text up to each place between two items."""
+    return [squeezed(spoken(meaning[:n])) for n in range(1, len(meaning))]
 
 
 def reports(heard: Heard) -> list[str]:
@@ -83,7 +85,10 @@ def ran_what_was_called(turn: Turn, heard: Heard, runs: Sequence[tuple[str, Wire
     assert not ran - meant, f"ran {ran - meant} more than was called"
     excused = bool(heard.errors) or turn.interrupt is not None
     damaged = effects(turn) & {Effect.SHORT, Effect.GARBLED}
-    assert excused or damaged or ran == meant, f"called {meant}, and only {ran} ran"
+    # Where one of two calls is lost, the other's result brings the model back to it.
+    damaged |= effects(turn) & {Effect.LOSS} if ran else set()
+    silent = 11 in OPEN_ROWS and Effect.LOSS in effects(turn)
+    assert excused or damaged or silent or ran == meant, f"called {meant}, and only {ran} ran"
 
 
 # -- what was sent ----------------------------------------------------------------------------
@@ -102,12 +107,33 @@ def whole_answers_cost_one_request(turn: Turn, asked: Sequence[Asked], extra: in
         assert len(asked) <= due, f"{len(asked)} requests for what takes {due}"
 
 
-def told_what_the_context_says(told: list[Wire] | None, asked: Asked, context: Any) -> None:
+def what_is_forgotten_is_not_named_again(turn: Turn, asked: Sequence[Asked]) -> None:
+    """A server that has forgotten a response is told everything from then on."""
+    if any(fault.name == "memory_lost_midway" for fault in turn.faults):
+        named = sum(each.parent is not None for each in asked)
+        assert named <= 1 + bool(calls(turn.meaning)), f"{named} requests name what is forgotten"
+
+
+def usage_is_reported(turn: Turn, tokens: int) -> None:
+    """What whole answers have cost is known: their ends were waited for, and taken for theirs."""
+    if any(fault.name == "field_null" for fault in turn.faults):
+        return
+    if turn.interrupt is None and not effects(turn) - {Effect.WHOLE}:
+        answers = 1 + bool(calls(turn.meaning))
+        due = answers * USAGE["total_tokens"]
+        assert tokens == due, f"{tokens} tokens reported for {answers} answers, {due} were used"
+
+
+def told_what_the_context_says(told: list[Wire] | None, context: Sequence[Any]) -> None:
     """What the server knows with a request is what the context says."""
     if told is None:
         return
-    items = told[:-2] if resumed_after(asked) is not None else told
-    seen, said = segments(items), segments(of_context(context))
+    start, said_items = resumed_at(told), of_context(context)
+    if start is not None:
+        # Of the answer that is under way, a context has the items that are not text already.
+        while said_items and is_answer(said_items[-1]):
+            said_items.pop()
+    seen, said = segments(told[:start]), segments(said_items)
     assert seen == said, f"the server was told {seen}, the context says {said}"
 
 
@@ -122,7 +148,8 @@ def segments(items: Sequence[Wire]) -> list[Segment]:
     for item in items:
         role = item.get("role")
         if role == "assistant":
-            text += squeezed(text_of(item))
+            # A voice does not say marks, and so an answer counts as said without them.
+            text += "".join(char for char in text_of(item) if char.isalnum())
         elif role is not None:
             found += [(text, sorted(group.elements())), (role, text_of(item))]
             text, group = "", Counter()
@@ -132,7 +159,8 @@ def segments(items: Sequence[Wire]) -> list[Segment]:
         elif item.get("type") == "function_call_output":
             group[f"output {item['call_id']} {squeezed(str(item['output']))}"] += 1
         elif item.get("type") != "reasoning":
-            group[f"item {item.get('id')}"] += 1
+            # Not by its id: some servers give none.
+            group[f"item {item.get('type')}"] += 1
     return [*found, (text, sorted(group.elements()))]
 
 
@@ -161,7 +189,9 @@ def of_context(messages: Sequence[Any]) -> list[Wire]:
 
 
 class Watchdog:
-    """Measures the longest time for which the event loop did nothing else.
+    """Measures the longest time for which the event loop did one thing only.
+
+    In the thread's own processor time: on a busy machine, other processes stop the loop for long.
 
     Attributes:
         longest: That time, in seconds.
@@ -169,15 +199,16 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._last = self._loop.time()
         self.longest = 0.0
-        self._handle = self._loop.call_later(0.01, self._tick)
+        self._last, self._due = time.thread_time(), self._loop.time()
+        self._tick()
 
     def _tick(self) -> None:
-        now = self._loop.time()
-        self.longest = max(self.longest, now - self._last - 0.01)
-        self._last = now
-        self._handle = self._loop.call_later(0.01, self._tick)
+        late, now = self._loop.time() - self._due, time.thread_time()
+        # Late by this much, and busy by this much: what is less of the two was the loop's doing.
+        self.longest = max(self.longest, min(late, now - self._last))
+        self._last, self._due = now, self._loop.time() + 0.01
+        self._handle = self._loop.call_at(self._due, self._tick)
 
     def stop(self) -> None:
         self._handle.cancel()
