@@ -6,7 +6,6 @@ failing one can be read, and written down as a test.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -24,33 +23,6 @@ Lanes: TypeAlias = Literal["echoed", "dropped", "refused"]
 
 TABLES = (lossless, losses)
 """Importing them fills the table of mutations."""
-
-KNOWN: dict[str, int] = {
-    "split_emoji": 8,
-    "text_done_twice": 10,
-    "only_item_done": 10,
-    "memory_lost_midway": 14,
-    "plain_json": 18,
-    "lines_end_with_cr": 22,
-    "completed_under_another_id": 24,
-    "other_call_id_in_completed": 6,
-    "arguments_only_in_deltas": 45,
-    "arguments_as_object": 45,
-}
-"""Mutations that are not made, and the row of the faults that they would find. One line goes with
-each repair; ``HISTORIES_ALL=1`` makes them all the same."""
-
-KNOWN_PAIRS: dict[frozenset[str], int] = {
-    frozenset({"no_item_ids", "items_side_by_side"}): 7,
-}
-"""The same of two mutations of one answer."""
-
-OPEN_ROWS: set[int] = {11, 12}
-"""Rows that no single mutation stands for, and for which there are exceptions elsewhere."""
-
-if os.environ.get("HISTORIES_ALL"):
-    for table in (KNOWN, KNOWN_PAIRS, OPEN_ROWS):
-        table.clear()
 
 
 @dataclass(frozen=True)
@@ -164,7 +136,7 @@ def names(transport: str, *effects: Effect) -> list[str]:
     return [
         name
         for name, mutation in MUTATIONS.items()
-        if mutation.effect in effects and transport in mutation.transports and name not in KNOWN
+        if mutation.effect in effects and transport in mutation.transports
     ]
 
 
@@ -183,15 +155,11 @@ def attempts(draw: Any, transport: str) -> Attempt:
         body = MUTATIONS[fault.name].transports == ("http",)
         if body and any(MUTATIONS[each.name].transports == ("http",) for each in chosen):
             continue
-        if any(frozenset({fault.name, each.name}) in KNOWN_PAIRS for each in chosen):
-            continue
         if not removes or not any(MUTATIONS[each.name].removes for each in chosen):
             chosen.append(fault)
     # What takes the steps apart into bytes is done at the end.
     chosen.sort(key=lambda fault: MUTATIONS[fault.name].transports == ("http",))
     lossy = draw(st.integers(0, 2)) == 0
-    if 12 in OPEN_ROWS and any(each.name == "item_added_left_out" for each in chosen):
-        lossy = False
     if lossy and not any(MUTATIONS[each.name].transports == ("http",) for each in chosen):
         kinds = (Effect.LOSS, Effect.LOSS, Effect.SHORT, Effect.GARBLED)
         chosen.append(draw(faults(transport, draw(st.sampled_from(kinds)))))
