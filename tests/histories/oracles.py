@@ -61,11 +61,6 @@ def heard_what_was_meant(turn: Turn, heard: Heard) -> None:
     assert complete or excused, f"heard {text!r} of {whole!r}, and nobody was told"
 
 
-def ends_of_items(meaning: Meaning) -> list[str]:
-    """The text up to each place between two items."""
-    return [squeezed(spoken(meaning[:n])) for n in range(1, len(meaning))]
-
-
 def reports(heard: Heard) -> list[str]:
     """What was reported."""
     return [frame.error for frame in heard.errors]

@@ -155,6 +155,11 @@ def attempts(draw: Any, transport: str) -> Attempt:
         body = MUTATIONS[fault.name].transports == ("http",)
         if body and any(MUTATIONS[each.name].transports == ("http",) for each in chosen):
             continue
+        if "plain_json" in (fault.name, *(each.name for each in chosen)) and (
+            removes or any(MUTATIONS[each.name].removes for each in chosen)
+        ):
+            # A body is the last event alone, so nothing of that may be left out.
+            continue
         if not removes or not any(MUTATIONS[each.name].removes for each in chosen):
             chosen.append(fault)
     # What takes the steps apart into bytes is done at the end.
