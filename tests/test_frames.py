@@ -34,7 +34,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMe
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.utils.errors import ErrorCategory
 
-from pipecat_responses.sandbox import Answer, Call, Reasoning, Refusal, Sandbox, Text
+from pipecat_responses.sandbox import Answer, Call, Fault, Reasoning, Refusal, Sandbox, Text
 from pipecat_responses.testing import Conversation
 from tests.support.contexts import messages_of
 from tests.support.history import of_context, of_items
@@ -419,3 +419,31 @@ async def test_messages_queue_in_order(sandbox: Sandbox, make: Any) -> None:
         await talk.answer_ends(2)
         assert talk.starts == talk.ends == 2
         assert not talk.errors
+
+
+async def test_reasoning_that_the_server_cannot_read_is_left_out_once(
+    sandbox: Sandbox, make: Any
+) -> None:
+    llm = make(sandbox)
+    reasoning = {
+        "type": "reasoning",
+        "id": "rs_of_another_account",
+        "summary": [],
+        "encrypted_content": "sealed",
+    }
+    context = LLMContext(
+        [
+            {"role": "user", "content": "hello"},
+            llm.create_llm_specific_message(reasoning),
+            {"role": "assistant", "content": "Hi."},
+        ]
+    )
+    params = {"status": 400, "code": "invalid_encrypted_content", "message": "Not verified."}
+    sandbox.faults.add(Fault("error", params=params))
+    async with Conversation(llm, context, tts=None) as talk:
+        assert await talk.say("one")
+        assert await talk.say("two")
+        assert not talk.errors
+    kinds = [[item.get("type") for item in r.history] for r in sandbox.requests]
+    assert ["reasoning" in each for each in kinds[-2:]] == [False, False]
+    assert len(sandbox.requests) <= 3

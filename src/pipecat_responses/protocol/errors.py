@@ -108,6 +108,9 @@ RULES: tuple[Rule, ...] = (
     Rule(Failure.RATE_LIMIT, code="rate_limit_exceeded"),
     Rule(Failure.RATE_LIMIT, type="rate_limit_error"),
     Rule(Failure.RATE_LIMIT, status=429),
+    # Reasoning of another provider or account (documented code).
+    Rule(Failure.REASONING, code="invalid_encrypted_content"),
+    Rule(Failure.REASONING, message=r"encrypted.content.*(verified|decrypted|parsed)"),
     # This context is not to be processed; another one may be.
     *(Rule(Failure.CONTENT, code=code) for code in _CONTENT_CODES),
     Rule(Failure.CONTENT, status=413),

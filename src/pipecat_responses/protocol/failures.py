@@ -19,6 +19,7 @@ class Failure(StrEnum):
     AUTHENTICATION = "authentication"
     PERMISSION = "permission"
     MODEL = "model"
+    REASONING = "reasoning"
     CONTENT = "content"
     REQUEST = "request"
     ENDPOINT = "endpoint"
@@ -50,6 +51,7 @@ EXPLANATIONS: dict[Failure, str] = {
     Failure.AUTHENTICATION: "The server does not accept the API key.",
     Failure.PERMISSION: "The API key is known, and may not do this.",
     Failure.MODEL: "There is no such model, or not for this account.",
+    Failure.REASONING: "The server cannot read encrypted reasoning that is in the context.",
     Failure.CONTENT: "The server will not process what this turn says; another turn may pass.",
     Failure.REQUEST: "The server refuses something in this request: its tools, say, or a field.",
     Failure.ENDPOINT: "There is no Responses API at this address.",
@@ -89,6 +91,7 @@ RECOVERIES: dict[Failure, Recovery] = {
     Failure.AUTHENTICATION: Recovery.PERMANENT,
     Failure.PERMISSION: Recovery.PERMANENT,
     Failure.MODEL: Recovery.PERMANENT,
+    Failure.REASONING: Recovery.REPORT,
     Failure.CONTENT: Recovery.REPORT,
     Failure.REQUEST: Recovery.REPORT,
     Failure.ENDPOINT: Recovery.PERMANENT,

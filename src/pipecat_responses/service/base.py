@@ -292,6 +292,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             # An interruption arrives here as a cancellation: the response is let go of, and the
             # next turn neither waits for it nor hears of it.
             turn.abandon()
+            self._requests.leave_out(frames.unreadable)
         await frames.close()
         # Read by Pipecat's tracing for its spans.
         self._full_model_name = frames.done.model

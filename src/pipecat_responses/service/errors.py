@@ -19,6 +19,7 @@ CATEGORIES: dict[Failure, ErrorCategory] = {
     Failure.AUTHENTICATION: ErrorCategory.AUTHENTICATION,
     Failure.PERMISSION: ErrorCategory.AUTHORIZATION,
     Failure.MODEL: ErrorCategory.INVALID_REQUEST,
+    Failure.REASONING: ErrorCategory.APPLICATION,
     Failure.CONTENT: ErrorCategory.APPLICATION,
     Failure.REQUEST: ErrorCategory.APPLICATION,
     Failure.ENDPOINT: ErrorCategory.INVALID_REQUEST,

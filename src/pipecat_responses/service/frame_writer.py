@@ -27,6 +27,7 @@ from pipecat_responses.session.turn_events import (
     ThoughtText,
     TurnDone,
     TurnEvent,
+    UnreadableReasoning,
 )
 
 
@@ -83,6 +84,7 @@ class FrameWriter:
         calls: The complete calls so far.
         done: How the turn ended, once it has.
         has_spoken: Whether any text was pushed.
+        unreadable: The ids of reasoning items that the server cannot read.
     """
 
     def __init__(self, speaker: Speaker) -> None:
@@ -93,6 +95,7 @@ class FrameWriter:
         self.calls: list[CompleteCall] = []
         self.done: TurnDone | None = None
         self.has_spoken = False
+        self.unreadable: frozenset[str] = frozenset()
 
     async def write(self, event: TurnEvent) -> None:
         """Pushes what an event of the turn amounts to."""
@@ -116,6 +119,8 @@ class FrameWriter:
                 self.calls.append(event)
             case AttemptUsage():
                 await speaker.start_llm_usage_metrics(token_usage(event.usage))
+            case UnreadableReasoning():
+                self.unreadable |= event.ids
             case TurnDone():
                 await self._finish(event)
             case _:

@@ -11,7 +11,8 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
 from pipecat_responses.context.conversion import Conversion
 from pipecat_responses.context.pending import settled as settled_items
-from pipecat_responses.protocol.requests import Fields, Request
+from pipecat_responses.protocol.items import Reasoning
+from pipecat_responses.protocol.requests import Fields, Request, no_message
 from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
     lowest_effort,
@@ -44,6 +45,20 @@ class RequestBuilder:
         self._log = log
         self._fields: Fields | None = None
         self._said: set[str] = set()
+        self._unreadable: frozenset[str] = frozenset()
+
+    def leave_out(self, reasoning: frozenset[str]) -> None:
+        """Leaves reasoning out of all requests from now on.
+
+        Args:
+            reasoning: The ids of items that the server cannot read.
+        """
+        if reasoning:
+            self._unreadable |= reasoning
+            self._warn_once(
+                "The server cannot read reasoning in the context (another provider's, or another "
+                "account's): it is left out."
+            )
 
     async def build(self, context: LLMContext, settings: OpenAIResponsesLLMSettings) -> Request:
         """The request for a turn.
@@ -61,7 +76,7 @@ class RequestBuilder:
         values = self._values(conversion, settings)
         if self._fields is None or not self._fields.same_as(values):
             self._fields = Fields(values)
-        return _request(self._fields, conversion)
+        return self._without_unreadable(_request(self._fields, conversion))
 
     async def build_aside(
         self,
@@ -89,7 +104,17 @@ class RequestBuilder:
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             # Nobody would run what it calls, and the answer would be lost.
             values.pop(name, None)
-        return _request(Fields({**values, **changes}), conversion)
+        return self._without_unreadable(_request(Fields({**values, **changes}), conversion))
+
+    def _without_unreadable(self, request: Request) -> Request:
+        if not self._unreadable:
+            return request
+        items = [
+            item
+            for item in request.items
+            if not (isinstance(item, Reasoning) and str(item.id) in self._unreadable)
+        ]
+        return replace(request, items=items, message_of=no_message)
 
     def _values(
         self, conversion: Conversion, settings: OpenAIResponsesLLMSettings

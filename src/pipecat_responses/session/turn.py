@@ -10,7 +10,9 @@ What can happen, and what the caller hears::
     permanent, content     reported                    reported, with what was said kept
     empty answer           asked once more             -
     complete calls exist   -                           the turn ends; the calls run, once
-    no terminal event      -                           the turn ends once all items are done
+    stalls in a sentence   -                           resumed elsewhere
+    no terminal event      -                           the turn ends once its last message is done
+    unreadable reasoning   sent again without it       the same
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from typing import Literal, Protocol, assert_never
 from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
 from pipecat_responses.protocol.events import ACTIVITY, Status
 from pipecat_responses.protocol.failures import Failure, Recovery
-from pipecat_responses.protocol.items import make_item
+from pipecat_responses.protocol.items import Reasoning, make_item
 from pipecat_responses.protocol.progress import ResponseProgress
 from pipecat_responses.protocol.requests import Request, no_message
 from pipecat_responses.protocol.retry import Budget
@@ -35,7 +37,12 @@ from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.limits import TurnLimits
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import SessionStats
-from pipecat_responses.session.turn_events import AttemptUsage, TurnDone, TurnEvent
+from pipecat_responses.session.turn_events import (
+    AttemptUsage,
+    TurnDone,
+    TurnEvent,
+    UnreadableReasoning,
+)
 
 RESUME_INSTRUCTION = (
     "A technical fault cut your last message off. The user has heard it up to its last character, "
@@ -347,6 +354,11 @@ class Turn:
             # Only the terminal event is missing, and it says nothing that is to be heard.
             self._log.warning("The response broke off after everything had been put out: {}", error)
             return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
+        if error.failure is Failure.REASONING:
+            unreadable = self._leave_reasoning_out()
+            if unreadable:
+                self._failed = None
+                return [UnreadableReasoning(unreadable)]
         if self._answer.called:
             # Asking again could call again, and what has been called is going to run.
             self._log.warning("The response broke off after its calls were complete: {}", error)
@@ -371,6 +383,17 @@ class Turn:
             await asyncio.sleep(delay)
         self._failed = None
         return []
+
+    def _leave_reasoning_out(self) -> frozenset[str]:
+        """Takes reasoning out of the request that the server cannot read.
+
+        Returns:
+            The ids of what was taken out.
+        """
+        items = self._request.items
+        kept = [item for item in items if not isinstance(item, Reasoning)]
+        self._request = replace(self._request, items=kept, message_of=no_message)
+        return frozenset(str(item.id) for item in items if isinstance(item, Reasoning))
 
     def _said_it_all(self, error: ResponsesError) -> bool:
         """Whether a response that broke off had put everything out.

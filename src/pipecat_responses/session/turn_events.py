@@ -69,6 +69,17 @@ class AttemptUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableReasoning:
+    """The server cannot read reasoning of another provider or account; it is left out.
+
+    Attributes:
+        ids: The ids of the reasoning items.
+    """
+
+    ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class TurnDone:
     """The end of the answer.
 
@@ -95,5 +106,6 @@ TurnEvent: TypeAlias = (
     | ItemStart
     | CompleteCall
     | AttemptUsage
+    | UnreadableReasoning
     | TurnDone
 )
