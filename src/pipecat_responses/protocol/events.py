@@ -262,8 +262,12 @@ def read(
     if kind == "response.output_text.delta" or kind == "response.refusal.delta":
         if not isinstance(wire.delta, str):
             return ACTIVITY
+        index, item_id, part = wire.output_index, wire.item_id, wire.content_index
         return TextDelta(
-            wire.delta, _index(wire.output_index), _str(wire.item_id), _index(wire.content_index)
+            wire.delta,
+            index if type(index) is int else None,
+            item_id if type(item_id) is str else "",
+            part if type(part) is int else None,
         )
     if kind == "response.reasoning_summary_text.delta":
         return ThoughtDelta(wire.delta) if isinstance(wire.delta, str) else ACTIVITY

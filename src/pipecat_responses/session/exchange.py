@@ -69,11 +69,12 @@ class Inbox:
             self._spoke = True
             if self._join and isinstance(event, TextDelta):
                 last = self._last_piece
-                if last is not None and (last.index, last.part, last.item_id) != (
-                    event.index,
-                    event.part,
-                    event.item_id,
+                if last is not None and (
+                    event.index != last.index
+                    or event.part != last.part
+                    or event.item_id != last.item_id
                 ):
+                    # Of another item, or another part of it.
                     self._flush()
                 self._last_piece = event
                 self._pieces.append(event.text)
