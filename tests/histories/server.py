@@ -217,13 +217,13 @@ class ScriptedServer:
             body.pop("stream_id", None)
         asked = Asked(len(self.requests) + 1, transport, number, body, headers)
         self.requests.append(asked)
+        self.on_request(asked)
         return asked
 
     # -- answers ------------------------------------------------------------------------------
 
     async def _answer(self, asked: Asked, wire: AnyWire, memory: Memory) -> None:
         asked.told = memory.tell(asked)
-        self.on_request(asked)
         await self._tell()
         script = self._script(asked)
         with contextlib.suppress(OSError):
