@@ -45,6 +45,9 @@ KNOWN_PAIRS: dict[frozenset[str], int] = {
 }
 """The same of two mutations of one answer."""
 
+CONTRADICTIONS = frozenset({"only_completed", "other_call_id_in_completed"})
+"""Together, nothing tells which of the two ids is the call's."""
+
 OPEN_ROWS: set[int] = {11, 12}
 """Rows that no single mutation stands for, and for which there are exceptions elsewhere."""
 
@@ -183,7 +186,8 @@ def attempts(draw: Any, transport: str) -> Attempt:
         body = MUTATIONS[fault.name].transports == ("http",)
         if body and any(MUTATIONS[each.name].transports == ("http",) for each in chosen):
             continue
-        if any(frozenset({fault.name, each.name}) in KNOWN_PAIRS for each in chosen):
+        pairs = [frozenset({fault.name, each.name}) for each in chosen]
+        if any(pair in KNOWN_PAIRS or pair == CONTRADICTIONS for pair in pairs):
             continue
         if not removes or not any(MUTATIONS[each.name].removes for each in chosen):
             chosen.append(fault)
