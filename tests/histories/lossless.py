@@ -156,7 +156,8 @@ def no_indexes(steps: Steps, at: int) -> Steps:
 def other_item_ids_in_completed(steps: Steps, at: int) -> Steps:
     def rename(event: Wire) -> None:
         for item in items_of(event):
-            item["id"] = f"other_{item['id']}"
+            if "id" in item:
+                item["id"] = f"other_{item['id']}"
 
     return altered(steps, rename, "response.completed")
 

@@ -25,6 +25,10 @@ TABLES = (lossless, losses)
 """Importing them fills the table of mutations."""
 
 
+CONTRADICTIONS = frozenset({"only_completed", "other_call_id_in_completed"})
+"""Together, nothing tells which of the two ids is the call's."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """A mutation and a number that says where it strikes."""
@@ -159,6 +163,9 @@ def attempts(draw: Any, transport: str) -> Attempt:
             removes or any(MUTATIONS[each.name].removes for each in chosen)
         ):
             # A body is the last event alone, so nothing of that may be left out.
+            continue
+        pairs = [frozenset({fault.name, each.name}) for each in chosen]
+        if CONTRADICTIONS in pairs:
             continue
         if not removes or not any(MUTATIONS[each.name].removes for each in chosen):
             chosen.append(fault)

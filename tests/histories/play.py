@@ -180,9 +180,11 @@ async def play(history: History, transport: Transport, *, watch: bool = False) -
                 await talk.end()
             except BaseException:
                 await close(talk)
+                assert server.failures == [], "the script is wrong, not the client"
                 raise
             finally:
                 dog.stop()
+            assert server.failures == [], "the script is wrong, not the client"
             talk.check_frames()
             assert our_tasks() == [], "something of the service outlives it"
             await _until(server, lambda: server.open == 0)

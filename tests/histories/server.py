@@ -55,6 +55,7 @@ class ScriptedServer:
         lanes: Whether it knows ``stream_id``. If not, it ignores it, and answers one request after
             the other.
         requests: What has been asked (``generate: false`` included).
+        failures: What went wrong with scripts: a fault of the test.
         cancels: How often it was asked to stop a response.
         refused: How many requests named a parent that it does not know.
         opened: Connections so far.
@@ -67,6 +68,7 @@ class ScriptedServer:
         self.judge: Callable[[Asked], Answer | None] = lambda _: None
         self.on_cancel: list[Step] = []
         self.on_request: Callable[[Asked], None] = lambda _: None
+        self.failures: list[str] = []
         self.handshakes: deque[bytes] = deque()
         self.admission: str | None = None
         self.greeting: list[Step] = []
@@ -217,15 +219,19 @@ class ScriptedServer:
             body.pop("stream_id", None)
         asked = Asked(len(self.requests) + 1, transport, number, body, headers)
         self.requests.append(asked)
+        self.on_request(asked)
         return asked
 
     # -- answers ------------------------------------------------------------------------------
 
     async def _answer(self, asked: Asked, wire: AnyWire, memory: Memory) -> None:
         asked.told = memory.tell(asked)
-        self.on_request(asked)
         await self._tell()
-        script = self._script(asked)
+        try:
+            script = self._script(asked)
+        except Exception as error:
+            self.failures.append(repr(error))
+            raise
         with contextlib.suppress(OSError):
             for step in script.steps:
                 await self._step(step, wire, asked)

@@ -83,7 +83,7 @@ class Heard:
     """What came of one turn.
 
     Attributes:
-        text: What was said.
+        text: What was said; a space between two answers.
         errors: What was reported.
         asked: The requests that it took.
     """
@@ -136,7 +136,13 @@ class Stage(Conversation):
 
     def _since(self, place: tuple[int, int, int]) -> Heard:
         frames = self.said.frames[place[0] :]
-        text = "".join(frame.text for frame in frames if isinstance(frame, LLMTextFrame))
+        parts = [""]
+        for frame in frames:
+            if isinstance(frame, LLMTextFrame):
+                parts[-1] += frame.text
+            elif isinstance(frame, LLMFullResponseEndFrame):
+                parts.append("")
+        text = " ".join(part for part in parts if part)
         return Heard(text, self.errors[place[1] :], self.server.asked[place[2] :])
 
     @property

@@ -202,15 +202,24 @@ def _compare(
             assert_never(found)
 
 
+_BLOCK = 256
+"""Items that are compared at a time, to find the first that differs."""
+
+
 def _first_difference(checkpoint: Checkpoint, items: Sequence[Item], coverage: Coverage) -> int:
     """Index of the first item that differs from what the model has seen.
 
     It is the last one if the conversation ends too early.
     """
     last = len(items) - 1
-    for index, (held, current) in enumerate(zip(checkpoint.items, items, strict=False)):
-        if held != current:
-            return index
+    held = checkpoint.items
+    for start in range(0, min(len(held), len(items)), _BLOCK):
+        stop = start + _BLOCK
+        # Lists compare at the speed of C as long as they hold the same items.
+        if held[start:stop] != items[start:stop]:
+            for index in range(start, min(stop, len(held), len(items))):
+                if held[index] != items[index]:
+                    return index
     seen = len(checkpoint.items)
     if last < seen:
         return last
