@@ -157,7 +157,8 @@ class OpenAIResponsesLLMService(
             self._keep_for_anchors(frame)
         await super().process_frame(frame, direction)
         if isinstance(frame, _ANSWER_IS_WRITTEN):
-            await self._lay_anchor(written=not isinstance(frame, BotStoppedSpeakingFrame))
+            stopped = isinstance(frame, BotStoppedSpeakingFrame)
+            await self._lay_anchor(written=not (stopped and self._context_is_live))
 
     async def warm_up(self, context: LLMContext) -> bool:
         """Gives a conversation to the server before its first turn, which is then incremental.

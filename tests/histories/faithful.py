@@ -193,6 +193,8 @@ def remainder(meaning: Meaning, asked: Asked) -> Meaning:
             left = done[len(item.text) :]
         else:
             assert item.text.startswith(done), f"{done!r} was never said"
-            rest.append(Say((item.text[len(done) :],), item.phase))
+            # As it was asked to, it begins with the word that was said last.
+            last = done.rstrip().rfind(" ") + 1
+            rest.append(Say((item.text[last:],), item.phase))
             left = ""
     return tuple(rest)

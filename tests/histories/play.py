@@ -31,8 +31,8 @@ LIMITS = {
     "terminal_secs": 0.1,
     "total_secs": 2.5,
 }
-BLOCKED = 0.25
-"""Seconds for which the loop may do nothing else."""
+BLOCKED = 0.4
+"""Seconds for which the loop may do nothing else; a full collection of garbage is one of them."""
 
 
 class Play:

@@ -212,5 +212,5 @@ def error(
     own: Wire = {} if status is None else {"status": status}
     if nested:
         return Send({"type": "error", **own, "error": details}, lane)
-    # The flat form has no place for the details' own type.
+    # Flat, there is no room for the details' own type.
     return Send({**details, **own, "type": "error"}, lane)

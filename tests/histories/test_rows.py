@@ -277,6 +277,21 @@ async def test_row_11_an_answer_lost_between_two_items_is_not_complete(
         _all_or_reported(heard, f"One moment. {WEATHER}")
 
 
+@pytest.mark.parametrize("end", [Reset(), Silence()], ids=["reset", "silence"])
+@BOTH
+async def test_row_11_reasoning_that_led_to_nothing_is_no_answer(
+    transport: Transport, end: Step
+) -> None:
+    def stop(events: list[Wire]) -> list[Wire | Step]:
+        first = [event for event in events if event.get("output_index", 0) == 0][:-1]
+        return [*first, end]
+
+    meaning = (Think(("Hm", ".")), Say(words_of(WEATHER)))
+    async with stage(transport, changed(meaning, stop), proper(said(WEATHER))) as talk:
+        heard = await talk.turn()
+        _all_or_reported(heard, WEATHER)
+
+
 @BOTH
 async def test_row_12_text_that_no_item_announced_is_lost_like_any_other(
     transport: Transport,
@@ -297,6 +312,7 @@ async def test_row_12_text_that_no_item_announced_is_lost_like_any_other(
 
 
 RESUMES = [
+    ("I don", "'t know.", "I don't know."),
     ("The weath", "weather in Paris is fine.", "The weather in Paris is fine."),
     ("It costs 1,23", "1,234 dollars.", "It costs 1,234 dollars."),
     ("1,23", "1,234 dollars", "1,234 dollars"),

@@ -146,7 +146,7 @@ async def test_row_14_memory_lost_after_created_is_forgotten_at_once(kind: str) 
 
 @pytest.mark.parametrize("nested", [True, False], ids=["nested", "flat"])
 async def test_row_15_an_error_without_a_lane_is_the_running_responses(nested: bool) -> None:
-    broken = error(500, "Something broke.", nested=nested, lane=False, type="server_error")
+    broken = error(500, "Something broke.", nested=nested, lane=False, code="server_error")
     limits = {"stall_secs": 30.0, "terminal_secs": 30.0}
 
     async with stage("websocket", proper(said("Hello.")), limits=limits) as talk:

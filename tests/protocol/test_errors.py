@@ -174,6 +174,7 @@ def test_every_row_is_reached(rule: Any) -> None:
         r"\bgenerate\b": "generate",
         r"no tool (output|call) found": "No tool output found",
         r"\b(image|file|audio)\b": "the image",
+        r"encrypted.content.*(verified|decrypted|parsed)": "encrypted content was not verified",
     }
     params = {None: None, r"stream_id$": "stream_id", r"generate$": "generate", r"input\b": "input"}
     error = ResponsesError(

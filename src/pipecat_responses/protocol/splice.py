@@ -21,8 +21,10 @@ MEMORY = 80
 # Scripts without spaces are compared character by character.
 _WORD = re.compile(rf"{WITHOUT_SPACES.pattern}|(?:(?!{WITHOUT_SPACES.pattern})\S)+")
 _CORE = re.compile(r"\w(?:.*\w)?", re.DOTALL)
-_JOINS = re.compile("[^\\w\\s\"'(\\[\u00ab\u201c\u2018\u00bf\u00a1]")
-"""What follows a word without a space."""
+_JOINS = re.compile(
+    "[^\\w\\s\"'(\\[\u00ab\u201c\u2018\u00bf\u00a1]|['\u2019](?:s|t|d|m|re|ve|ll)\\b", re.IGNORECASE
+)
+"""What follows a word without a space: marks, and the rest of ``don't``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class Splice:
         before, after = self._said[-1:], text[:1]
         if not after or before.isspace() or after.isspace():
             return text
-        if WITHOUT_SPACES.search(before + after) or _JOINS.match(after):
+        if WITHOUT_SPACES.search(before + after) or _JOINS.match(text):
             return text
         return f" {text}"
 
