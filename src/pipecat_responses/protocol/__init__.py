@@ -6,6 +6,7 @@ request is put together, what an event says and what an error calls for. Nothing
 socket, starts a task or reads a clock: inputs come in as arguments, so tests are lists of inputs
 and outputs.
 
-Read in this order: ``items`` → ``repairs`` → ``output`` → ``lanes`` → ``planning`` → ``requests`` →
-``events`` → ``errors`` → ``retry`` → ``splice``.
+Read in this order: ``items`` → ``speech`` → ``output`` → ``repairs`` → ``lanes`` → ``planning`` →
+``requests`` → ``events`` → ``effects`` → ``connection`` (``response``, ``in_flight``, ``doubts``) →
+``progress`` → ``failures`` → ``errors`` → ``retry`` → ``splice``.
 """

@@ -17,14 +17,7 @@ Whose an event is, ``protocol.in_flight`` says. What is known after a failure: a
 refused has left its lane, and nothing of it follows. After an error in the middle of a response
 nobody knows whether more of it comes, so its lane is left alone until a terminal event does.
 
-Two refusals do not say what they refuse, and cost one repeated request at most:
-
-- An error that names no lane, while a ``response.cancel`` has no answer yet. It may be that answer,
-  or the refusal of the request that waits; so the courtesy is given up, and the request is made
-  again.
-- A refusal of the first request that names a lane, in words that are not known. It may be the name
-  that is refused; so the request is made again without one. If it is accepted, the server has no
-  lanes; if not, it was something else.
+``protocol.doubts`` has the refusals that do not say what they refuse.
 """
 
 from __future__ import annotations
@@ -34,6 +27,7 @@ from enum import Enum, auto
 from typing import Generic, assert_never
 
 from pipecat_responses.protocol.capabilities import Capability, ServerCapabilities
+from pipecat_responses.protocol.doubts import CancelDoubt, LaneDoubt, says_cancel
 from pipecat_responses.protocol.effects import (
     STATE_CHANGED,
     AbandonedEnded,
@@ -66,7 +60,7 @@ from pipecat_responses.protocol.events import (
 )
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.in_flight import ResponsesInFlight
-from pipecat_responses.protocol.lanes import Lane, LaneSet
+from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
 from pipecat_responses.protocol.requests import (
     Payload,
@@ -84,10 +78,6 @@ class ConnectionState(Enum):
     OPEN = auto()
     RETIRING = auto()
     LOST = auto()
-
-
-_SAYS_NOTHING = (Failure.REQUEST, Failure.CONTENT, Failure.ENDPOINT, Failure.SERVER)
-"""Errors that may be about a ``response.cancel``, where they name no lane."""
 
 
 class ConnectionEvent(Enum):
@@ -136,10 +126,10 @@ class Connection(Generic[ListenerT]):
     """
 
     __slots__ = (
-        "_cancels",
+        "_cancel_doubt",
         "_capabilities",
         "_heard",
-        "_lanes_doubted",
+        "_lane_doubt",
         "_running",
         "lanes",
         "loss",
@@ -159,8 +149,8 @@ class Connection(Generic[ListenerT]):
         self._capabilities = capabilities
         self._heard = False
         self._running: ResponsesInFlight[ListenerT] = ResponsesInFlight()
-        self._cancels = 0
-        self._lanes_doubted = False
+        self._cancel_doubt = CancelDoubt()
+        self._lane_doubt = LaneDoubt()
 
     @property
     def usable(self) -> bool:
@@ -303,7 +293,9 @@ class Connection(Generic[ListenerT]):
             event: The event.
         """
         self._heard = True
-        if isinstance(event, Refused) and self._may_answer_cancel(stream_id, event.error):
+        if isinstance(event, Refused) and self._cancel_doubt.concerns(
+            event.error, stream_id=stream_id, runs=self._running.on(stream_id) is not None
+        ):
             return self._cancel_refused(event.error)
         response = self._running.owner(stream_id, event, named=self.lanes.named)
         if response is None:
@@ -360,19 +352,10 @@ class Connection(Generic[ListenerT]):
 
     # -- refusals of a cancel -----------------------------------------------------------------
 
-    def _may_answer_cancel(self, stream_id: str | None, error: ResponsesError) -> bool:
-        if self._cancels == 0:
-            return False
-        if error.param == "type" or "response.cancel" in error.message:
-            return True
-        if stream_id is not None:
-            return self._running.on(stream_id) is None
-        return error.failure in _SAYS_NOTHING
-
     def _cancel_refused(self, error: ResponsesError) -> list[Effect[ListenerT]]:
-        self._cancels = 0
+        self._cancel_doubt.given_up()
         effects: list[Effect[ListenerT]] = [Learned(Capability.CANCEL, False)]
-        if error.param == "type" or "response.cancel" in error.message:
+        if says_cancel(error):
             return effects
         for response in self._running:
             if response.listening and not response.created:
@@ -388,9 +371,7 @@ class Connection(Generic[ListenerT]):
     ) -> list[Effect[ListenerT]]:
         response.accept(event.response_id)
         effects: list[Effect[ListenerT]] = []
-        if response.lane.name is None and self._lanes_doubted:
-            # Without a name it is accepted, so the name was refused.
-            self._lanes_doubted = False
+        if self._lane_doubt.accepted(response.lane):
             effects = self._without_lanes()
         elif response.lane.name is not None:
             if stream_id is None:
@@ -428,8 +409,8 @@ class Connection(Generic[ListenerT]):
         else:
             lane.end()
         effects: list[Effect[ListenerT]] = [STATE_CHANGED]
-        if response.cancelled and self._cancels:
-            self._cancels -= 1
+        if response.cancelled:
+            self._cancel_doubt.settled()
         if event.error is not None and event.error.failure is Failure.MEMORY_LOST:
             self.lanes.forget()
             effects.append(MemoryLost())
@@ -458,14 +439,14 @@ class Connection(Generic[ListenerT]):
         self._running.remove(response)
         lane.end()
         effects: list[Effect[ListenerT]] = []
-        if _is_unexplained(error) and self._doubts(lane):
+        if self._lane_doubt.refused(error, lane, self.lanes):
             error = error.rewritten(failure=Failure.NO_LANES)
         if error.failure is Failure.MEMORY_LOST:
             # Forks that stood in line when the memory went are one loss, not several.
             counts = response.fork and self.lanes.holds(response.parent)
             self.lanes.forget()
             effects = [MemoryLost(), *([ForkEnded(taken=False)] if counts else [])]
-        elif error.failure is Failure.NO_LANES and lane.name is not None and self._lanes_doubted:
+        elif error.failure is Failure.NO_LANES and lane.name is not None and self._lane_doubt.open:
             self.lanes.without_names()
         elif error.failure is Failure.NO_LANES and lane.name is not None:
             effects = self._without_lanes()
@@ -476,17 +457,6 @@ class Connection(Generic[ListenerT]):
         elif error.failure is Failure.NO_WARM_UP:
             effects = [Learned(Capability.WARM_UP, False)]
         return [*effects, Fail(response.listener, error), STATE_CHANGED]
-
-    def _doubts(self, lane: Lane) -> bool:
-        """Whether a refusal may be about the name of a lane, and only that can tell."""
-        if lane.name is not None and self.lanes.named is None and not self._lanes_doubted:
-            self._lanes_doubted = True
-            return True
-        if lane.name is None and self._lanes_doubted:
-            # Refused without a name as well: it was something else.
-            self._lanes_doubted = False
-            self.lanes.doubt_names()
-        return False
 
     def _quarantine(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
         """Keeps a lane out of use: something may still arrive there that nobody expects."""
@@ -500,15 +470,9 @@ class Connection(Generic[ListenerT]):
         if not self._capabilities.cancel or response.cancelled or response.response_id is None:
             return []
         response.cancel()
-        self._cancels += 1
+        self._cancel_doubt.sent()
         return [Send(cancel_payload(response.response_id, response.lane.name))]
 
     def _move(self, event: ConnectionEvent) -> None:
         # A KeyError here is a mistake of ours, never of a server.
         self.state = _TRANSITIONS[self.state, event]
-
-
-def _is_unexplained(error: ResponsesError) -> bool:
-    """Whether a refusal does not say what it is about: it may be the name of a lane."""
-    refused = error.failure is Failure.REQUEST or error.status == 422
-    return refused and error.param is None and error.code is None

@@ -338,6 +338,12 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             force_treat_as_permanent=permanent or self._out_of_reach,
         )
 
+    async def _back_in_reach(self) -> None:
+        """The server can be reached again, if it could not."""
+        if self._out_of_reach:
+            self._out_of_reach = False
+            await self.set_usable(True)
+
     # -- construction -----------------------------------------------------------------------------
 
     def _create_client(

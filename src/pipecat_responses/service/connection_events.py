@@ -29,7 +29,6 @@ class Reporter(Protocol):
     _settings: OpenAIResponsesLLMSettings
     _log: SessionLog
     _secrets: Secrets
-    _out_of_reach: bool
 
     @property
     def name(self) -> str:
@@ -42,8 +41,8 @@ class Reporter(Protocol):
     async def push_frame(self, frame: Frame) -> None:
         """Pushes a frame downstream."""
 
-    async def set_usable(self, is_usable: bool) -> None:
-        """Says whether it can be given work."""
+    async def _back_in_reach(self) -> None:
+        """The server can be reached again, if it could not."""
 
     async def _call_event_handler(self, event_name: str, *args: object) -> None:
         """Calls the application's handlers of an event."""
@@ -62,9 +61,7 @@ async def tell(service: Reporter, notice: Notice) -> None:
     match notice:
         case Connected():
             service._log.debug("connected")
-            if service._out_of_reach:
-                service._out_of_reach = False
-                await service.set_usable(True)
+            await service._back_in_reach()
             await service._call_event_handler("on_connected")
         case Disconnected():
             service._log.debug("disconnected ({})", notice.error)

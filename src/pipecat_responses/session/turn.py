@@ -22,7 +22,6 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
 from typing import Literal, Protocol, assert_never
 
 from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
@@ -33,6 +32,7 @@ from pipecat_responses.protocol.progress import ResponseProgress
 from pipecat_responses.protocol.requests import Request, no_message
 from pipecat_responses.protocol.retry import Budget
 from pipecat_responses.session.answer import Answer
+from pipecat_responses.session.attempt import Attempt, Quiet
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.limits import TurnLimits
 from pipecat_responses.session.log import SessionLog
@@ -88,105 +88,6 @@ class Backend(Protocol):
         """
 
 
-class _Attempt:
-    """One request and when it did what, in the turn's clock.
-
-    Attributes:
-        exchange: The request and what answers it.
-        stream: How far its response has come.
-        begun: Whether the server has said anything to it.
-    """
-
-    def __init__(self, exchange: Exchange, now: float, *, output_timeout: float | None) -> None:
-        self.exchange = exchange
-        self.stream = ResponseProgress()
-        self.begun = False
-        self._sent = self._last = self._alive = now
-        self._longest_gap = 0.0
-        self._probed = False
-        self._output_timeout = output_timeout
-
-    def heard(self, now: float) -> None:
-        """Something of it has come."""
-        if self.stream.speaks:
-            self._longest_gap = max(self._longest_gap, now - self._last)
-        self.begun = True
-        self._last = self._alive = now
-
-    def lives(self, now: float) -> None:
-        """The server has shown that it is there, and nothing else."""
-        self._alive = now
-
-    def still_leaving(self, now: float) -> None:
-        """Its request is still being written: the server has nothing to answer yet."""
-        self._sent = self._alive = now
-
-    @property
-    def where(self) -> str:
-        """Where it has come to, for people."""
-        return "in the middle of a sentence" if self.stream.speaks else "and did not go on"
-
-    def probe(self) -> None:
-        """The server is asked for a sign of life."""
-        self._probed = True
-
-    def due(self, limits: TurnLimits) -> float:
-        """When to look what is the matter, if nothing comes before."""
-        if self.begun:
-            due = self._lost_at(limits)
-            if self.stream.is_answered:
-                due = min(due, self._last + limits.terminal_secs)
-        elif self._probed:
-            due = self._begins_by(limits)
-        else:
-            due = min(self._begins_by(limits), self._alive + limits.quiet_secs)
-        return min(due, self._output_due)
-
-    def check(self, now: float, limits: TurnLimits) -> _Quiet:
-        """What it means that nothing has come until now."""
-        if not self.begun and not self.exchange.sent:
-            return _Quiet.STILL_LEAVING
-        if now >= self._output_due:
-            return _Quiet.NO_OUTPUT
-        if self.begun:
-            if self.stream.is_answered and now >= self._last + limits.terminal_secs:
-                return _Quiet.NO_TERMINAL
-            return _Quiet.STALLED if now >= self._lost_at(limits) else _Quiet.EARLY
-        if now >= self._begins_by(limits):
-            return _Quiet.NOT_BEGUN
-        if not self._probed and now >= self._alive + limits.quiet_secs:
-            return _Quiet.PROBE
-        return _Quiet.EARLY
-
-    def _begins_by(self, limits: TurnLimits) -> float:
-        return min(self._alive + limits.begin_secs, self._sent + LIVES * limits.stall_secs)
-
-    def _lost_at(self, limits: TurnLimits) -> float:
-        if self.stream.speaks:
-            # Nobody pauses in the middle of a sentence, but some are slow.
-            gap = max(limits.gap_secs, SLOW * self._longest_gap)
-            return self._last + min(gap, limits.stall_secs)
-        return min(self._alive + limits.stall_secs, self._last + LIVES * limits.stall_secs)
-
-    @property
-    def _output_due(self) -> float:
-        if self._output_timeout is None or self.stream.output:
-            return NEVER
-        return self._sent + self._output_timeout
-
-
-class _Quiet(Enum):
-    """What it means that an attempt is quiet."""
-
-    STILL_LEAVING = auto()
-    NO_OUTPUT = auto()
-    NO_TERMINAL = auto()
-    STALLED = auto()
-    NOT_BEGUN = auto()
-    PROBE = auto()
-    EARLY = auto()
-
-
 class Turn:
     """One turn. Call ``next`` until it gives ``TurnDone``; ``abandon`` at any time."""
 
@@ -214,7 +115,7 @@ class Turn:
             rng=rng or random.Random(),
         )
         self._answer = Answer()
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._attempts = 0
         self._failed: ResponsesError | None = None
         self._last = ResponseProgress()
@@ -249,7 +150,7 @@ class Turn:
         if attempt is not None:
             attempt.exchange.abandon()
 
-    async def _start(self) -> _Attempt:
+    async def _start(self) -> Attempt:
         self._attempts += 1
         self._answer.begin_attempt()
         if self._attempts > 1:
@@ -257,7 +158,7 @@ class Turn:
         exchange = await self._backend.respond(self._next_request())
         if self._answer.has_words:
             self._backend.stats.count_resume()
-        self._attempt = _Attempt(
+        self._attempt = Attempt(
             exchange,
             self._clock(),
             output_timeout=self._policy.output_timeout if self._attempts == 1 else None,
@@ -279,7 +180,7 @@ class Turn:
             ]
         return replace(self._request, items=items, resumes=answer.has_words, message_of=no_message)
 
-    async def _read(self, attempt: _Attempt) -> list[TurnEvent]:
+    async def _read(self, attempt: Attempt) -> list[TurnEvent]:
         within = max(0.0, attempt.due(self._limits) - self._clock())
         events = await attempt.exchange.next(within)
         now = self._clock()
@@ -300,26 +201,26 @@ class Turn:
             self.abandon()
         return outputs
 
-    async def _quiet(self, attempt: _Attempt, now: float) -> list[TurnEvent]:
+    async def _quiet(self, attempt: Attempt, now: float) -> list[TurnEvent]:
         limits = self._limits
         quiet = attempt.check(now, limits)
         match quiet:
-            case _Quiet.STILL_LEAVING:
+            case Quiet.STILL_LEAVING:
                 attempt.still_leaving(now)
-            case _Quiet.NO_OUTPUT:
+            case Quiet.NO_OUTPUT:
                 timeout = self._policy.output_timeout
                 raise _timeout(f"The response put nothing out within {timeout:g} s")
-            case _Quiet.NO_TERMINAL:
+            case Quiet.NO_TERMINAL:
                 self._log.warning("The server put everything out but did not end the response")
                 return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
-            case _Quiet.STALLED:
+            case Quiet.STALLED:
                 raise _timeout(f"The response fell silent {attempt.where}")
-            case _Quiet.NOT_BEGUN:
+            case Quiet.NOT_BEGUN:
                 raise _timeout(f"The response did not begin within {limits.begin_secs:g} s")
-            case _Quiet.PROBE:
+            case Quiet.PROBE:
                 attempt.probe()
                 await attempt.exchange.probe(limits.probe_secs)
-            case _Quiet.EARLY:
+            case Quiet.EARLY:
                 pass
             case _:
                 assert_never(quiet)
@@ -423,14 +324,6 @@ class Turn:
             kind=MidResponseLossError,
         )
 
-
-NEVER = float("inf")
-
-SLOW = 4.0
-"""A pause is a stall if it is so many times as long as the longest one before it."""
-
-LIVES = 5.0
-"""A server that shows that it is there may take so many times as long."""
 
 _BROKE_OFF = (Failure.CONNECTION, Failure.TIMEOUT)
 

@@ -1,0 +1,121 @@
+"""One attempt of a turn: when its request did what, and what its silence means."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from pipecat_responses.protocol.progress import ResponseProgress
+from pipecat_responses.session.exchange import NEVER, Exchange
+from pipecat_responses.session.limits import TurnLimits
+
+SLOW = 4.0
+"""A pause is a stall if it is so many times as long as the longest one before it."""
+
+LIVES = 5.0
+"""A server that shows that it is there may take so many times as long."""
+
+
+class Attempt:
+    """One request and when it did what, in the turn's clock.
+
+    Attributes:
+        exchange: The request and what answers it.
+        stream: How far its response has come.
+        begun: Whether the server has said anything to it.
+    """
+
+    def __init__(self, exchange: Exchange, now: float, *, output_timeout: float | None) -> None:
+        """Notes that a request was sent.
+
+        Args:
+            exchange: The request and what answers it.
+            now: The time.
+            output_timeout: Seconds it has to put something out, or None.
+        """
+        self.exchange = exchange
+        self.stream = ResponseProgress()
+        self.begun = False
+        self._sent = self._last = self._alive = now
+        self._longest_gap = 0.0
+        self._probed = False
+        self._output_timeout = output_timeout
+
+    def heard(self, now: float) -> None:
+        """Something of it has come."""
+        if self.stream.speaks:
+            self._longest_gap = max(self._longest_gap, now - self._last)
+        self.begun = True
+        self._last = self._alive = now
+
+    def lives(self, now: float) -> None:
+        """The server has shown that it is there, and nothing else."""
+        self._alive = now
+
+    def still_leaving(self, now: float) -> None:
+        """Its request is still being written: the server has nothing to answer yet."""
+        self._sent = self._alive = now
+
+    @property
+    def where(self) -> str:
+        """Where it has come to, for people."""
+        return "in the middle of a sentence" if self.stream.speaks else "and did not go on"
+
+    def probe(self) -> None:
+        """The server is asked for a sign of life."""
+        self._probed = True
+
+    def due(self, limits: TurnLimits) -> float:
+        """When to look what is the matter, if nothing comes before."""
+        if self.begun:
+            due = self._lost_at(limits)
+            if self.stream.is_answered:
+                due = min(due, self._last + limits.terminal_secs)
+        elif self._probed:
+            due = self._begins_by(limits)
+        else:
+            due = min(self._begins_by(limits), self._alive + limits.quiet_secs)
+        return min(due, self._output_due)
+
+    def check(self, now: float, limits: TurnLimits) -> Quiet:
+        """What it means that nothing has come until now."""
+        if not self.begun and not self.exchange.sent:
+            return Quiet.STILL_LEAVING
+        if now >= self._output_due:
+            return Quiet.NO_OUTPUT
+        if self.begun:
+            if self.stream.is_answered and now >= self._last + limits.terminal_secs:
+                return Quiet.NO_TERMINAL
+            return Quiet.STALLED if now >= self._lost_at(limits) else Quiet.EARLY
+        if now >= self._begins_by(limits):
+            return Quiet.NOT_BEGUN
+        if not self._probed and now >= self._alive + limits.quiet_secs:
+            return Quiet.PROBE
+        return Quiet.EARLY
+
+    def _begins_by(self, limits: TurnLimits) -> float:
+        return min(self._alive + limits.begin_secs, self._sent + LIVES * limits.stall_secs)
+
+    def _lost_at(self, limits: TurnLimits) -> float:
+        if self.stream.speaks:
+            # Nobody pauses in the middle of a sentence, but some are slow.
+            gap = max(limits.gap_secs, SLOW * self._longest_gap)
+            return self._last + min(gap, limits.stall_secs)
+        return min(self._alive + limits.stall_secs, self._last + LIVES * limits.stall_secs)
+
+    @property
+    def _output_due(self) -> float:
+        if self._output_timeout is None or self.stream.output:
+            return NEVER
+        return self._sent + self._output_timeout
+
+
+class Quiet(Enum):
+    """What it means that an attempt is quiet."""
+
+    STILL_LEAVING = auto()
+    NO_OUTPUT = auto()
+    NO_TERMINAL = auto()
+    STALLED = auto()
+    NOT_BEGUN = auto()
+    PROBE = auto()
+    EARLY = auto()

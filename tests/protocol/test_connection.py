@@ -1,0 +1,280 @@
+"""A connection without I/O: what comes in, and the effects that come out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipecat_responses.protocol.capabilities import Capability, ServerCapabilities
+from pipecat_responses.protocol.connection import (
+    _TRANSITIONS,
+    Connection,
+    ConnectionEvent,
+    ConnectionState,
+)
+from pipecat_responses.protocol.effects import (
+    AbandonedEnded,
+    Deliver,
+    Effect,
+    Fail,
+    ForkEnded,
+    Learned,
+    MemoryLost,
+    Send,
+    StateChanged,
+)
+from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError, read_error
+from pipecat_responses.protocol.events import (
+    ACTIVITY,
+    BEGAN,
+    Created,
+    Refused,
+    Status,
+    Terminal,
+    TextDelta,
+)
+from pipecat_responses.protocol.failures import Failure
+from pipecat_responses.protocol.items import make_item
+from pipecat_responses.protocol.lanes import LaneSet, LaneState
+from pipecat_responses.protocol.planning import plan
+from pipecat_responses.protocol.requests import Fields, Request
+from pipecat_responses.protocol.response import Response
+
+MODEL = "gpt-4.1"
+
+
+class Line:
+    """A connection that is open, and what is known of its server."""
+
+    def __init__(self, lanes: bool | None = True) -> None:
+        self.capabilities = ServerCapabilities(lanes=lanes)
+        self.connection: Connection[str] = Connection(LaneSet(named=lanes), self.capabilities)
+        self.connection.opened()
+        self.turns = 0
+
+    def ask(self, *texts: str, generate: bool = True) -> Response[str]:
+        """A turn's request; the listener is the last text."""
+        items = [make_item({"role": "user", "content": text}) for text in texts]
+        todo = plan([self.connection.lanes], items, MODEL)
+        assert todo is not None
+        self.turns += 1
+        request = Request(Fields({"model": MODEL}), items, generate)
+        response, _ = self.connection.start(todo, request, texts[-1], turn=self.turns)
+        return response
+
+    def answer(self, response: Response[str], text: str = "Yes.") -> list[Effect[str]]:
+        """The server answers a request."""
+        lane, own = response.lane.name, f"resp_{response.turn}"
+        self.connection.receive(lane, Created(own))
+        self.connection.receive(lane, BEGAN)
+        return self.connection.receive(lane, ended(own, text))
+
+
+def ended(response_id: str, text: str = "", status: Status = Status.COMPLETED) -> Terminal:
+    message: dict[str, Any] = {"type": "message", "role": "assistant", "content": text}
+    output = (message,) if text else ()
+    return Terminal(status, response_id, output, None, None, None, None)
+
+
+def refused(status: int | None, message: str = "No.", **facts: Any) -> Refused:
+    return Refused(read_error({"status": status, "error": {"message": message, **facts}}))
+
+
+def kinds(effects: list[Effect[str]]) -> list[str]:
+    return [type(each).__name__ for each in effects if not isinstance(each, StateChanged)]
+
+
+def test_the_table_is_all_there_is() -> None:
+    for state in ConnectionState:
+        for event in ConnectionEvent:
+            if (state, event) not in _TRANSITIONS:
+                assert event is not ConnectionEvent.LOSE, "a loss may come at any time"
+    assert set(_TRANSITIONS.values()) == set(ConnectionState) - {ConnectionState.CONNECTING}
+
+
+def test_a_turn_from_its_request_to_its_checkpoint() -> None:
+    line = Line()
+    response = line.ask("hello")
+    lane = response.lane.name
+    [delivered] = line.connection.receive(lane, Created("resp_1"))
+    assert delivered == Deliver("hello", Created("resp_1"))
+    assert line.connection.response_speaking(lane) is response
+    assert kinds(line.connection.receive(lane, ended("resp_1", "Yes."))) == ["Deliver"]
+    assert response.lane.checkpoint is not None
+    assert response.lane.checkpoint.output.text == "Yes."
+    assert line.connection.silent
+
+
+def test_an_interruption_leaves_the_lane_alone_and_asks_the_server_to_stop() -> None:
+    line = Line()
+    response = line.ask("hello")
+    line.connection.receive(response.lane.name, Created("resp_1"))
+    assert kinds(line.connection.abandon(response, never_left=False)) == ["Send"]
+    assert response.lane.state is LaneState.ABANDONED
+    assert line.connection.abandoned
+    # Nobody hears what still comes of it, but its tokens count.
+    assert line.connection.receive(response.lane.name, TextDelta("Ye")) == []
+    effects = line.connection.receive(response.lane.name, ended("resp_1", "Yes."))
+    assert AbandonedEnded(1, "resp_1", None) in effects
+    assert line.connection.silent
+
+
+def test_a_request_that_never_left_leaves_no_trace() -> None:
+    line = Line()
+    line.answer(line.ask("hello"))
+    before = [lane.checkpoint for lane in line.connection.lanes.lanes]
+    response = line.ask("hello", "again")
+    assert kinds(line.connection.abandon(response, never_left=True)) == []
+    assert [lane.checkpoint for lane in line.connection.lanes.lanes][: len(before)] == before
+    assert line.connection.silent
+
+
+def test_a_loss_is_told_to_everybody_once() -> None:
+    line = Line()
+    for text in ("one", "two"):
+        line.ask(text)
+    effects = line.connection.lose(ConnectionLostError("Broken"))
+    assert [each.listener for each in effects if isinstance(each, Fail)] == ["one", "two"]
+    assert line.connection.lose(ConnectionLostError("Broken again")) == []
+    assert line.connection.loss is not None
+    assert line.connection.loss.waited_for
+    assert line.connection.loss.silent
+
+
+def test_lost_memory_is_lost_for_all_lanes() -> None:
+    line = Line()
+    line.answer(line.ask("hello"))
+    response = line.ask("hello", "again")
+    assert not response.fork  # The context lacks the answer, so all of it is sent.
+    gone = refused(400, code="previous_response_not_found")
+    effects = line.connection.receive(response.lane.name, gone)
+    assert kinds(effects) == ["MemoryLost", "Fail"]
+    assert all(lane.checkpoint is None for lane in line.connection.lanes.lanes)
+
+
+@pytest.mark.parametrize("created", [False, True])
+def test_lost_memory_counts_at_any_time(created: bool) -> None:
+    line = Line()
+    line.answer(line.ask("hello"))
+    response = line.ask("other")
+    if created:
+        line.connection.receive(response.lane.name, Created("resp_2"))
+    gone = refused(400, code="previous_response_not_found")
+    assert MemoryLost() in line.connection.receive(response.lane.name, gone)
+
+
+def test_forks_keep_score() -> None:
+    line = Line()
+    first = line.ask("hello")
+    line.answer(first)
+    items = [
+        *first.request.items,
+        make_item({"role": "assistant", "content": "Yes."}),
+        make_item({"role": "user", "content": "again"}),
+    ]
+    todo = plan([line.connection.lanes], items, MODEL)
+    assert todo is not None
+    assert todo.fork
+    request = Request(Fields({"model": MODEL}), items)
+    response, _ = line.connection.start(todo, request, "again", turn=2)
+    line.connection.receive(response.lane.name, Created("resp_2"))
+    assert ForkEnded(taken=True) in line.connection.receive(response.lane.name, BEGAN)
+
+
+def test_lanes_are_learned_by_an_echo_or_its_lack() -> None:
+    echoed, dropped = Line(None), Line(None)
+    response = echoed.ask("hello")
+    effects = echoed.connection.receive(response.lane.name, Created("resp_1"))
+    assert Learned(Capability.LANES, True) in effects
+    dropped.ask("hello")
+    assert Learned(Capability.LANES, False) in dropped.connection.receive(None, Created("resp_1"))
+    assert dropped.connection.lanes.named is False
+
+
+def test_a_refusal_in_unknown_words_may_be_about_the_lane() -> None:
+    line = Line(None)
+    response = line.ask("hello")
+    effects = line.connection.receive(None, refused(422, "Bad request"))
+    assert [each.error.failure for each in effects if isinstance(each, Fail)] == [Failure.NO_LANES]
+    response = line.ask("hello")
+    assert response.lane.name is None
+    effects = line.connection.receive(None, Created("resp_1"))
+    assert Learned(Capability.LANES, False) in effects
+
+
+def test_a_refusal_of_something_else_says_nothing_of_lanes() -> None:
+    line = Line(None)
+    line.ask("hello")
+    line.connection.receive(None, refused(422, "Bad request"))
+    line.ask("hello")
+    effects = line.connection.receive(None, refused(422, "Bad request"))
+    assert [each.error.failure for each in effects if isinstance(each, Fail)] == [Failure.CONTENT]
+    assert not any(isinstance(each, Learned) for each in effects)
+    assert line.ask("hello").lane.name is not None
+
+
+def test_an_error_that_may_answer_a_cancel_is_not_the_turns() -> None:
+    line = Line()
+    first = line.ask("hello")
+    line.connection.receive(first.lane.name, Created("resp_1"))
+    [cancel, *_] = line.connection.abandon(first, never_left=False)
+    assert isinstance(cancel, Send)
+    second = line.ask("hello", "again")
+    effects = line.connection.receive(None, refused(400, "Invalid request"))
+    assert Learned(Capability.CANCEL, False) in effects
+    [failed] = [each for each in effects if isinstance(each, Fail)]
+    assert (failed.listener, failed.error.failure) == ("again", Failure.CANCEL_REFUSED)
+    assert second.lane.state is LaneState.ABANDONED
+
+
+def test_an_error_without_a_lane_is_that_of_the_only_one_who_waits() -> None:
+    line = Line()
+    response = line.ask("hello")
+    line.connection.receive(response.lane.name, Created("resp_1"))
+    effects = line.connection.receive(None, refused(500, "Oops."))
+    assert [each.listener for each in effects if isinstance(each, Fail)] == ["hello"]
+
+
+def test_a_sign_of_life_is_for_everybody() -> None:
+    line = Line()
+    for text in ("one", "two"):
+        line.ask(text)
+    effects = line.connection.receive(None, ACTIVITY)
+    assert [each.listener for each in effects if isinstance(each, Deliver)] == ["one", "two"]
+
+
+def test_a_second_terminal_event_is_nobodys() -> None:
+    line = Line()
+    first = line.ask("hello")
+    line.answer(first)
+    second = line.ask("other")
+    lane = second.lane.name
+    assert kinds(line.connection.receive(first.lane.name, ended("resp_1", "Yes."))) == ["Dropped"]
+    # A response may have another id at its end than at its beginning.
+    line.connection.receive(lane, Created("resp_2"))
+    assert kinds(line.connection.receive(lane, ended("resp_2b", "No."))) == ["Deliver"]
+
+
+def test_an_answer_to_a_warm_up_is_no_checkpoint() -> None:
+    line = Line()
+    response = line.ask("hello", generate=False)
+    effects = line.answer(response, "Hello!")
+    assert Learned(Capability.WARM_UP, False) in effects
+    assert response.lane.checkpoint is None
+
+
+def test_nothing_new_starts_on_a_connection_that_retires() -> None:
+    line = Line()
+    line.connection.receive(None, refused(400, code="websocket_connection_limit_reached"))
+    assert line.connection.state is ConnectionState.RETIRING
+    assert not line.connection.usable
+
+
+def test_garbage_costs_the_response_that_runs() -> None:
+    line = Line()
+    response = line.ask("hello")
+    line.connection.receive(response.lane.name, Created("resp_1"))
+    error = ResponsesError("That is no event", failure=Failure.PROTOCOL)
+    assert kinds(line.connection.receive_undecodable(error)) == ["Fail"]
+    assert line.connection.receive_undecodable(error) == []
