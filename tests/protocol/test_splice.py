@@ -62,6 +62,14 @@ CASES = [
     ("Straße in München: größer", "in München: größer als", " als"),
     ("你好你好你好你好", "你好你好你好你好吗", "吗"),
     ("今天天气", "很好。", "很好。"),
+    ("A cup of tea\N{GRINNING FACE}", "tea\N{GRINNING FACE}r02.", "r02."),
+    ("It costs 3.", "3.5 dollars", "5 dollars"),
+    ("It costs 3.", "costs 3.5 dollars", "5 dollars"),
+    ("It costs 3. ", "3.5 dollars", "3.5 dollars"),
+    ("rainp00.", "*bold*m00.", " *bold*m00."),
+    ("rain", "- and snow", "- and snow"),
+    ("20", "°C", "°C"),
+    ("I don", "'t know", "'t know"),
 ]
 
 

@@ -22,9 +22,9 @@ MEMORY = 80
 _WORD = re.compile(rf"{WITHOUT_SPACES.pattern}|(?:(?!{WITHOUT_SPACES.pattern})\S)+")
 _CORE = re.compile(r"\w(?:.*\w)?", re.DOTALL)
 _JOINS = re.compile(
-    "[^\\w\\s\"'(\\[\u00ab\u201c\u2018\u00bf\u00a1]|['\u2019](?:s|t|d|m|re|ve|ll)\\b", re.IGNORECASE
+    "[.,;:!?)\\]}%/\u00b0\u2026\u00bb\u201d\u2019-]|['\u2019](?:s|t|d|m|re|ve|ll)\\b", re.IGNORECASE
 )
-"""What follows a word without a space: marks, and the rest of ``don't``."""
+"""What follows a word without a space: closing marks, and the rest of ``don't``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class _Word:
 
     Attributes:
         core: The word without the marks around it, in small letters.
-        core_end: Where that ends in the text.
-        end: Where the word ends in the text, its marks included.
+        marked: The same with the marks behind it.
+        core_end: Where the core ends in the text.
     """
 
     core: str
+    marked: str
     core_end: int
-    end: int
 
 
 class Splice:
@@ -64,8 +64,8 @@ class Splice:
         self._tails = [words[i:] for i in range(max(0, len(words) - MEMORY), len(words))]
         if len(words) > MEMORY:
             self._tails.insert(0, words)
-        # The last word may go on, unless something stands behind it.
-        self._cut = bool(words) and words[-1].core_end == len(said)
+        # The last word may go on, marks and all (``3.`` may become ``3.5``), but not over a space.
+        self._cut = not said[-1:].isspace()
         self._held = ""
         self._done = not words
 
@@ -116,19 +116,12 @@ class Splice:
         """
         last = len(tail) - 1
         for number, (said, word) in enumerate(zip(tail, words, strict=False)):
-            if number < complete:
-                same = word.core == said.core
-                if number == last and self._cut:
-                    same = word.core.startswith(said.core)
-                if not same:
-                    return -1
-            elif not (
-                said.core.startswith(word.core)
-                or (number == last and self._cut and word.core.startswith(said.core))
-            ):
+            goes_on = number == last and self._cut and word.marked.startswith(said.marked)
+            if goes_on or (number < complete and word.core == said.core):
+                continue
+            if number < complete or not said.core.startswith(word.core):
                 return -1
-            elif number < last or not word.core.startswith(said.core) or not self._cut:
-                return None
+            return None
         if len(words) <= last:
             return None
         return words[last].core_end - (len(words[last].core) - len(tail[last].core))
@@ -139,13 +132,11 @@ class Splice:
         behind = self._said[_words(self._said)[-1].core_end :]
         # Marks that stand behind the last word already are not said again.
         marks = behind.rstrip()
-        if marks:
-            rest = rest.removeprefix(marks)
+        twice = rest.startswith(marks)
+        rest = rest.removeprefix(marks)
         if behind != marks:
-            rest = rest.lstrip()
-        elif marks and rest and not rest[0].isspace():
-            rest = self._joined(rest)
-        return rest
+            return rest.lstrip()
+        return rest if twice else self._joined(rest)
 
     def _joined(self, text: str) -> str:
         before, after = self._said[-1:], text[:1]
@@ -167,5 +158,7 @@ def _words(text: str) -> list[_Word]:
     for match in _WORD.finditer(text):
         core = _CORE.search(match.group())
         if core is not None:
-            words.append(_Word(_small(core.group()), match.start() + core.end(), match.end()))
+            marked = match.group()[core.start() :]
+            end = match.start() + core.end()
+            words.append(_Word(_small(core.group()), _small(marked), end))
     return words
