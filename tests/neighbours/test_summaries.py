@@ -26,7 +26,9 @@ from tests.neighbours.support import (
     left_running,
     pipecats,
     rows,
+    says,
     seen,
+    told,
     turns,
 )
 from tests.support.services import websocket_service
@@ -68,11 +70,21 @@ SENT = {
 @pytest.mark.parametrize("name", ALL)
 async def test_while_a_turn_runs(sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind) -> None:
     llm = ALL[name](sandbox)
-    sandbox.config.responder = respond
+    asked: list[Any] = []
+
+    def noting(given: Any) -> Answer | str:
+        if not str(given.instructions).startswith(ASIDE):
+            # Later on, a summary may have been put in.
+            asked.append(says(talk.context))
+        return respond(given)
+
+    sandbox.config.responder = noting
     async with calling(llm, tts=tts, assistant=summarising(5)) as talk:
         for n in range(6):
             await talk.say(f"Say {n}")
-            agree(turns(sandbox)[-1], talk.context)
+            # Without this, a slow machine sends the next turn before its summary is there.
+            await seen(talk.last, LLMContextSummaryResultFrame, n // 2)
+    assert [told(request.history) for request in turns(sandbox)] == asked
     assert talk.history[0] == ("user", f"Conversation summary: {SUMMARY}")
     assert sent.of(llm, sandbox) == rows(SENT, name)
     beside = [r for r in sandbox.requests if r not in turns(sandbox)]
@@ -145,6 +157,7 @@ async def test_pipecats_service_takes_half_a_summary(sandbox: Sandbox) -> None:
     async with calling(pipecats(sandbox), assistant=summarising(4)) as talk:
         for words in ("One", "Two", "Three", "Four"):
             await talk.say(words)
+        await seen(talk.last, LLMContextSummaryResultFrame)
     assert talk.history[0] == ("user", "Conversation summary: They")
 
 

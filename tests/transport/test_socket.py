@@ -6,7 +6,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 from loguru import logger
@@ -180,7 +180,8 @@ async def redirecting() -> AsyncIterator[tuple[str, list[bytes]]]:
         arrived.append(await reader.read())
         writer.close()
 
-    async with await asyncio.start_server(elsewhere, "127.0.0.1", 0) as other:
+    # Closed without waiting for a connection that the library leaves to the garbage collector.
+    with closing(await asyncio.start_server(elsewhere, "127.0.0.1", 0)) as other:
         place = other.sockets[0].getsockname()[1]
         answer = b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:%d/\r\n" % place
 

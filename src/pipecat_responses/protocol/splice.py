@@ -35,11 +35,13 @@ class _Word:
         core: The word without the marks around it, in small letters.
         marked: The same with the marks behind it.
         core_end: Where the core ends in the text.
+        end: Where the marks end.
     """
 
     core: str
     marked: str
     core_end: int
+    end: int
 
 
 class Splice:
@@ -65,7 +67,9 @@ class Splice:
         if len(words) > MEMORY:
             self._tails.insert(0, words)
         # The last word may go on, marks and all (``3.`` may become ``3.5``), but not over a space.
-        self._cut = not said[-1:].isspace()
+        self._cut = bool(words) and words[-1].end == len(said)
+        # What stands behind the last word already is not said again.
+        self._marks = said[words[-1].core_end :].rstrip() if words else ""
         self._held = ""
         self._done = not words
 
@@ -103,8 +107,11 @@ class Splice:
             if verdict is None and not over:
                 return ""
             if verdict is not None and verdict >= 0:
+                rest = self._held[verdict:]
+                if not over and len(rest) < len(self._marks) and self._marks.startswith(rest):
+                    return ""
                 self._done = True
-                return self._rest(verdict)
+                return self._rest(rest)
         self._done = True
         return self._joined(self._held)
 
@@ -126,15 +133,11 @@ class Splice:
             return None
         return words[last].core_end - (len(words[last].core) - len(tail[last].core))
 
-    def _rest(self, end: int) -> str:
-        """What of the continuation comes behind a repetition."""
-        rest = self._held[end:]
-        behind = self._said[_words(self._said)[-1].core_end :]
-        # Marks that stand behind the last word already are not said again.
-        marks = behind.rstrip()
-        twice = rest.startswith(marks)
-        rest = rest.removeprefix(marks)
-        if behind != marks:
+    def _rest(self, rest: str) -> str:
+        """What is to be said of what comes behind a repetition's last word."""
+        twice = rest.startswith(self._marks)
+        rest = rest.removeprefix(self._marks)
+        if self._said[-1].isspace():
             return rest.lstrip()
         return rest if twice else self._joined(rest)
 
@@ -159,6 +162,6 @@ def _words(text: str) -> list[_Word]:
         core = _CORE.search(match.group())
         if core is not None:
             marked = match.group()[core.start() :]
-            end = match.start() + core.end()
-            words.append(_Word(_small(core.group()), _small(marked), end))
+            core_end = match.start() + core.end()
+            words.append(_Word(_small(core.group()), _small(marked), core_end, match.end()))
     return words
