@@ -15,6 +15,7 @@ from pipecat.utils.context.llm_context_summarization import (
 
 from pipecat_responses.sandbox import Answer, Sandbox
 from pipecat_responses.testing import VoiceKind
+from tests.neighbours.oracle import says, told
 from tests.neighbours.support import (
     ALL,
     ASIDE,
@@ -26,9 +27,7 @@ from tests.neighbours.support import (
     left_running,
     pipecats,
     rows,
-    says,
     seen,
-    told,
     turns,
 )
 from tests.support.services import websocket_service
