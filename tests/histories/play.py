@@ -46,6 +46,7 @@ class Play:
         self._snapshots: dict[int, list[Any]] = {}
         self._instructions: dict[int, str | None] = {}
         self._tainted = False
+        self._asked_before = 0
         self._wanted: str | None = None
         server.judge = self.model.judge
         server.on_request = self._note
@@ -89,7 +90,9 @@ class Play:
         extra = (self.history.lanes != "echoed") + (before.tail != "goes_on")
         oracles.whole_answers_cost_one_request(turn, heard.asked, extra)
         oracles.what_is_forgotten_is_not_named_again(turn, heard.asked)
-        oracles.usage_is_reported(turn, _tokens(talk.metrics[measured:]))
+        late = self._asked_before if oracles.effects(before) - {Effect.WHOLE} else 0
+        oracles.usage_is_reported(turn, _tokens(talk.metrics[measured:]), late)
+        self._asked_before = len(heard.asked)
         self._tainted |= Effect.GARBLED in oracles.effects(turn)
         self._check_told(heard)
         # A failure for good is the application's to end.

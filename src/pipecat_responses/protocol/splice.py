@@ -22,9 +22,12 @@ MEMORY = 80
 _WORD = re.compile(rf"{WITHOUT_SPACES.pattern}|(?:(?!{WITHOUT_SPACES.pattern})\S)+")
 _CORE = re.compile(r"\w(?:.*\w)?", re.DOTALL)
 _JOINS = re.compile(
-    "[.,;:!?)\\]}%/\u00b0\u2026\u00bb\u201d\u2019-]|['\u2019](?:s|t|d|m|re|ve|ll)\\b", re.IGNORECASE
+    "[.,;:!?)\\]}%/\u00b0\u00bb\u201d\u2019-]|\u2026(?!\\w)|['\u2019](?:s|t|d|m|re|ve|ll)\\b",
+    re.IGNORECASE,
 )
 """What follows a word without a space: closing marks, and the rest of ``don't``."""
+
+_ALONE = re.compile(r"(?<!\S)[^\w\s]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,10 @@ class Splice:
         self._cut = bool(words) and words[-1].end == len(said)
         # What stands behind the last word already is not said again.
         self._marks = said[words[-1].core_end :].rstrip() if words else ""
+        # What stands there by itself, as the mark that a word to come begins with.
+        self._alone = _ALONE.search(said, words[-1].end if words else 0)
         self._held = ""
-        self._done = not words
+        self._done = not said.strip()
 
     def feed(self, text: str) -> str:
         """Takes the next piece of the continuation.
@@ -113,6 +118,8 @@ class Splice:
                 self._done = True
                 return self._rest(rest)
         self._done = True
+        if self._alone is not None and not _JOINS.match(self._alone.group()):
+            return self._held.lstrip().removeprefix(self._alone.group())
         return self._joined(self._held)
 
     def _repeats(self, tail: list[_Word], words: list[_Word], complete: int) -> int | None:
