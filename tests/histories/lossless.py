@@ -88,7 +88,7 @@ def arguments_only_in_deltas(steps: Steps, at: int) -> Steps:
     return altered(steps, empty, "item.added", "item.done", "completed")
 
 
-@mutation()
+@mutation(removes=True)
 def arguments_as_object(steps: Steps, at: int) -> Steps:
     def parse(event: Wire) -> None:
         for item in items_of(event):

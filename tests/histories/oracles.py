@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from tests.histories.faithful import is_answer, resumed_at, text_of
 from tests.histories.meaning import USAGE, Meaning, Wire, calls, spoken
 from tests.histories.mutations import Effect
-from tests.histories.plan import Turn
+from tests.histories.plan import Fault, Turn
 from tests.histories.stage import Heard
 from tests.histories.steps import Asked
 
@@ -101,7 +101,18 @@ def what_is_forgotten_is_not_named_again(turn: Turn, asked: Sequence[Asked]) -> 
     """A server that has forgotten a response is told everything from then on."""
     if any(fault.name == "memory_lost_midway" for fault in turn.faults):
         named = sum(each.parent is not None for each in asked)
-        assert named <= 1 + bool(calls(turn.meaning)), f"{named} requests name what is forgotten"
+        due = _up_to_forgetting(turn.attempts)
+        if calls(turn.meaning):
+            due += _up_to_forgetting(turn.then_attempts)
+        assert named <= due, f"{named} requests name what is forgotten after {due}"
+
+
+def _up_to_forgetting(attempts: Sequence[Sequence[Fault]]) -> int:
+    """The requests that may name a response, that included which is told of the loss."""
+    for number, faults in enumerate(attempts, 1):
+        if any(fault.name == "memory_lost_midway" for fault in faults):
+            return number
+    return len(attempts) + 1
 
 
 def usage_is_reported(turn: Turn, tokens: int, late: int) -> None:
