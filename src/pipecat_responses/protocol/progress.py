@@ -163,7 +163,7 @@ class ResponseProgress:
     def is_answered(self) -> bool:
         """Whether what is there may be all there is: all is finished, and the last item speaks."""
         last = next(reversed(self._items.values()), None)
-        if last is None or not self.all_done:
+        if last is None or not last.done or not self.all_done:
             return False
         return last.kind in CALLS or (last.kind == "message" and last.phase != "commentary")
 
@@ -181,6 +181,10 @@ class ResponseProgress:
     @property
     def speaks(self) -> bool:
         """Whether it is in the middle of a text."""
+        # Asked with each delta, and then the newest text is the one.
+        last = self._last_said
+        if last is not None and last.kind == "message" and not last.done:
+            return True
         return any(
             each.kind == "message" and each.begun and not each.done for each in self._items.values()
         )
