@@ -118,6 +118,19 @@ def context_with_tools(items: int, *, tools: int = 20) -> LLMContext:
     return LLMContext(messages, tools=schema(tools))
 
 
+def calls(number: int) -> list[dict[str, Any]]:
+    """Two function calls at once, as the parts of a scripted answer."""
+    return [
+        {
+            "type": "call",
+            "name": f"tool_{n}",
+            "arguments": {"query": f"{number}"},
+            "call_id": f"call_{number}_{n}",
+        }
+        for n in range(2)
+    ]
+
+
 def schema(tools: int) -> ToolsSchema:
     """So many functions with two parameters each."""
     return ToolsSchema(

@@ -188,16 +188,7 @@ def _with_functions(server: Server, contestant: Contestant) -> Stage:
 
 
 async def _call_functions(server: Server, stage: Stage, number: int) -> None:
-    calls = [
-        {
-            "type": "call",
-            "name": f"tool_{n}",
-            "arguments": {"query": f"{number}"},
-            "call_id": f"call_{number}_{n}",
-        }
-        for n in range(2)
-    ]
-    await server.script({"parts": calls}, material.text(300, number))
+    await server.script({"parts": material.calls(number)}, material.text(300, number))
     await stage.say(material.text(100, number), ends=2)
 
 

@@ -187,16 +187,7 @@ async def _interrupted(server: Server, stage: Stage, number: int) -> None:
 
 async def _functions(server: Server, stage: Stage, number: int) -> None:
     """Two calls at once, and an answer with their results."""
-    calls = [
-        {
-            "type": "call",
-            "name": f"tool_{n}",
-            "arguments": {"query": f"{number}"},
-            "call_id": f"call_{number}_{n}",
-        }
-        for n in range(2)
-    ]
-    await server.script({"parts": calls}, material.sentences(300, number))
+    await server.script({"parts": material.calls(number)}, material.sentences(300, number))
     await stage.say(material.text(100, number), ends=2)
 
 
