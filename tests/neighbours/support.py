@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 import pipecat
+import pytest
 from pipecat.frames.frames import (
     Frame,
     LLMContextFrame,
@@ -56,6 +57,8 @@ def pipecats_http(sandbox: Sandbox, **kwargs: Any) -> PipecatsHttp:
 OURS: dict[str, Maker] = {"websocket": websocket_service, "http": http_service}
 ALL: dict[str, Maker] = {**OURS, "pipecat": pipecats, "pipecat-http": pipecats_http}
 VOICES: list[VoiceKind] = ["sentence", "word"]
+SERVICES = pytest.mark.parametrize("name", ALL)
+SPOKEN = pytest.mark.parametrize("tts", VOICES)
 
 
 @asynccontextmanager

@@ -22,7 +22,8 @@ from pipecat_responses.testing import Conversation, VoiceKind
 from tests.neighbours.support import (
     ALL,
     OURS,
-    VOICES,
+    SERVICES,
+    SPOKEN,
     Sent,
     agree,
     answered,
@@ -71,9 +72,6 @@ async def started(talk: Conversation, count: int) -> None:
     await seen(talk.said, FunctionCallInProgressFrame, count)
     await talk.settle()
 
-
-SERVICES = pytest.mark.parametrize("name", ALL)
-SPOKEN = pytest.mark.parametrize("tts", VOICES)
 
 IN_TURN = {"websocket": ["first", "+", "+"], "pipecat": ["full", "+", "+"]}
 """A call, what is said to its result, and a turn more."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from pipecat.frames.frames import (
     FunctionCallResultProperties,
     LLMMessagesAppendFrame,
@@ -17,10 +16,17 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from pipecat_responses.sandbox import Answer, Call, Sandbox
 from pipecat_responses.testing import VoiceKind
-from tests.neighbours.support import ALL, VOICES, Sent, agree, answered, calling, rows, turns
-
-SERVICES = pytest.mark.parametrize("name", ALL)
-SPOKEN = pytest.mark.parametrize("tts", VOICES)
+from tests.neighbours.support import (
+    ALL,
+    SERVICES,
+    SPOKEN,
+    Sent,
+    agree,
+    answered,
+    calling,
+    rows,
+    turns,
+)
 
 
 def image(**kwargs: Any) -> UserImageRawFrame:

@@ -22,10 +22,17 @@ from pipecat.services.settings import LLMSettings
 
 from pipecat_responses.sandbox import Answer, Call, Sandbox
 from pipecat_responses.testing import VoiceKind
-from tests.neighbours.support import ALL, VOICES, Sent, agree, calling, rows, turns
+from tests.neighbours.support import (
+    ALL,
+    SERVICES,
+    SPOKEN,
+    Sent,
+    agree,
+    calling,
+    rows,
+    turns,
+)
 
-SERVICES = pytest.mark.parametrize("name", ALL)
-SPOKEN = pytest.mark.parametrize("tts", VOICES)
 STEADY = {"websocket": ["first", "+", "+", "+"], "pipecat": ["full", "+", "+", "+"]}
 
 

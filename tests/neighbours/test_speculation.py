@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from pipecat.frames.frames import (
     EagerEndOfTurnCancelFrame,
     EagerTranscriptionFrame,
@@ -23,7 +22,8 @@ from pipecat_responses.sandbox.transcript import Transcript
 from pipecat_responses.testing import Conversation, VoiceKind
 from tests.neighbours.support import (
     ALL,
-    VOICES,
+    SERVICES,
+    SPOKEN,
     Sent,
     agree,
     answered,
@@ -34,9 +34,6 @@ from tests.neighbours.support import (
     user_says,
 )
 from tests.support.services import websocket_service
-
-SERVICES = pytest.mark.parametrize("name", ALL)
-SPOKEN = pytest.mark.parametrize("tts", VOICES)
 
 STEADY = {"websocket": ["first", "+", "+"], "pipecat": ["full", "+", "+"]}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.turns.user_start import ExternalUserTurnStartStrategy
 from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
@@ -15,7 +14,8 @@ from pipecat_responses.sandbox import Answer, Call, Sandbox
 from pipecat_responses.testing import VoiceKind
 from tests.neighbours.support import (
     ALL,
-    VOICES,
+    SERVICES,
+    SPOKEN,
     Sent,
     agree,
     answered,
@@ -24,9 +24,6 @@ from tests.neighbours.support import (
     turns,
     user_says,
 )
-
-SERVICES = pytest.mark.parametrize("name", ALL)
-SPOKEN = pytest.mark.parametrize("tts", VOICES)
 
 STEADY = {"websocket": ["first", "+", "+", "+"], "pipecat": ["full", "+", "+", "+"]}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
 from pipecat.frames.frames import (
     LLMMessagesAppendFrame,
     TTSSpeakFrame,
@@ -17,7 +16,8 @@ from pipecat_responses.sandbox import Sandbox
 from pipecat_responses.testing import VoiceKind
 from tests.neighbours.support import (
     ALL,
-    VOICES,
+    SERVICES,
+    SPOKEN,
     Sent,
     agree,
     answered,
@@ -26,9 +26,6 @@ from tests.neighbours.support import (
     turns,
     user_says,
 )
-
-SERVICES = pytest.mark.parametrize("name", ALL)
-SPOKEN = pytest.mark.parametrize("tts", VOICES)
 
 STEADY = {"websocket": ["first", "+", "+"], "pipecat": ["full", "+", "+"]}
 

@@ -25,6 +25,7 @@ from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
 from pipecat_responses.sandbox import Answer, Call, Sandbox
 from tests.neighbours.support import (
     ALL,
+    SERVICES,
     Sent,
     agree,
     answered,
@@ -34,7 +35,6 @@ from tests.neighbours.support import (
     user_says,
 )
 
-SERVICES = pytest.mark.parametrize("name", ALL)
 TABLE = {"websocket": ["first", "+", "+", "+"], "pipecat": ["full", "+", "+", "+"]}
 
 
