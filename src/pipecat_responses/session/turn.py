@@ -186,7 +186,8 @@ class Turn:
         now = self._clock()
         if not events:
             return await self._quiet(attempt, now)
-        if all(event is ACTIVITY for event in events):
+        # Signs of life in a row are one in the inbox.
+        if len(events) == 1 and events[0] is ACTIVITY:
             attempt.lives(now)
             return []
         attempt.heard(now)
