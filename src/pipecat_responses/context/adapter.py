@@ -118,16 +118,20 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
         self._warn_of_system_message(messages, system_instruction)
         tools = self._tools(context)
         tool_choice = _tool_choice(context.tool_choice)
-        items, converted = await self._cache.convert(context)
-        origins = ItemOrigins(converted)
-        if items or not system_instruction:
+        converted = await self._cache.convert(context)
+        items = converted.items()
+        alone = not items and bool(system_instruction)
+        origins = ItemOrigins(
+            converted.messages, items=len(items) + alone, in_place=converted.in_place
+        )
+        if not alone:
             return Conversion(items, tools, tool_choice, system_instruction or None, origins)
         # The API wants at least one item; instructions alone are refused.
         only = self._instruction_item
         if only is None or only.text != system_instruction:
             only = Message({"role": "developer", "content": system_instruction})
             self._instruction_item = only
-        return Conversion([only], tools, tool_choice, None, ItemOrigins(converted, [None]))
+        return Conversion([only], tools, tool_choice, None, origins)
 
     def to_provider_tools_format(self, tools_schema: ToolsSchema) -> list[dict[str, Any]]:
         """The tools of a schema as the API takes them.

@@ -8,8 +8,9 @@ they are (``CapturedMessage``), written as items by the caller's function, and e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any, TypeAlias, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from loguru import logger
@@ -55,7 +56,7 @@ class ConversionCache:
         # hints: a message counts as found only after its snapshot compared equal.
         self._messages: WeakValueDictionary[int, ConvertedMessage] = WeakValueDictionary()
 
-    async def convert(self, context: LLMContext) -> tuple[list[Item], Sequence[ConvertedMessage]]:
+    async def convert(self, context: LLMContext) -> ConvertedContext:
         """Converts a context as it is at this moment.
 
         Without many new messages, or large ones, nothing is awaited. Large ones are encoded in
@@ -66,8 +67,8 @@ class ConversionCache:
             context: The context.
 
         Returns:
-            The items, in a list of the caller's own, and the messages they come from. Unchanged
-            messages give the same objects every time.
+            The context, converted; the next call may change it. Unchanged messages give the same
+            items every time.
 
         Raises:
             ContextMessageError: If a message cannot be sent. What could be converted is kept.
@@ -78,8 +79,8 @@ class ConversionCache:
             known = self._contexts[context] = self._begin(messages)
         same = known.unchanged_until(messages)
         if same < len(messages) or same < len(known.messages):
-            await self._follow(known, list(messages), same)
-        return known.items(), known.messages
+            await self._follow(known, messages[same:], same)
+        return known
 
     def _begin(self, messages: list[Any]) -> ConvertedContext:
         """What is known of a new context: most are copies of one that is known."""
@@ -95,40 +96,43 @@ class ConversionCache:
         return best.fork(length)
 
     async def _follow(self, known: ConvertedContext, messages: list[Any], same: int) -> None:
-        """Brings what is known up to date with messages, of which the first ``same`` are in it.
+        """Brings what is known up to date with messages that come behind the first ``same``.
 
         Nothing of it is touched before all messages are there, since others may bring it to
         another state during an await.
         """
-        version = known.version
-        result = known.messages[:same]
+        version, before = known.version, known.messages
         found = await self._look_up(known, messages, same)
+        result: list[ConvertedMessage] = []
         try:
             await self._complete(found, result)
         finally:
             # Also after an error: what comes before it need not be converted again.
-            if len(result) == len(messages) or len(result) > len(known.messages):
-                known.update(result, same if known.version == version else 0)
+            if len(result) == len(messages) or same + len(result) > len(known.messages):
+                if known.version == version:
+                    known.update(result, same)
+                else:
+                    known.update(before[:same] + result)
         if len(found) > _BATCH:
             # What is done with so many items takes its time, too.
             await asyncio.sleep(0)
 
     async def _look_up(
-        self, known: ConvertedContext, messages: list[Any], begin: int
+        self, known: ConvertedContext, messages: list[Any], same: int
     ) -> list[ConvertedMessage | CapturedMessage]:
-        """Finds the messages from an index on that were converted, and captures the others."""
+        """Finds those of the messages that were converted, and captures the others."""
         version = known.version
         found: list[ConvertedMessage | CapturedMessage] = []
-        index = begin
+        index = 0
         while index < len(messages):
             if known.version == version:
                 # In the same place, if only some messages have changed.
-                stop = known.unchanged_until(messages, index)
-                found += known.messages[index:stop]
+                stop = known.unchanged_until(messages, index, behind=same)
+                found += known.messages[same + index : same + stop]
                 index = stop
             if index < len(messages):
                 message = messages[index]
-                found.append(self._elsewhere(message) or CapturedMessage(message, index))
+                found.append(self._elsewhere(message) or CapturedMessage(message, same + index))
                 index += 1
             if index % _BATCH == 0:
                 await asyncio.sleep(0)
@@ -146,16 +150,18 @@ class ConversionCache:
     ) -> None:
         """Adds what was found to a list, converted; up to the first that cannot be."""
         new = 0
-        for message in found:
-            if isinstance(message, CapturedMessage):
+        for kind, run in groupby(found, type):
+            if kind is ConvertedMessage:
+                # Most of a conversation.
+                result.extend(cast(Iterable[ConvertedMessage], run))
+                continue
+            for message in cast(Iterable[CapturedMessage], run):
                 converted = await self._convert(message)
                 self._messages[message.key] = converted
                 result.append(converted)
                 new += 1
                 if new % _BATCH == 0:
                     await asyncio.sleep(0)
-            else:
-                result.append(message)
         if len(found) > _BATCH:
             await asyncio.sleep(0)
 

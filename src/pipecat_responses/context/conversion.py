@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import accumulate, chain, islice
 from typing import Any
 
 from pipecat_responses.context.converted import ConvertedMessage
@@ -15,42 +15,47 @@ from pipecat_responses.protocol.repairs import InputRepairs
 class ItemOrigins:
     """Which message of a context each item of its conversion came from.
 
-    Seldom asked for, so it is worked out when it is: the repairs are made once more, of the
-    messages as they were converted.
+    Seldom asked for, so it is worked out when it is. Where something was repaired, the repairs are
+    made once more, of the messages as they were converted.
+
+    Attributes:
+        messages: How many messages the context had.
     """
 
-    __slots__ = ("_indices", "_messages")
+    __slots__ = ("_in_place", "_indices", "_messages", "messages")
 
-    def __init__(
-        self,
-        messages: Sequence[ConvertedMessage],
-        indices: Sequence[int | None] | None = None,
-    ) -> None:
+    def __init__(self, messages: Sequence[ConvertedMessage], *, items: int, in_place: bool) -> None:
         """Remembers what the answer follows from.
 
         Args:
-            messages: The context's messages, in a list that nobody changes.
-            indices: For each item the index of its message, where that is known already.
+            messages: The context's messages, in a list that may only grow.
+            items: How many items are sent.
+            in_place: Whether their items are sent as they stand.
         """
+        self.messages = len(messages)
         self._messages = messages
-        self._indices = indices
-
-    @property
-    def messages(self) -> int:
-        """How many messages the context has."""
-        return len(self._messages)
+        self._indices = range(items)
+        self._in_place = in_place
 
     def message_of(self, item_index: int) -> int | None:
         """The index of the message that an item came from, or None if it came from none."""
-        if self._indices is None:
-            self._indices = self._found()
-        return self._indices[item_index]
+        item_index = self._indices[item_index]
+        place = item_index if self._in_place else self._place_of(item_index)
+        if place is None:
+            return None
+        ends = accumulate(map(len, self._items()))
+        return next((number for number, end in enumerate(ends) if place < end), None)
 
-    def _found(self) -> list[int | None]:
+    def _place_of(self, item_index: int) -> int | None:
+        """Where an item stood before the repairs; None if it was put in."""
         repairs = InputRepairs(_say_nothing, _say_nothing)
-        repairs.extend(chain.from_iterable(message.items for message in self._messages))
-        owners = [index for index, message in enumerate(self._messages) for _ in message.items]
-        return [None if origin is None else owners[origin] for origin in repairs.origins()]
+        repairs.extend(chain.from_iterable(self._items()))
+        # The system instruction as an item comes after all repairs.
+        return next(iter(repairs.origins()[item_index : item_index + 1]), None)
+
+    def _items(self) -> Iterator[Sequence[Item]]:
+        """The items of each message, as they were added."""
+        return (message.items for message in islice(self._messages, self.messages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +85,8 @@ class Conversion:
     def message_of(self, item_index: int) -> int | None:
         """Which message of the context an item came from.
 
-        The answer is about the context and the items as they were when they were converted. The
-        first one takes a moment, in proportion to the length of the conversation.
+        The answer is about the context and the items as they were when they were converted. It
+        takes a moment, in proportion to the length of the conversation.
 
         Args:
             item_index: The item's index in ``items``.

@@ -39,7 +39,8 @@ class ConvertedContext:
 
     Attributes:
         version: Another number after every change.
-        messages: The context's messages. The list is replaced, never changed.
+        messages: The context's messages. The list only ever grows: where a message has changed,
+            another list takes its place.
     """
 
     def __init__(
@@ -64,49 +65,62 @@ class ConvertedContext:
         self._snapshots = snapshots or []
         self._ends = ends or []
 
-    def unchanged_until(self, messages: list[Any], begin: int = 0) -> int:
+    def unchanged_until(self, messages: list[Any], begin: int = 0, *, behind: int = 0) -> int:
         """Up to which message all are as they were, in their places.
 
         Args:
             messages: The messages as they are.
-            begin: The first one to look at.
+            begin: The index of the first one to look at.
+            behind: How many others stand before them in the context.
 
         Returns:
             The index of the first one from there on that is not as it was.
         """
-        length = min(len(messages), len(self._snapshots))
+        known = self._snapshots
+        length = min(len(messages), len(known) - behind)
         for start in range(begin, length, _BLOCK):
             stop = min(start + _BLOCK, length)
-            if not unchanged(self._snapshots[start:stop], messages[start:stop]):
-                while start < stop and unchanged(self._snapshots[start], messages[start]):
+            if not unchanged(known[behind + start : behind + stop], messages[start:stop]):
+                while start < stop and unchanged(known[behind + start], messages[start]):
                     start += 1
                 if start < stop:
                     return start
         return max(begin, length)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the API takes the items as they stand."""
+        return self._repairs.in_place
+
     def items(self) -> list[Item]:
         """The items of all messages, in a list of the caller's own, as the API takes them."""
         return self._repairs.items()
 
-    def update(self, messages: list[ConvertedMessage], same: int) -> None:
+    def update(self, messages: list[ConvertedMessage], start: int = 0) -> None:
         """Takes over the messages of another state of the context.
 
         Args:
-            messages: All of them. The list is the context's own from now on.
-            same: How many of them, from the first on, are known to be in place.
+            messages: What takes the place of all messages from an index on.
+            start: That index.
         """
-        length = min(len(messages), len(self.messages))
-        while same < length and messages[same] is self.messages[same]:
+        known = self.messages
+        same = start
+        for old, new in zip(known[start:], messages, strict=False):
+            if old is not new:
+                break
             same += 1
+        added = messages[same - start :]
         self._repairs.truncate(self._ends[same - 1] if same else 0)
         del self._snapshots[same:], self._ends[same:]
         self.version += 1
-        self.messages = messages
-        added = messages[same:]
-        counts = (len(message.items) for message in added)
+        if same < len(known):
+            self.messages = known[:same]
+        self.messages.extend(added)
+        items = [message.items for message in added]
+        counts = map(len, items)
         self._ends.extend(islice(accumulate(counts, initial=len(self._repairs)), 1, None))
         self._snapshots.extend([message.snapshot for message in added])
-        self._repairs.extend(chain.from_iterable([message.items for message in added]))
+        self._repairs.extend(chain.from_iterable(items))
 
     def fork(self, length: int) -> ConvertedContext:
         """A converted context of its own that begins with the same messages.

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, TypeVar
 
 from pipecat_responses.protocol.encoding import encode
@@ -137,8 +138,9 @@ class InputRepairs:
         Args:
             length: How many items stay, counted as they were added.
         """
-        self._tables.revert(length)
-        del self._raw[length:]
+        if length < len(self._raw):
+            self._tables.revert(length)
+            del self._raw[length:]
 
     def copy(self) -> InputRepairs:
         """A ledger of its own with the same items."""
@@ -151,25 +153,42 @@ class InputRepairs:
             items: The items as the context gives them.
         """
         raw = self._raw
-        for entry in items:
-            raw.append(entry)
-            if isinstance(entry, Message):
-                # Most of a conversation is messages that follow messages.
-                if self._tables.awaited:
-                    self._add_message(len(raw) - 1, entry)
-                if entry.role != "assistant" and not isinstance(raw[-2:][0], Message):
-                    self._drop_reasoning(len(raw) - 1)
-            elif isinstance(entry, FunctionCall):
-                self._add_call(len(raw) - 1, entry)
-            elif isinstance(entry, Reasoning) and entry.leads_to is not None:
-                self._add_reasoning(len(raw) - 1, entry.leads_to)
-            elif isinstance(entry, FunctionOutput) and self._add_output(len(raw) - 1, entry):
-                self._drop_reasoning(len(raw) - 1)
+        for kind, run in groupby(items, type):
+            start = len(raw)
+            raw.extend(run)
+            for index in range(start, len(raw)):
+                self._look_at(index, raw[index])
+                if kind is Message and not self._tables.awaited:
+                    # Most of a conversation is messages, and one behind another needs no look.
+                    break
+
+    def _look_at(self, index: int, entry: Item) -> None:
+        """Repairs what an item that was added makes necessary."""
+        if isinstance(entry, Message):
+            self._add_message(index, entry)
+            if entry.role != "assistant":
+                self._drop_reasoning(index)
+        elif isinstance(entry, FunctionCall):
+            self._add_call(index, entry)
+        elif isinstance(entry, Reasoning) and entry.leads_to is not None:
+            self._add_reasoning(index, entry.leads_to)
+        elif isinstance(entry, FunctionOutput) and self._add_output(index, entry):
+            self._drop_reasoning(index)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether each item is sent in the place where it was added, and nothing is put between."""
+        tables = self._tables
+        return not (
+            tables.replaced or tables.dropped or tables.open or tables.before or tables.waits_for
+        )
 
     def items(self) -> list[Item]:
         """All items, in a list of the caller's own, as the API takes them."""
-        end = self._reasoning_start(len(self._raw))
-        return self._arranged(self._raw[:end], self._tables.replaced, self._filler)
+        items = self._raw[: self._reasoning_start(len(self._raw))]
+        return (
+            items if self.in_place else self._arranged(items, self._tables.replaced, self._filler)
+        )
 
     def origins(self) -> list[int | None]:
         """Where each of ``items()`` comes from.
