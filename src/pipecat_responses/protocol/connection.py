@@ -279,10 +279,11 @@ class Connection(Generic[ListenerT]):
         to the response's listener if it is listened to, and drops it otherwise. None means that
         the way is the usual one, ``receive``.
         """
-        response = self._running.on(stream_id)
+        response = self._running.on_lane.get(stream_id)
         if response is None or not response.created:
             return None
-        response.speak()
+        if not response.spoke:
+            response.speak()
         return response
 
     def receive(self, stream_id: str | None, event: Event) -> list[Effect[ListenerT]]:
@@ -294,7 +295,7 @@ class Connection(Generic[ListenerT]):
         """
         self._heard = True
         if isinstance(event, Refused) and self._cancel_doubt.concerns(
-            event.error, stream_id=stream_id, runs=self._running.on(stream_id) is not None
+            event.error, stream_id=stream_id, runs=stream_id in self._running.on_lane
         ):
             return self._cancel_refused(event.error)
         response = self._running.owner(stream_id, event, named=self.lanes.named)

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
+
+import msgspec
 
 from pipecat_responses.protocol.capabilities import Capability
 from pipecat_responses.protocol.errors import ResponsesError
@@ -18,51 +19,44 @@ ListenerT = TypeVar("ListenerT")
 """Whoever listens to a response. The protocol hands it back and never looks inside."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver(Generic[ListenerT]):
+class Deliver(msgspec.Struct, Generic[ListenerT], frozen=True):
     """Give an event to the listener of its response."""
 
     listener: ListenerT
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Fail(Generic[ListenerT]):
+class Fail(msgspec.Struct, Generic[ListenerT], frozen=True):
     """Tell a listener that its response is lost; nothing more comes of it."""
 
     listener: ListenerT
     error: ResponsesError
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Send a message that nothing waits for, behind everything else."""
 
     payload: Payload
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
+class Learned(msgspec.Struct, frozen=True):
     """The server has shown what it can do, or cannot."""
 
     capability: Capability
     available: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryLost:
+class MemoryLost(msgspec.Struct, frozen=True):
     """The server has forgotten what requests continue from."""
 
 
-@dataclass(frozen=True, slots=True)
-class ForkEnded:
+class ForkEnded(msgspec.Struct, frozen=True):
     """A fork was taken (the server has begun its response) or refused."""
 
     taken: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AbandonedEnded:
+class AbandonedEnded(msgspec.Struct, frozen=True):
     """A response that nobody listened to any more has ended, and was billed.
 
     Attributes:
@@ -76,15 +70,13 @@ class AbandonedEnded:
     usage: Usage | None
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(msgspec.Struct, frozen=True):
     """An event belonged to no response that runs; nothing is to be done but to say so."""
 
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class StateChanged:
+class StateChanged(msgspec.Struct, frozen=True):
     """What may start on the connection has changed, or whether it is needed at all."""
 
 

@@ -21,38 +21,38 @@ from pipecat_responses.protocol.response import Response
 
 
 class ResponsesInFlight(Generic[ListenerT]):
-    """The responses of a connection that have not ended, by the name of their lane."""
+    """The responses of a connection that have not ended.
 
-    __slots__ = ("_last_ids", "_running")
+    Attributes:
+        on_lane: The responses by the name of their lane, the oldest first. Only changed here.
+    """
+
+    __slots__ = ("_last_ids", "on_lane")
 
     def __init__(self) -> None:
         """Starts with none."""
-        self._running: dict[str | None, Response[ListenerT]] = {}
+        self.on_lane: dict[str | None, Response[ListenerT]] = {}
         self._last_ids: dict[Lane, str | None] = {}
 
     def __len__(self) -> int:
         """How many they are."""
-        return len(self._running)
+        return len(self.on_lane)
 
     def __iter__(self) -> Iterator[Response[ListenerT]]:
         """The responses, the oldest first; they may change meanwhile."""
-        return iter(list(self._running.values()))
+        return iter(list(self.on_lane.values()))
 
     def __contains__(self, response: Response[ListenerT]) -> bool:
         """Whether a response has not ended."""
-        return self._running.get(response.lane.name) is response
-
-    def on(self, stream_id: str | None) -> Response[ListenerT] | None:
-        """The response on a lane."""
-        return self._running.get(stream_id)
+        return self.on_lane.get(response.lane.name) is response
 
     def add(self, response: Response[ListenerT]) -> None:
         """A request goes out."""
-        self._running[response.lane.name] = response
+        self.on_lane[response.lane.name] = response
 
     def remove(self, response: Response[ListenerT]) -> None:
         """A response is over before it has begun."""
-        del self._running[response.lane.name]
+        del self.on_lane[response.lane.name]
 
     def end(self, response: Response[ListenerT], response_id: str | None) -> None:
         """A response has ended with its terminal event.
@@ -72,7 +72,7 @@ class ResponsesInFlight(Generic[ListenerT]):
 
     def clear(self) -> None:
         """All of them are lost."""
-        self._running.clear()
+        self.on_lane.clear()
 
     def owner(
         self, stream_id: str | None, event: Event, *, named: bool | None
@@ -84,10 +84,10 @@ class ResponsesInFlight(Generic[ListenerT]):
             event: The event.
             named: Whether the server has lanes; None if that is not known.
         """
-        found = self._running.get(stream_id)
+        found = self.on_lane.get(stream_id)
         if found is None and stream_id is None:
             if named is not True and not isinstance(event, Activity):
-                found = next(iter(self._running.values()), None)
+                found = next(iter(self.on_lane.values()), None)
             elif isinstance(event, Refused):
                 found = self._newest_in_doubt()
         if found is not None and self._is_stray(found, event):
@@ -96,20 +96,19 @@ class ResponsesInFlight(Generic[ListenerT]):
 
     def _is_stray(self, response: Response[ListenerT], event: Event) -> bool:
         """Whether an event is left over from the response that ran on the lane before."""
-        if isinstance(event, (Created, Refused, Activity)):
-            return False
-        last = self._last_ids.get(response.lane)
         if isinstance(event, Terminal):
             if event.response_id is None or event.response_id == response.response_id:
                 return False
             # A server may give a response another id at its end; one that has ended before is told
             # by its own.
-            return event.response_id == last
-        return not response.created and response.lane in self._last_ids
+            return event.response_id == self._last_ids.get(response.lane)
+        if response.created or isinstance(event, (Created, Refused, Activity)):
+            return False
+        return response.lane in self._last_ids
 
     def _newest_in_doubt(self) -> Response[ListenerT] | None:
         """What an error is about that no lane can be told of: the newest that waits, or runs."""
-        listening = [each for each in self._running.values() if each.listening]
+        listening = [each for each in self.on_lane.values() if each.listening]
         waiting = [each for each in listening if not each.created]
         if waiting:
             return waiting[-1]

@@ -34,6 +34,7 @@ class Response(Generic[ListenerT]):
         created: Whether the server has accepted it.
         listening: Whether anybody still waits for it.
         cancelled: Whether the server was asked to stop it.
+        spoke: Whether any of its text has come.
     """
 
     listener: ListenerT
@@ -48,7 +49,7 @@ class Response(Generic[ListenerT]):
     created: bool = False
     listening: bool = True
     cancelled: bool = False
-    _spoke: bool = False
+    spoke: bool = False
     _items: list[Mapping[str, Any]] = field(default_factory=list)
 
     def accept(self, response_id: str | None) -> None:
@@ -58,7 +59,7 @@ class Response(Generic[ListenerT]):
 
     def speak(self) -> None:
         """A piece of its text has come."""
-        self._spoke = True
+        self.spoke = True
 
     def finish_item(self, wire: Mapping[str, Any]) -> None:
         """An item of it is complete."""
@@ -74,7 +75,7 @@ class Response(Generic[ListenerT]):
 
     def was_not_prepared(self, event: Terminal) -> bool:
         """Whether the server has answered a request that asked for no answer."""
-        return not self.request.generate and bool(self._spoke or self._items or event.output)
+        return not self.request.generate and bool(self.spoke or self._items or event.output)
 
     def checkpoint(self, event: Terminal) -> Checkpoint | None:
         """What the server can continue from after it, or None if that is not certain.
@@ -91,7 +92,7 @@ class Response(Generic[ListenerT]):
         listed = event.output or ()
         output = listed if len(listed) >= len(self._items) else self._items
         put_out = read_output(output)
-        if put_out is None or (self._spoke and not put_out.text):
+        if put_out is None or (self.spoke and not put_out.text):
             return None
         request = self.request
         return Checkpoint(

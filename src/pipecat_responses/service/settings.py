@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from openai import NOT_GIVEN as OPENAI_NOT_GIVEN
@@ -142,6 +143,7 @@ def default_settings() -> OpenAIResponsesLLMSettings:
     )
 
 
+@lru_cache
 def lowest_effort(model: str) -> str | None:
     """The lowest reasoning effort a model takes, or None for a model that is not listed.
 
@@ -151,6 +153,7 @@ def lowest_effort(model: str) -> str | None:
     return LOWEST_EFFORTS.get(_SNAPSHOT_DATE.sub("", model.lower()))
 
 
+@lru_cache
 def supports_reasoning(model: str) -> bool | None:
     """Whether a model reasons: the o-series and the GPT series from 5 on, but for its chat models.
 

@@ -153,8 +153,6 @@ class LiveConnection:
 
     def _carry_out(self, effects: Iterable[Effect[Inbox]]) -> None:
         state = self._state
-        if self.retired == NEVER and self.retiring:
-            self.retired = self._clock()
         for effect in effects:
             match effect:
                 case Deliver():
@@ -176,6 +174,8 @@ class LiveConnection:
                     kind = type(effect.event).__name__
                     state.log.debug("Dropped an event that belongs to no response: {}", kind)
                 case StateChanged():
+                    if self.retired == NEVER and self.retiring:
+                        self.retired = self._clock()
                     state.changed()
                 case _:
                     assert_never(effect)

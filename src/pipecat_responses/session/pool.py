@@ -257,6 +257,7 @@ class ConnectionPool:
     # -- upkeep -------------------------------------------------------------------------------
 
     async def _keep_up(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             self._state.looked_at()
             self._drop_lost()
@@ -264,11 +265,13 @@ class ConnectionPool:
             self._open_what_is_needed()
             while self._state.notices:
                 await self._tell(self._state.notices.popleft())
+            pause = self._pause()
+            due = None if pause is None else loop.call_later(pause, self._state.changed)
             try:
-                async with asyncio.timeout(self._pause()):
-                    await self._state.change()
-            except TimeoutError:
-                continue
+                await self._state.change()
+            finally:
+                if due is not None:
+                    due.cancel()
 
     async def _tell(self, notice: Notice) -> None:
         try:
