@@ -6,6 +6,7 @@ Both want the same thing: encode a value once, keep the bytes, never hold the ev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -77,9 +78,12 @@ def _mark_large(value: Any, mark: str, large: list[str]) -> Any:
 
 def mend_surrogates(text: str) -> str:
     """A text with its surrogate pairs joined, and U+FFFD in place of those that stand alone."""
-    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
+    if text.isascii() or not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def mended(value: Any) -> Any:

@@ -74,7 +74,7 @@ class ItemRef(msgspec.Struct, frozen=True):
 NO_ITEM = ItemRef()
 
 
-class TextDelta(msgspec.Struct, frozen=True):
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
     """A piece of the answer's text, or of a refusal.
 
     Attributes:
@@ -260,11 +260,12 @@ def read(
     kind = wire.type
     # First what comes most.
     if kind == "response.output_text.delta" or kind == "response.refusal.delta":
-        if not isinstance(wire.delta, str):
+        text, index, item_id = wire.delta, wire.output_index, wire.item_id
+        part = wire.content_index
+        if type(text) is not str:
             return ACTIVITY
-        index, item_id, part = wire.output_index, wire.item_id, wire.content_index
         return TextDelta(
-            wire.delta,
+            text,
             index if type(index) is int else None,
             item_id if type(item_id) is str else "",
             part if type(part) is int else None,

@@ -82,8 +82,14 @@ class ItemProgress:
 
     def add_text(self, text: str, part: int | None) -> None:
         """A piece of text has been put out."""
-        self._part = self._part if part is None else part
-        self._parts.setdefault(self._part, []).append(text)
+        if part is None:
+            part = self._part
+        else:
+            self._part = part
+        pieces = self._parts.get(part)
+        if pieces is None:
+            pieces = self._parts[part] = []
+        pieces.append(text)
 
     def missing_of_part(self, whole: str, part: int | None) -> str:
         """What of a complete part has not been put out."""
@@ -133,6 +139,7 @@ class ResponseProgress:
     Attributes:
         response_id: Its id, once it has begun.
         output: Whether it has put anything out.
+        thinks: Whether a thought is under way.
         usage: Its tokens, once the server has said.
     """
 
@@ -142,7 +149,7 @@ class ResponseProgress:
         self.output = False
         self.usage: Usage | None = None
         self._items: dict[int, ItemProgress] = {}
-        self._thinking = False
+        self.thinks = False
         self._last_said: ItemProgress | None = None
         self._last_piece = ""
         self._half = ""
@@ -199,7 +206,7 @@ class ResponseProgress:
 
     def think(self) -> None:
         """A piece of a thought's summary has come."""
-        self.output = self._thinking = True
+        self.output = self.thinks = True
 
     def stop_thinking(self) -> bool:
         """Ends a thought.
@@ -207,7 +214,7 @@ class ResponseProgress:
         Returns:
             Whether one was under way.
         """
-        was, self._thinking = self._thinking, False
+        was, self.thinks = self.thinks, False
         return was
 
     # -- items --------------------------------------------------------------------------------
@@ -218,7 +225,9 @@ class ResponseProgress:
         item = self._find(event.ref, None)
         if item is None or (item.kind and item.kind != event.kind):
             item = self._new(event.kind, event.ref)
-        item.learn({"call_id": event.call_id, "name": event.name, "phase": event.phase})
+        item.call_id = item.call_id or event.call_id
+        item.name = item.name or event.name
+        item.phase = item.phase or event.phase
         return item
 
     def message(self, event: TextDelta) -> ItemProgress | None:
@@ -280,6 +289,15 @@ class ResponseProgress:
     def _same_as(
         self, wire: Mapping[str, Any], kind: str, place: int, taken: Sequence[ItemProgress]
     ) -> ItemProgress | None:
+        at_place = self._items.get(place)
+        item_id = wire.get("id")
+        if (
+            at_place is not None
+            and item_id
+            and (at_place.kind, at_place.item_id) == (kind, item_id)
+        ):
+            # As a rule everything is as it should be.
+            return at_place
         free = [
             each
             for each in self._items.values()
@@ -290,7 +308,6 @@ class ResponseProgress:
             for each in free:
                 if given and given == (each.item_id if name == "id" else each.call_id):
                     return each
-        at_place = self._items.get(place)
         if any(at_place is each for each in free) and _agrees(at_place, wire):
             return at_place
         return next((each for each in free if _says_same(each, wire)), None)
@@ -335,14 +352,15 @@ class ResponseProgress:
         if not text:
             return ""
         item.add_text(text, part)
-        space = ""
-        if self._last_said is not item and self._last_said is not None:
-            space = space_between(self._last_piece, text)
-        self._last_said, self._last_piece = item, text
-        return space + self._whole_characters(text)
+        last, self._last_said = self._last_said, item
+        before, self._last_piece = self._last_piece, text
+        whole = self._whole_characters(text)
+        return whole if last is item or last is None else space_between(before, text) + whole
 
     def _whole_characters(self, text: str) -> str:
         """Joins a character that was sent as two halves (surrogate escapes) in two pieces."""
+        if text.isascii() and not self._half:
+            return text
         text, self._half = self._half + text, ""
         if "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]

@@ -43,7 +43,7 @@ from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.turn import Backend, Turn, TurnPolicy
-from pipecat_responses.session.turn_events import Text, TurnDone, TurnEvent
+from pipecat_responses.session.turn_events import Text, TurnDone
 
 
 class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
@@ -219,7 +219,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         text: list[str] = []
         try:
             while True:
-                for event in await self._next_events(turn):
+                for event in await turn.next():
                     if isinstance(event, Text):
                         text.append(event.text)
                     elif isinstance(event, TurnDone):
@@ -227,7 +227,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         except ResponsesError as error:
             if error.failure is Failure.EMPTY:
                 return None
-            raise
+            raise self._without_secrets(error) from None
         finally:
             turn.abandon()
 
@@ -281,13 +281,14 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         frames = FrameWriter(self)
         try:
             while frames.done is None:
-                for event in await self._next_events(turn):
+                for event in await turn.next():
                     await frames.write(event)
         except ResponsesError as error:
+            lost = self._without_secrets(error)
             await frames.close()
-            if not frames.has_spoken and error.failure is not Failure.CLOSED:
-                await self._say_that_it_is_lost(error)
-            raise
+            if not frames.has_spoken and lost.failure is not Failure.CLOSED:
+                await self._say_that_it_is_lost(lost)
+            raise lost from None
         finally:
             # An interruption arrives here as a cancellation: the response is let go of, and the
             # next turn neither waits for it nor hears of it.
@@ -305,12 +306,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         if self._lost_turn_text:
             await self._push_llm_text(self._lost_turn_text)
 
-    async def _next_events(self, turn: Turn) -> list[TurnEvent]:
-        """Goes on with a turn. Its errors leave the service from here on, without secrets."""
-        try:
-            return await turn.next()
-        except ResponsesError as error:
-            raise error.rewritten(mask=self._secrets.mask) from None
+    def _without_secrets(self, error: ResponsesError) -> ResponsesError:
+        """A turn's error, as it leaves the service."""
+        return error.rewritten(mask=self._secrets.mask)
 
     async def _request(self, context: LLMContext) -> Request:
         return await self._requests.build(context, self._settings)

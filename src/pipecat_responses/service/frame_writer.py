@@ -102,7 +102,8 @@ class FrameWriter:
         speaker = self._speaker
         match event:
             case Text():
-                await self._first_output()
+                if self._waiting:
+                    await self._first_output()
                 self.has_spoken = True
                 await speaker._push_llm_text(event.text)
             case ThoughtText():
@@ -110,7 +111,8 @@ class FrameWriter:
             case ThoughtEnd():
                 await self.close()
             case ItemStart():
-                await self._first_output()
+                if self._waiting:
+                    await self._first_output()
                 if event.is_call:
                     await speaker.stop_ttfat_metrics()
             case OutputItem():
@@ -133,12 +135,12 @@ class FrameWriter:
             await self._speaker.push_frame(LLMThoughtEndFrame())
 
     async def _first_output(self) -> None:
-        if self._waiting:
-            self._waiting = False
-            await self._speaker.stop_ttfb_metrics()
+        self._waiting = False
+        await self._speaker.stop_ttfb_metrics()
 
     async def _think(self, text: str) -> None:
-        await self._first_output()
+        if self._waiting:
+            await self._first_output()
         if not self._thinking:
             self._thinking = True
             await self._speaker.push_frame(LLMThoughtStartFrame())

@@ -83,20 +83,17 @@ class Answer:
         """The next stream goes on where the text stops; what it repeats is not said again."""
         self._splice = Splice(self.said)
 
-    def take(self, event: Event, stream: ResponseProgress) -> list[TurnEvent]:
+    def take(self, event: Event, stream: ResponseProgress, outputs: list[TurnEvent]) -> None:
         """Takes an event in.
 
         Args:
             event: The event.
             stream: How far the response it belongs to has come.
-
-        Returns:
-            What comes of it; ``TurnDone`` if it ends the turn.
+            outputs: What comes of it is added here; ``TurnDone`` if it ends the turn.
 
         Raises:
             ResponsesError: If it is a failure, or ends the turn with nothing to show for it.
         """
-        outputs: list[TurnEvent] = []
         match event:
             case TextDelta():
                 message = stream.message(event)
@@ -133,13 +130,14 @@ class Answer:
                 pass
             case _:
                 assert_never(event)
-        return outputs
 
     def _say(self, text: str, stream: ResponseProgress, outputs: list[TurnEvent]) -> None:
         if self._splice is not None:
             text = self._splice.feed(text)
         if text:
-            self._led_to(TEXT, stream, outputs)
+            # Asked with each delta: most of the time there is nothing to put out before it.
+            if self._reasoning or stream.thinks:
+                self._led_to(TEXT, stream, outputs)
             self._said.append(text)
             outputs.append(Text(text))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, auto
 
+from pipecat_responses.protocol.events import Event, TextDelta
 from pipecat_responses.protocol.progress import ResponseProgress
 from pipecat_responses.session.exchange import NEVER, Exchange
 from pipecat_responses.session.limits import TurnLimits
@@ -39,13 +41,19 @@ class Attempt:
         self._longest_gap = 0.0
         self._probed = False
         self._output_timeout = output_timeout
+        self._due: float | None = None
+        self._spoke = False
 
-    def heard(self, now: float) -> None:
+    def heard(self, events: Sequence[Event], now: float) -> None:
         """Something of it has come."""
-        if self.stream.speaks:
-            self._longest_gap = max(self._longest_gap, now - self._last)
+        gap = now - self._last
+        if gap > self._longest_gap and self.stream.speaks:
+            self._longest_gap = gap
         self.begun = True
         self._last = self._alive = now
+        # More of a text can only put off what is due, and to look too early costs nothing.
+        if not self._spoke or len(events) > 1 or type(events[0]) is not TextDelta:
+            self._due = None
 
     def lives(self, now: float) -> None:
         """The server has shown that it is there, and nothing else."""
@@ -66,6 +74,13 @@ class Attempt:
 
     def due(self, limits: TurnLimits) -> float:
         """When to look what is the matter, if nothing comes before."""
+        due = self._due
+        if due is None:
+            self._spoke = self.stream.speaks
+            due = self._due = self._due_now(limits)
+        return due
+
+    def _due_now(self, limits: TurnLimits) -> float:
         if self.begun:
             due = self._lost_at(limits)
             if self.stream.is_answered:
@@ -78,6 +93,7 @@ class Attempt:
 
     def check(self, now: float, limits: TurnLimits) -> Quiet:
         """What it means that nothing has come until now."""
+        self._due = None
         if not self.begun and not self.exchange.sent:
             return Quiet.STILL_LEAVING
         if now >= self._output_due:

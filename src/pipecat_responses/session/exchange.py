@@ -56,7 +56,7 @@ class Inbox:
         """Adds an event. After a failure nothing counts any more."""
         if self._error is not None:
             return
-        if isinstance(event, (TextDelta, ThoughtDelta)):
+        if type(event) is TextDelta or type(event) is ThoughtDelta:
             self._waiting += len(event.text)
             if self._waiting > MAX_WAITING:
                 self.fail(
@@ -67,7 +67,7 @@ class Inbox:
                 )
                 return
             self._spoke = True
-            if self._join and isinstance(event, TextDelta):
+            if self._join and type(event) is TextDelta:
                 last = self._last_piece
                 if last is not None and (
                     event.index != last.index
@@ -78,7 +78,8 @@ class Inbox:
                     self._flush()
                 self._last_piece = event
                 self._pieces.append(event.text)
-                self._wake()
+                if not self._ready:
+                    self._wake()
                 return
         self._flush()
         if event is ACTIVITY and self._events and self._events[-1] is ACTIVITY:

@@ -112,7 +112,7 @@ class Turn:
             deadline=clock() + limits.total_secs,
             attempts=limits.attempts,
             backoff=limits.backoff,
-            rng=rng or random.Random(),
+            rng=rng or _RNG,
         )
         self._answer = Answer()
         self._attempt: Attempt | None = None
@@ -190,11 +190,11 @@ class Turn:
         if len(events) == 1 and events[0] is ACTIVITY:
             attempt.lives(now)
             return []
-        attempt.heard(now)
+        attempt.heard(events, now)
         outputs: list[TurnEvent] = []
         for event in events:
             try:
-                outputs += self._answer.take(event, attempt.stream)
+                self._answer.take(event, attempt.stream, outputs)
             except ResponsesError as error:
                 # What came before the failure is said first.
                 return outputs + self._fail(error)
@@ -325,6 +325,9 @@ class Turn:
             kind=MidResponseLossError,
         )
 
+
+_RNG = random.Random()
+"""One for all turns: to seed one costs more than to use it."""
 
 _BROKE_OFF = (Failure.CONNECTION, Failure.TIMEOUT)
 

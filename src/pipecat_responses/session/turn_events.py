@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import msgspec
 
 from pipecat_responses.protocol.events import Status, Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """Text to be spoken."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ThoughtText:
+class ThoughtText(msgspec.Struct, frozen=True):
     """A piece of the summary of the model's reasoning."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ThoughtEnd:
+class ThoughtEnd(msgspec.Struct, frozen=True):
     """The summary of one thought is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutputItem:
+class OutputItem(msgspec.Struct, frozen=True):
     """An item that the context keeps as it is: reasoning, a hosted tool's call, any other kind.
 
     Attributes:
@@ -41,8 +38,7 @@ class OutputItem:
     leads_to: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ItemStart:
+class ItemStart(msgspec.Struct, frozen=True):
     """The model has begun an item that is not text.
 
     Attributes:
@@ -52,8 +48,7 @@ class ItemStart:
     is_call: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CompleteCall:
+class CompleteCall(msgspec.Struct, frozen=True):
     """A complete function call, to be run once."""
 
     call_id: str
@@ -61,15 +56,13 @@ class CompleteCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptUsage:
+class AttemptUsage(msgspec.Struct, frozen=True):
     """Tokens of an attempt that came to nothing."""
 
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
-class UnreadableReasoning:
+class UnreadableReasoning(msgspec.Struct, frozen=True):
     """The server cannot read reasoning of another provider or account; it is left out.
 
     Attributes:
@@ -79,8 +72,7 @@ class UnreadableReasoning:
     ids: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class TurnDone:
+class TurnDone(msgspec.Struct, frozen=True):
     """The end of the answer.
 
     Attributes:

@@ -198,7 +198,15 @@ class Socket:
         if self._lost is not None:
             return
         try:
-            self._hand_over(data)
+            try:
+                wire = decode(data)
+            except ResponsesError as error:
+                self._receiver.on_undecodable(error)
+                return
+            event = read(wire, data)
+            if event is not None:
+                stream_id = wire.stream_id
+                self._receiver.on_event(stream_id if type(stream_id) is str else None, event)
         except Exception as error:  # noqa: BLE001 - nothing a server sends may end the service
             self.abort(
                 ResponsesError(
@@ -206,17 +214,6 @@ class Socket:
                     failure=Failure.PROTOCOL,
                 )
             )
-
-    def _hand_over(self, data: Data) -> None:
-        try:
-            wire = decode(data)
-        except ResponsesError as error:
-            self._receiver.on_undecodable(error)
-            return
-        event = read(wire, data)
-        if event is not None:
-            stream_id = wire.stream_id
-            self._receiver.on_event(stream_id if isinstance(stream_id, str) else None, event)
 
     async def _write(self) -> None:
         try:
