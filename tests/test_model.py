@@ -35,7 +35,7 @@ from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.connection import Connection, ConnectionState
 from pipecat_responses.protocol.effects import Effect, Fail, Learned, Send
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
-from pipecat_responses.protocol.events import TextDelta, decode, read
+from pipecat_responses.protocol.events import decode, read
 from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.items import Item, make_item
 from pipecat_responses.protocol.lanes import LaneSet
@@ -305,7 +305,7 @@ class World:
         event = read(wire, data)
         if event is not None:
             stream_id = wire.stream_id if isinstance(wire.stream_id, str) else None
-            if isinstance(event, TextDelta) and peer.connection.response_speaking(stream_id):
+            if peer.connection.response_speaking(stream_id, event):
                 return
             self.carry_out(peer, peer.connection.receive(stream_id, event))
 

@@ -99,7 +99,7 @@ def test_a_turn_from_its_request_to_its_checkpoint() -> None:
     lane = response.lane.name
     [delivered] = line.connection.receive(lane, Created("resp_1"))
     assert delivered == Deliver("hello", Created("resp_1"))
-    assert line.connection.response_speaking(lane) is response
+    assert line.connection.response_speaking(lane, TextDelta("Yes.")) is response
     assert kinds(line.connection.receive(lane, ended("resp_1", "Yes."))) == ["Deliver"]
     assert response.lane.checkpoint is not None
     assert response.lane.checkpoint.output.text == "Yes."

@@ -99,6 +99,12 @@ _TRANSITIONS: dict[tuple[ConnectionState, ConnectionEvent], ConnectionState] = {
 }
 
 
+_PIECES: frozenset[type[Event]] = frozenset(
+    {TextDelta, ThoughtDelta, TextDone, ItemAdded, ArgumentsDelta, ArgumentsDone, Activity}
+)
+"""Events that concern nobody but the listener of a response that has begun."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """The end of a connection.
@@ -272,17 +278,19 @@ class Connection(Generic[ListenerT]):
 
     # -- events -------------------------------------------------------------------------------
 
-    def response_speaking(self, stream_id: str | None) -> Response[ListenerT] | None:
-        """The response that a piece of text on a lane is for, without any further ceremony.
+    def response_speaking(self, stream_id: str | None, event: Event) -> Response[ListenerT] | None:
+        """The response that an event on a lane is for, if it is for nobody else.
 
-        Text is most of what a server sends, so it has a way of its own: the caller hands the piece
-        to the response's listener if it is listened to, and drops it otherwise. None means that
-        the way is the usual one, ``receive``.
+        Pieces of a response are most of what a server sends, so they have a way of their own: the
+        caller hands the event to the response's listener if it is listened to, and drops it
+        otherwise. None means that the way is the usual one, ``receive``.
         """
+        if type(event) not in _PIECES:
+            return None
         response = self._running.on_lane.get(stream_id)
         if response is None or not response.created:
             return None
-        if not response.spoke:
+        if type(event) is TextDelta and not response.spoke:
             response.speak()
         return response
 

@@ -188,7 +188,7 @@ class LaneSet:
     @property
     def in_flight(self) -> int:
         """Responses that run on this connection, abandoned ones included."""
-        return sum(not lane.idle for lane in self.lanes)
+        return len([lane for lane in self.lanes if lane.state is not LaneState.IDLE])
 
     @property
     def limit(self) -> int:

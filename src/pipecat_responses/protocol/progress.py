@@ -230,12 +230,23 @@ class ResponseProgress:
         item.phase = item.phase or event.phase
         return item
 
-    def message(self, event: TextDelta) -> ItemProgress | None:
-        """The message that a piece of text belongs to; None if that is complete already."""
-        last = self._last_said
+    def hear(self, event: TextDelta) -> str:
+        """A piece of text has come; what comes most takes the short way.
+
+        Returns:
+            What is to be said of it: nothing, if the message is complete already.
+        """
+        text, last = event.text, self._last_said
         if last is None or event.index is None or self._items.get(event.index) is not last:
             last = self.item(ItemRef(event.index, event.item_id), "message")
-        return None if last.done else last
+            return "" if last.done else self.say(last, text, event.part)
+        if last.done or not text:
+            return ""
+        last.add_text(text, event.part)
+        self._last_piece = text
+        if text.isascii() and not self._half:
+            return text
+        return self._whole_characters(text)
 
     def item(self, ref: ItemRef, kind: str) -> ItemProgress:
         """The item that an event is about; a new one if there is none yet."""
@@ -359,8 +370,6 @@ class ResponseProgress:
 
     def _whole_characters(self, text: str) -> str:
         """Joins a character that was sent as two halves (surrogate escapes) in two pieces."""
-        if text.isascii() and not self._half:
-            return text
         text, self._half = self._half + text, ""
         if "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]

@@ -96,9 +96,7 @@ class Answer:
         """
         match event:
             case TextDelta():
-                message = stream.message(event)
-                if message is not None:
-                    self._say(stream.say(message, event.text, event.part), stream, outputs)
+                self._say(stream.hear(event), stream, outputs)
             case ThoughtDelta():
                 stream.think()
                 if event.text:

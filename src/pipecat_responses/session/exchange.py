@@ -118,7 +118,10 @@ class Inbox:
             ResponsesError: If no event will come any more.
         """
         if not (self._ready or self._error is not None):
-            await self._wait(within)
+            try:
+                await self._wait(within)
+            finally:
+                self._waiter = None
         self._ready = False
         self._flush()
         if self._events:
@@ -136,19 +139,16 @@ class Inbox:
             self._timer.cancel()
             self._timer = None
 
-    async def _wait(self, within: float | None) -> None:
+    def _wait(self, within: float | None) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
+        waiter = self._waiter = loop.create_future()
         self._deadline = NEVER if within is None else loop.time() + within
         # One timer serves many waits: a later deadline is looked at when it goes off.
         if self._timer is not None and self._timer.when() > self._deadline:
             self.close()
         if self._timer is None and self._deadline != NEVER:
             self._timer = loop.call_at(self._deadline, self._time_out)
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return waiter
 
     def _time_out(self) -> None:
         self._timer = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from openai import AsyncOpenAI
 
@@ -60,9 +62,9 @@ class HttpExchange:
         """HTTP does not tell; the turn's own limits apply from the start."""
         return True
 
-    async def next(self, within: float | None = None) -> list[Event]:
+    def next(self, within: float | None = None) -> Coroutine[Any, Any, list[Event]]:
         """Waits for events."""
-        return await self._inbox.next(within)
+        return self._inbox.next(within)
 
     async def probe(self, within: float) -> None:
         """HTTP has no way to ask; the turn's own limits apply."""

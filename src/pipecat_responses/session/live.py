@@ -7,8 +7,8 @@ to the outbox, what was learned to the session's state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeAlias, assert_never
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeAlias, assert_never
 
 from pipecat_responses.protocol.connection import Connection, ConnectionState, Loss
 from pipecat_responses.protocol.effects import (
@@ -24,7 +24,7 @@ from pipecat_responses.protocol.effects import (
     StateChanged,
 )
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
-from pipecat_responses.protocol.events import Event, TextDelta
+from pipecat_responses.protocol.events import Event
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
@@ -131,14 +131,12 @@ class LiveConnection:
 
     def on_event(self, stream_id: str | None, event: Event) -> None:
         """An event has arrived."""
-        if type(event) is TextDelta:
-            # What comes most goes straight to its listener.
-            response = self._connection.response_speaking(stream_id)
-            if response is not None:
-                if response.listening:
-                    response.listener.put(event)
-                return
-        self._carry_out(self._connection.receive(stream_id, event))
+        # What comes most goes straight to its listener.
+        response = self._connection.response_speaking(stream_id, event)
+        if response is None:
+            self._carry_out(self._connection.receive(stream_id, event))
+        elif response.listening:
+            response.listener.put(event)
 
     def on_undecodable(self, error: ResponsesError) -> None:
         """A message has arrived that is no event."""
@@ -237,9 +235,9 @@ class WebSocketExchange:
         """Whether the request has left."""
         return self._message.written
 
-    async def next(self, within: float | None = None) -> list[Event]:
+    def next(self, within: float | None = None) -> Coroutine[Any, Any, list[Event]]:
         """Waits for events."""
-        return await self._inbox.next(within)
+        return self._inbox.next(within)
 
     async def probe(self, within: float) -> None:
         """Asks the server for a sign of life; without one the connection is given up."""
