@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -46,6 +46,7 @@ LIMITS: dict[str, Any] = {
     "backoff": SWIFT,
 }
 CONNECTIONS: dict[str, Any] = {"open_secs": 0.5, "backoff": SWIFT}
+KINDS = {"websocket": OpenAIResponsesLLMService, "http": OpenAIResponsesHttpLLMService}
 TOOLS = ("note", "ring")
 
 
@@ -55,8 +56,10 @@ def service(transport: Transport, address: Any, **kwargs: Any) -> Any:
     Args:
         transport: Which of the two.
         address: Anything with ``base_url`` and ``ws_url``.
-        **kwargs: More for the service; ``limits`` and ``connections`` change single limits.
+        **kwargs: More for the service; ``limits`` and ``connections`` change single limits, and
+            ``kinds`` has other makers of the services.
     """
+    kinds: Mapping[str, Callable[..., Any]] = kwargs.pop("kinds", KINDS)
     chosen = {
         "api_key": KEY,
         "base_url": address.base_url,
@@ -64,9 +67,9 @@ def service(transport: Transport, address: Any, **kwargs: Any) -> Any:
         "connection_limits": ConnectionLimits(**{**CONNECTIONS, **kwargs.pop("connections", {})}),
         **kwargs,
     }
-    if transport == "http":
-        return OpenAIResponsesHttpLLMService(**chosen)
-    return OpenAIResponsesLLMService(ws_url=address.ws_url, ws_close_timeout=0.3, **chosen)
+    if transport == "websocket":
+        chosen |= {"ws_url": address.ws_url, "ws_close_timeout": 0.3}
+    return kinds[transport](**chosen)
 
 
 def tools() -> ToolsSchema:
