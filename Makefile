@@ -56,9 +56,10 @@ $(DOCS_STAMP): $(STAMP)
 	@$(PIP) -e '.[dev,docs]' -c $(CONSTRAINTS) </dev/null >&2
 	@touch $@
 
-# `exec` leaves no shell between make and the chat, so Ctrl-C reaches the chat alone.
+# At a terminal the chat is a job of its own, so Ctrl-C reaches the chat and not make, which would
+# report it as its own end.
 chat: $(STAMP)
-	@exec $(BIN)/pipecat-responses chat $(ARGS)
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/pipecat-responses chat $(ARGS); exit $$?
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n auto $(ARGS)

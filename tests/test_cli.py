@@ -4,13 +4,17 @@ import asyncio
 import contextlib
 import io
 import os
+import pty
 import re
+import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -429,6 +433,46 @@ async def test_serve() -> None:
     assert process.returncode == 0
     assert out.decode().strip() == "Stopped."
     assert err == b""
+
+
+MAKEFILE = Path(__file__).parents[1] / "Makefile"
+
+
+@pytest.mark.skipif(shutil.which("make") is None or sys.platform == "win32", reason="needs make")
+def test_ctrl_c_in_make_chat_is_the_chats_alone() -> None:
+    """Make gets the signals of its terminal as well, and would end as if it had been killed."""
+    stamp = ".venv/.installed-constraints.txt"
+    command = ["make", "chat", "-o", stamp, f"BIN={Path(sys.executable).parent}"]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(MAKEFILE.parent)
+        os.environ.pop("OPENAI_API_KEY", None)
+        os.execvp(command[0], command)
+    shown = b""
+
+    def shows(text: bytes) -> None:
+        nonlocal shown
+        while text not in shown:
+            ready, _, _ = select.select([terminal], [], [], 40)
+            assert ready, f"{text!r} does not come: {shown!r}"
+            shown += os.read(terminal, 4096)
+        shown = b""
+
+    try:
+        shows(b"/help shows")
+        os.write(terminal, b"count to 60\n")
+        shows(b"3,")
+        os.write(terminal, b"\x03")
+        shows(b"interrupted")
+        os.write(terminal, b"/quit\n")
+        with contextlib.suppress(OSError):
+            # The terminal goes with the last one who has it.
+            while os.read(terminal, 4096):
+                pass
+    finally:
+        os.close(terminal)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_help_and_version() -> None:
