@@ -119,6 +119,22 @@ async def test_row_44_data_is_a_sign_of_life_where_pings_are_not_answered() -> N
         assert heard.errors == []
 
 
+@pytest.mark.parametrize("lanes", [True, False], ids=["lanes", "in line"])
+@pytest.mark.parametrize("silent", [1, 2])
+async def test_where_a_request_gets_no_answer_the_next_one_does_not_stand_in_line(
+    lanes: bool, silent: int
+) -> None:
+    def prepare(server: ScriptedServer) -> None:
+        server.lanes = lanes
+
+    async with stage("websocket", *[only(*WAITS)] * silent, prepare=prepare) as talk:
+        heard = await talk.turn()
+        assert heard.text == PROPER
+        assert heard.errors == []
+        assert len({asked.connection for asked in heard.asked}) == silent + 1
+        assert (await talk.turn()).text == PROPER
+
+
 # -- handshakes and gateways ------------------------------------------------------------------
 
 

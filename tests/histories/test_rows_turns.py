@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from typing import Any
 
 import pytest
 from loguru import logger
+from openai import AsyncOpenAI
 from pipecat.frames.frames import EndFrame
 from pipecat.metrics.metrics import TTFBMetricsData
 
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.requests import Fields, http_payload
+from pipecat_responses.transport.http import HttpOptions, stream
 from tests.histories.meaning import (
     Call,
     Say,
@@ -24,11 +29,14 @@ from tests.histories.meaning import (
 )
 from tests.histories.rows import BOTH
 from tests.histories.server import PROPER, ScriptedServer
-from tests.histories.stage import Transport, stage
+from tests.histories.stage import KEY, Transport, stage
 from tests.histories.steps import (
     Answer,
     Asked,
+    Body,
+    Close,
     Elapse,
+    Head,
     KeepAlive,
     Reset,
     Script,
@@ -363,3 +371,55 @@ async def test_events_of_two_messages_may_come_side_by_side(where: str) -> None:
         heard = await talk.turn()
         assert heard.text == f"One moment. {WEATHER}"
         assert heard.errors == []
+
+
+# -- more than there is to say ------------------------------------------------------------------
+
+
+PACKED = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+
+
+async def test_row_34_what_unpacks_to_far_too_much_leaves_room_for_others() -> None:
+    limit = 4 * 1024 * 1024
+    bomb = only(Head(200, PACKED), Body(gzip.compress(b"\n" * 40_000_000)), Close())
+    async with stage("http", bomb, max_message_bytes=limit) as talk:
+        heard = await talk.turn()
+        assert heard.text == PROPER or len(heard.errors) == 1
+        assert (await talk.turn("And now?")).text == PROPER
+
+
+async def test_row_34_it_is_read_in_small_steps() -> None:
+    limit, step = 4 * 1024 * 1024, 16 * 1024
+    bomb = only(Head(200, PACKED), Body(gzip.compress(b"\n" * 40_000_000)), Close())
+    steps = 0
+    heard_at: list[int] = []
+
+    async def others() -> None:
+        nonlocal steps
+        while True:
+            await asyncio.sleep(0)
+            steps += 1
+
+    async with ScriptedServer() as server:
+        server.answers.append(bomb)
+        client = AsyncOpenAI(api_key=KEY, base_url=server.base_url)
+        working = asyncio.create_task(others())
+        with pytest.raises(ResponsesError, match="max_message_bytes"):
+            await stream(
+                client,
+                http_payload(Fields({"model": "gpt-4.1"}), []),
+                lambda _: heard_at.append(steps),
+                lambda _: None,
+                HttpOptions(max_event_bytes=limit),
+            )
+        working.cancel()
+        await client.close()
+    # Somebody else had a turn after each step, and nothing was read beyond the limit.
+    assert limit // step - 1 <= len(set(heard_at)) == len(heard_at) <= limit // step
+
+
+async def test_an_answer_that_a_proxy_has_packed_is_read() -> None:
+    events = "".join(f"data: {json.dumps(each)}\n\n" for each in events_of(said(STORY), "resp_1"))
+    answer = only(Head(200, PACKED), Body(gzip.compress(events.encode())), Close())
+    async with stage("http", answer) as talk:
+        assert (await talk.turn()).text == STORY

@@ -83,3 +83,11 @@ def test_events_up_to_the_limit_are_taken_for_ever() -> None:
     parser = EventStream(100)
     for _ in range(1000):
         assert parser.feed(b"data: " + b"x" * 90 + b"\n\n") == [b"x" * 90]
+
+
+def test_a_large_event_in_many_pieces_is_one_event() -> None:
+    text = b"x" * 200_000
+    parser = EventStream(1_000_000)
+    stream = b"data: " + text + b"\r\n\r\n"
+    got = [e for i in range(0, len(stream), 7_000) for e in parser.feed(stream[i : i + 7_000])]
+    assert got == [text]

@@ -8,6 +8,7 @@ from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure
 
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!$)")
+_SOME_LINE_END = re.compile(rb"[\r\n]")
 
 
 class EventStream:
@@ -23,7 +24,9 @@ class EventStream:
             max_event_bytes: Largest event that is accepted.
         """
         self._max = max_event_bytes
-        self._rest = b""
+        # A line that has not ended, in the pieces in which it came: a large one has hundreds.
+        self._rest: list[bytes] = []
+        self._rest_size = 0
         self._data: list[bytes] = []
         self._size = 0
         self._silent = 0
@@ -37,11 +40,9 @@ class EventStream:
         Raises:
             ResponsesError: If an event is larger than is accepted.
         """
-        data = self._rest + data if self._rest else data
-        # A line ends with LF, CR LF or CR; whether an LF follows a last CR is not known yet.
-        *lines, self._rest = _LINE_END.split(data) if b"\r" in data else data.split(b"\n")
-        self._silent += len(data) - len(self._rest)
-        if max(len(self._rest) + self._size, self._silent) > self._max:
+        self._silent += len(data)
+        lines = self._lines(data)
+        if max(self._rest_size + self._size, self._silent - self._rest_size) > self._max:
             raise self._too_large()
         events: list[bytes] = []
         for line in lines:
@@ -52,8 +53,23 @@ class EventStream:
             elif not line.strip():
                 self._dispatch(events)
         if events:
-            self._silent = 0
+            self._silent = self._rest_size
         return events
+
+    def _lines(self, data: bytes) -> list[bytes]:
+        """The lines that are complete with the next bytes; the rest is kept."""
+        after_return = bool(self._rest) and self._rest[-1].endswith(b"\r")
+        if not after_return and not _SOME_LINE_END.search(data):
+            if data:
+                self._rest.append(data)
+                self._rest_size += len(data)
+            return []
+        data = b"".join([*self._rest, data])
+        # A line ends with LF, CR LF or CR; whether an LF follows a last CR is not known yet.
+        *lines, rest = _LINE_END.split(data) if b"\r" in data else data.split(b"\n")
+        self._rest = [rest] if rest else []
+        self._rest_size = len(rest)
+        return lines
 
     def _dispatch(self, events: list[bytes]) -> None:
         if self._size > self._max:

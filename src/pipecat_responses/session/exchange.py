@@ -196,8 +196,12 @@ class Exchange(Protocol):
             within: Seconds that the server has to answer.
         """
 
-    def abandon(self) -> None:
+    def abandon(self, *, unanswered: bool = False) -> None:
         """Stops listening, also after the end.
 
         Returns at once, and may be called at any time, more than once.
+
+        Args:
+            unanswered: Whether the server has been given all the time there is and has said
+                nothing to it: the next attempt goes out elsewhere.
         """

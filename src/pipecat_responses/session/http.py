@@ -69,7 +69,7 @@ class HttpExchange:
     async def probe(self, within: float) -> None:
         """HTTP has no way to ask; the turn's own limits apply."""
 
-    def abandon(self) -> None:
+    def abandon(self, *, unanswered: bool = False) -> None:
         """Closes the response."""
         if not self.task.done() and not self._ended:
             self._stats.count_abandoned()

@@ -246,7 +246,13 @@ class WebSocketExchange:
                 ConnectionLostError("The server does not answer any more", failure=Failure.TIMEOUT)
             )
 
-    def abandon(self) -> None:
-        """Stops listening; the lane is left alone until the response ends."""
+    def abandon(self, *, unanswered: bool = False) -> None:
+        """Stops listening; the lane is left alone until the response ends.
+
+        Where one request gets no answer, the next one may be standing in line behind it: on a
+        server without lanes, or at a gateway that has lost what is behind it.
+        """
         self._inbox.close()
         self._live.abandon(self._response, self._message)
+        if unanswered and self._live.usable:
+            self._live.retire()

@@ -242,7 +242,9 @@ class Turn:
         if attempt.stream.output and self._answer.has_words:
             # The user has been hearing the answer until now, so the waiting begins now.
             self._budget.extend(self._clock() + self._limits.total_secs)
-        self.abandon()
+        unanswered = error.failure is Failure.TIMEOUT and not attempt.begun
+        self._attempt = None
+        attempt.exchange.abandon(unanswered=unanswered)
         usage = attempt.stream.usage
         return [AttemptUsage(usage)] if usage is not None else []
 

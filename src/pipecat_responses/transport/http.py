@@ -34,6 +34,9 @@ from pipecat_responses.transport.handshake import why_unreachable
 _PIECE = 128 * 1024
 """Bytes of a request's body that are written in one step."""
 
+_READ = 16 * 1024
+"""Bytes of an answer that are read in one step: it may be nothing but line ends, unpacked."""
+
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
@@ -128,11 +131,14 @@ async def _events(
     # Nothing is encoded unless a proxy insists; read as it comes, each piece costs a layer less.
     encoded = response.headers.get("content-encoding", "identity") != "identity"
     async for chunk in response.aiter_bytes() if encoded else response.aiter_raw():
-        complete = parser.feed(chunk)
-        if not complete:
-            # Part of an event, or a comment that keeps the stream open.
-            receive(ACTIVITY)
-        _hand_over(complete, receive)
+        for start in range(0, len(chunk), _READ):
+            complete = parser.feed(chunk[start : start + _READ])
+            if not complete:
+                # Part of an event, or a comment that keeps the stream open.
+                receive(ACTIVITY)
+            _hand_over(complete, receive)
+            if len(chunk) > _READ:
+                await asyncio.sleep(0)
     # The last line may lack its end.
     _hand_over(parser.feed(b"\n"), receive)
 
