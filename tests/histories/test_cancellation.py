@@ -232,7 +232,8 @@ async def test_an_interruption_at_every_await(transport: Transport, name: str) -
     raise AssertionError("the turn has no end")
 
 
-@pytest.mark.parametrize(("transport", "name"), EVERY)
+@pytest.mark.parametrize("transport", ["websocket", "http"])
+@pytest.mark.parametrize("name", ["second", "calls", "image", "throttled", "resumed", "silent"])
 async def test_the_end_of_the_call_at_every_await(transport: Transport, name: str) -> None:
     for at in range(MOST_WAITS):
         async with _played(transport, SCENARIOS[name]) as play:

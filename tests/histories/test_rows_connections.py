@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.utils.errors import ErrorCategory
 
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure
@@ -269,3 +271,50 @@ async def test_row_30_a_key_of_bytes_is_a_clear_error(transport: Transport) -> N
         talk.server.answers.extend(refused)
         heard = await talk.turn("And then?")
         assert failure_of(heard).failure is Failure.SERVER
+
+
+# -- proxies ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Addresses that only a proxy would lead to."""
+
+    base_url: str = "https://example.invalid/v1"
+    ws_url: str = "wss://example.invalid/v1/responses"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "proxy",
+    ["no address", "socks5://127.0.0.1:1080", "http://127.0.0.1:70000", "http://an odd host:1"],
+)
+async def test_row_41_a_proxy_that_makes_no_sense_is_a_failure_to_connect(
+    transport: Transport, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    llm = service(transport, Elsewhere(), limits={"total_secs": 0.4})
+    failures = 0
+
+    async def note(*_: Any) -> None:
+        nonlocal failures
+        failures += 1
+
+    if transport == "websocket":
+        llm.add_event_handler("on_connection_error", note)
+    async with ScriptedServer() as server:
+        talk = Stage(server, llm)
+        async with talk:
+            heard = await talk.turn()
+            assert failure_of(heard).failure in (Failure.CONNECTION, Failure.TIMEOUT)
+            assert heard.errors[0].category is ErrorCategory.CONNECTIVITY
+            if transport == "websocket":
+                assert failures > 0
+                seen = failures
+                # It is tried again, whether anybody waits or not.
+                async with asyncio.timeout(3.0):
+                    while failures == seen:  # noqa: ASYNC110 - there is nothing else to wait for
+                        await asyncio.sleep(0.005)
