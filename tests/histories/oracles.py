@@ -195,15 +195,15 @@ def of_context(messages: Sequence[Any]) -> list[Wire]:
 class Watchdog:
     """Measures the longest time for which the event loop did one thing only.
 
-    In the thread's own processor time: on a busy machine, other processes stop the loop for long.
-
     Attributes:
-        longest: That time, in seconds.
+        longest: That time, in seconds of the thread's own processor time.
+        stopped: The longest time, in seconds, for which the loop stood still for whatever reason:
+            on a busy machine, other processes stop it for long.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self.longest = 0.0
+        self.longest = self.stopped = 0.0
         self._last, self._due = time.thread_time(), self._loop.time()
         self._tick()
 
@@ -211,6 +211,7 @@ class Watchdog:
         late, now = self._loop.time() - self._due, time.thread_time()
         # Late by this much, and busy by this much: what is less of the two was the loop's doing.
         self.longest = max(self.longest, min(late, now - self._last))
+        self.stopped = max(self.stopped, late)
         self._last, self._due = now, self._loop.time() + 0.01
         self._handle = self._loop.call_at(self._due, self._tick)
 

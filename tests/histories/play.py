@@ -34,6 +34,13 @@ LIMITS = {
 BLOCKED = 0.4
 """Seconds for which the loop may do nothing else; a full collection of garbage is one of them."""
 
+STOPPED = 0.1
+"""Seconds after which a loop that stood still has missed what it waits for here."""
+
+
+class StoodStillError(Exception):
+    """The machine stood still, so that what did not hold proves nothing."""
+
 
 class Play:
     """One history, as it is played."""
@@ -165,6 +172,7 @@ async def play(history: History, transport: Transport, *, watch: bool = False) -
 
     Raises:
         AssertionError: If anything did not hold.
+        StoodStillError: If the event loop stood still for so long that this may be why.
     """
     complaints: list[Any] = []
     loop = asyncio.get_running_loop()
@@ -181,9 +189,11 @@ async def play(history: History, transport: Transport, *, watch: bool = False) -
                 await talk.__aenter__()
                 await Play(history, talk, server).run()
                 await talk.end()
-            except BaseException:
+            except BaseException as error:
                 await close(talk)
                 assert server.failures == [], "the script is wrong, not the client"
+                if isinstance(error, AssertionError) and dog.stopped > STOPPED:
+                    raise StoodStillError(f"for {dog.stopped:.2f} s") from error
                 raise
             finally:
                 dog.stop()

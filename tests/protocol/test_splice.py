@@ -140,3 +140,20 @@ def test_a_repetition_is_held_back_and_no_more() -> None:
     assert splice.feed("in Par") == ""
     assert splice.feed("is is") == ""
     assert splice.feed(" sunny") == " sunny"
+
+
+@pytest.mark.parametrize(
+    ("said", "continuation", "heard"),
+    [
+        ("One moment.", "北京 it is.", " 北京 it is."),
+        ("好的。", "北京。", " 北京。"),
+        ("One moment.", "moment. It rains.", " It rains."),
+        ("One moment. ", "It rains.", "It rains."),
+        ("Version 3", "3.5 is out.", " 3.5 is out."),
+    ],
+)
+def test_behind_a_complete_message_another_one_begins(
+    said: str, continuation: str, heard: str
+) -> None:
+    splice = Splice(said, complete=True)
+    assert splice.feed(continuation) + splice.finish() == heard

@@ -57,26 +57,33 @@ class Splice:
         splice.feed(" is sunny")  # "is is sunny"
     """
 
-    def __init__(self, said: str) -> None:
+    def __init__(self, said: str, *, complete: bool = False) -> None:
         """Starts a splice.
 
         Args:
             said: The text that was said before.
+            complete: Whether that ended with the end of a message, and not in the middle of one.
         """
         words = _words(said)
         self._said = said
+        self._complete = complete
         # Most answers are shorter than this; a long one may be started all over all the same.
         self._tails = [words[i:] for i in range(max(0, len(words) - MEMORY), len(words))]
         if len(words) > MEMORY:
             self._tails.insert(0, words)
         # The last word may go on, marks and all (``3.`` may become ``3.5``), but not over a space.
-        self._cut = bool(words) and words[-1].end == len(said)
+        self._cut = not complete and bool(words) and words[-1].end == len(said)
         # What stands behind the last word already is not said again.
         self._marks = said[words[-1].core_end :].rstrip() if words else ""
         # What stands there by itself, as the mark that a word to come begins with.
         self._alone = _ALONE.search(said, words[-1].end if words else 0)
         self._held = ""
         self._done = not said.strip()
+
+    @property
+    def holds(self) -> bool:
+        """Whether something is held back that may be a repetition, or not."""
+        return bool(self._held) and not self._done
 
     def feed(self, text: str) -> str:
         """Takes the next piece of the continuation.
@@ -152,7 +159,7 @@ class Splice:
         before, after = self._said[-1:], text[:1]
         if not after or before.isspace() or after.isspace():
             return text
-        if WITHOUT_SPACES.search(before + after) or _JOINS.match(text):
+        if not self._complete and (WITHOUT_SPACES.search(before + after) or _JOINS.match(text)):
             return text
         return f" {text}"
 

@@ -63,6 +63,7 @@ class Answer:
         self.called: dict[str, CompleteCall] = {}
         self._said: list[str] = []
         self._splice: Splice | None = None
+        self._message_over = False
         self._reasoning: list[Mapping[str, Any]] = []
 
     @property
@@ -81,7 +82,7 @@ class Answer:
 
     def resume(self) -> None:
         """The next stream goes on where the text stops; what it repeats is not said again."""
-        self._splice = Splice(self.said)
+        self._splice = Splice(self.said, complete=self._message_over)
 
     def take(self, event: Event, stream: ResponseProgress, outputs: list[TurnEvent]) -> None:
         """Takes an event in.
@@ -136,6 +137,7 @@ class Answer:
             # Asked with each delta: most of the time there is nothing to put out before it.
             if self._reasoning or stream.thinks:
                 self._led_to(TEXT, stream, outputs)
+            self._message_over = False
             self._said.append(text)
             outputs.append(Text(text))
 
@@ -159,6 +161,8 @@ class Answer:
         if item.kind == "message":
             missing = item.missing(output_text(wire) or "")
             self._say(stream.say(item, missing, None), stream, outputs)
+            if self._splice is None or not self._splice.holds:
+                self._message_over = True
         elif item.kind in CALLS:
             if wire.get("status") != "incomplete":
                 given = wire.get("input" if item.kind == "custom_tool_call" else "arguments")
