@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from pipecat_responses.protocol.items import TEXT, Item, Reasoning, make_item
+from pipecat_responses.protocol.items import (
+    TEXT,
+    CustomOutput,
+    FunctionOutput,
+    Item,
+    Reasoning,
+    make_item,
+    original_call,
+)
 from pipecat_responses.protocol.repairs import NOT_COMPLETED, InputRepairs
 
 
@@ -184,3 +192,82 @@ def test_the_order_does_not_depend_on_when_it_is_looked_at(
         assert [None if o is None else items[o] for o in origins] == [
             each if each in items else None for each in repairs.items()
         ]
+
+
+def custom(call_id: str) -> Item:
+    return original_call(
+        {"type": "custom_tool_call", "call_id": call_id, "name": "f", "input": "as it is"}
+    )
+
+
+def spaced(call_id: str) -> Item:
+    wire = {"type": "function_call", "call_id": call_id, "name": "f", "arguments": "{}"}
+    return original_call({**wire, "namespace": "crm"})
+
+
+def kinds(items: list[Item]) -> list[str]:
+    """Each call and output by its kind and id."""
+    short = {
+        "custom_tool_call": "custom",
+        "custom_tool_call_output": ">custom",
+        "function_call": "call",
+        "function_call_output": ">call",
+    }
+    return [
+        f"{short[item.wire['type']]} {item.wire['call_id']}" if "type" in item.wire else "said"
+        for item in items
+    ]
+
+
+ORIGINALS = [
+    ([custom("c"), call("c"), output("c")], ["custom c", ">custom c"]),
+    ([spaced("c"), call("c"), output("c")], ["call c", ">call c"]),
+    # A voice writes the text down between the two.
+    ([custom("c"), assistant(), call("c"), output("c")], ["custom c", "said", ">custom c"]),
+    (
+        [custom("c"), spaced("d"), call("c"), call("d"), output("d"), output("c")],
+        ["custom c", "call d", ">call d", ">custom c"],
+    ),
+    # It has not run, or not yet.
+    ([custom("c"), user()], ["custom c", ">custom c", "said"]),
+    ([custom("c"), call("c"), user()], ["custom c", ">custom c", "said"]),
+    # A result over its placeholder.
+    (
+        [custom("c"), call("c"), output("c", "1"), user(), output("c", "2")],
+        ["custom c", ">custom c", "said"],
+    ),
+    # The model uses an id again.
+    (
+        [custom("c"), call("c"), output("c"), custom("c"), call("c"), output("c")],
+        ["custom c", ">custom c", "custom c_2", ">custom c_2"],
+    ),
+    (
+        [call("c"), output("c"), custom("c"), call("c")],
+        ["call c", ">call c", "custom c_2", ">custom c_2"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("items", "expected"), ORIGINALS)
+def test_what_the_model_put_out_stands_for_what_pipecat_made_of_it(
+    items: list[Item], expected: list[str]
+) -> None:
+    assert kinds(repaired(*items).items()) == expected
+    for cut in range(len(items) + 1):
+        repairs = InputRepairs(ignore, ignore)
+        repairs.extend(items)
+        repairs.truncate(cut)
+        assert kinds(repairs.items()) == kinds(repaired(*items[:cut]).items())
+        repairs.extend(items[cut:])
+        assert kinds(repairs.copy().items()) == expected
+
+
+def test_a_large_output_of_a_custom_tool_stays_in_pieces() -> None:
+    pieces = (b'{"type":"function_call_output","call_id":"c","output":"', b"x" * 10, b'"}')
+    wire = {"type": "function_call_output", "call_id": "c", "output": "x" * 10}
+    sent = repaired(custom("c"), call("c"), FunctionOutput(wire, pieces)).items()[-1]
+    assert sent.pieces == (
+        b'{"type":"custom_tool_call_output","call_id":"c","output":"',
+        *pieces[1:],
+    )
+    assert isinstance(sent, CustomOutput)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pipecat_responses.context.messages import LEADS_TO
+from pipecat_responses.context.messages import LEADS_TO, RUN_HERE
 from pipecat_responses.protocol.encoding import LARGE_TEXT, encode_in_pieces
-from pipecat_responses.protocol.items import Item, Reasoning, make_item
+from pipecat_responses.protocol.items import CALLS, Item, Reasoning, make_item, original_call
 
 
 async def encoded(wire: dict[str, Any]) -> Item:
@@ -20,6 +20,7 @@ async def encoded(wire: dict[str, Any]) -> Item:
         OverflowError, RecursionError, TypeError, ValueError: If it holds what JSON cannot.
     """
     leads_to = wire.pop(LEADS_TO, None) if wire.get("type") == "reasoning" else None
+    run_here = wire.pop(RUN_HERE, False) if wire.get("type") in CALLS else False
     pieces: list[bytes] | None = None
     if _is_large(wire):
         pieces = []
@@ -28,6 +29,8 @@ async def encoded(wire: dict[str, Any]) -> Item:
             await asyncio.sleep(0)
     if leads_to is not None:
         return Reasoning(wire, pieces, leads_to)
+    if run_here:
+        return original_call(wire, pieces)
     return make_item(wire, pieces)
 
 

@@ -26,6 +26,12 @@ Pipecat writes text and calls into the context when they are over, and so not al
 reasoning that led to them.
 """
 
+RUN_HERE = "run_here"
+"""In a call that is kept as the model put it out: that the client runs it, and has its output.
+
+A server puts out calls of custom tools that it runs by itself in the same form.
+"""
+
 _FILE_PARTS = frozenset({"file_base64", "file_url"})
 _RESULT_PARTS = TEXT_PARTS | _FILE_PARTS | {"image_url", "input_file", "input_image"}
 
@@ -155,8 +161,8 @@ def specific_wire(payload: Any) -> dict[str, Any]:
         payload: What the message holds, an item.
 
     Returns:
-        The item as the API takes it: reasoning without what only an answer has (but with
-        ``LEADS_TO``, which ``context.encoded`` takes out), anything else as it is.
+        The item as the API takes it: reasoning without what only an answer has, anything else as
+        it is. ``LEADS_TO`` and ``RUN_HERE`` are left to ``context.encoded`` to take out.
 
     Raises:
         ValueError: If it is not a JSON object.
@@ -165,7 +171,8 @@ def specific_wire(payload: Any) -> dict[str, Any]:
         raise ValueError("an LLM-specific message must hold an item, a JSON object")
     _require_json(payload)
     if payload.get("type") != "reasoning":
-        return payload
+        # What is taken out of it is not to be missing in what was captured.
+        return {**payload} if RUN_HERE in payload else payload
     wire: dict[str, Any] = {"type": "reasoning"}
     if payload.get("id") is not None:
         wire["id"] = payload["id"]

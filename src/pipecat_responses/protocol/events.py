@@ -112,6 +112,7 @@ class ItemAdded(msgspec.Struct, frozen=True):
     name: str = ""
     call_id: str = ""
     phase: str = ""
+    namespace: str = ""
 
 
 class ArgumentsDelta(msgspec.Struct, frozen=True):
@@ -293,6 +294,7 @@ def read(
             _str(item.get("name")),
             _str(item.get("call_id")),
             _str(item.get("phase")),
+            _str(item.get("namespace")),
         )
     if kind == "response.output_item.done":
         item = _loads(wire.item)

@@ -7,6 +7,7 @@ pointers. Two items that were built apart are equal when they mean the same to t
 - messages by role and text, whether the content is a string or text parts; with images, files or
   audio, part by part;
 - calls by call id, name and arguments as JSON values;
+- calls of custom tools by call id, name and input;
 - outputs by call id and content;
 - reasoning, and items of kinds that this package does not look into, by id.
 """
@@ -23,6 +24,10 @@ from pipecat_responses.protocol.speech import Speech
 
 TEXT = ""
 """What reasoning led to, if it is no call: the assistant's next message. No call has this id."""
+
+CUSTOM_CALL = "custom_tool_call"
+CUSTOM_OUTPUT = "custom_tool_call_output"
+CALLS = ("function_call", CUSTOM_CALL)
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 
@@ -112,16 +117,24 @@ class FunctionCall(Item):
         call_id: The id that ties the call to its output.
         name: The function's name.
         arguments: The arguments as JSON text, as written.
+        original: Whether it is as the model put it out, and not what Pipecat made of that.
     """
 
-    __slots__ = ("arguments", "call_id", "name")
+    __slots__ = ("arguments", "call_id", "name", "original")
 
-    def __init__(self, wire: Mapping[str, Any], pieces: Sequence[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        wire: Mapping[str, Any],
+        pieces: Sequence[bytes] | None = None,
+        *,
+        original: bool = False,
+    ) -> None:
         """Creates a call from its wire form (``call_id``, ``name``, ``arguments``)."""
         super().__init__(wire, pieces)
         self.call_id = wire.get("call_id")
         self.name = wire.get("name")
         self.arguments = wire.get("arguments")
+        self.original = original
 
     def means_same(self, other: Item) -> bool:
         """Same call id and name, and arguments that are equal as JSON values."""
@@ -129,6 +142,26 @@ class FunctionCall(Item):
         if self.call_id != other.call_id or self.name != other.name:
             return False
         return self.arguments == other.arguments or same_json(self.arguments, other.arguments)
+
+
+class CustomCall(FunctionCall):
+    """A call of a custom tool that the client runs; its input is free text.
+
+    Attributes:
+        input: The input.
+    """
+
+    __slots__ = ("input",)
+
+    def __init__(self, wire: Mapping[str, Any], pieces: Sequence[bytes] | None = None) -> None:
+        """Creates a call from its wire form (``call_id``, ``name``, ``input``)."""
+        super().__init__(wire, pieces, original=True)
+        self.input = wire.get("input")
+
+    def means_same(self, other: Item) -> bool:
+        """Same call id, name and input."""
+        assert isinstance(other, CustomCall)
+        return (self.call_id, self.name, self.input) == (other.call_id, other.name, other.input)
 
 
 class FunctionOutput(Item):
@@ -151,6 +184,12 @@ class FunctionOutput(Item):
         return self.call_id == other.call_id and same_value(
             self.wire.get("output"), other.wire.get("output")
         )
+
+
+class CustomOutput(FunctionOutput):
+    """The output of a custom tool's call."""
+
+    __slots__ = ()
 
 
 class Reasoning(Item):
@@ -215,6 +254,18 @@ def make_item(wire: Mapping[str, Any], pieces: Sequence[bytes] | None = None) ->
     if kind is None and "role" in wire:
         kind = "message"
     return _KINDS.get(str(kind), OtherItem)(wire, pieces)
+
+
+def original_call(wire: Mapping[str, Any], pieces: Sequence[bytes] | None = None) -> FunctionCall:
+    """Builds a call that the client runs, from the item that the model put out.
+
+    Args:
+        wire: A ``function_call`` or ``custom_tool_call``.
+        pieces: Its JSON, if it has been encoded already.
+    """
+    if wire.get("type") == CUSTOM_CALL:
+        return CustomCall(wire, pieces)
+    return FunctionCall(wire, pieces, original=True)
 
 
 def plain_text(content: Any) -> str | None:

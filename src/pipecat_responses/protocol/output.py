@@ -10,18 +10,20 @@ calls, reasoning and other items in any order, and the calls' outputs set aside 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
 from pipecat_responses.protocol.items import (
+    CUSTOM_CALL,
     FunctionCall,
     FunctionOutput,
     Item,
     Message,
     Reasoning,
     make_item,
+    original_call,
 )
 from pipecat_responses.protocol.speech import Speech, at_end, follow
 
@@ -251,11 +253,12 @@ def space_between(before: str, after: str) -> str:
     return " "
 
 
-def read_output(wire: Iterable[Any]) -> Output | None:
+def read_output(wire: Iterable[Any], custom_tools: Collection[str] = ()) -> Output | None:
     """Reads a response's ``output`` list.
 
     Args:
         wire: The items of the list, as decoded JSON.
+        custom_tools: The custom tools that the client runs. Calls of others are the server's.
 
     Returns:
         The output, or None if an item is not to be understood: such a response is not one to
@@ -268,7 +271,8 @@ def read_output(wire: Iterable[Any]) -> Output | None:
     for entry in wire:
         if not isinstance(entry, Mapping):
             return None
-        built = make_item(entry)
+        is_custom = entry.get("type") == CUSTOM_CALL and entry.get("name") in custom_tools
+        built = original_call(entry) if is_custom else make_item(entry)
         if isinstance(built, Message):
             text = output_text(entry)
             if text is None:

@@ -12,15 +12,14 @@ it is new.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipecat_responses.protocol.encoding import encode, mend_surrogates
 from pipecat_responses.protocol.events import ItemAdded, ItemRef, TextDelta, Usage
+from pipecat_responses.protocol.items import CALLS, CUSTOM_CALL
 from pipecat_responses.protocol.output import output_text, space_between
-
-CALLS = ("function_call", "custom_tool_call")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +30,13 @@ class Call:
         call_id: Its id; the item's, if the server gave none.
         name: The function's name.
         arguments: The arguments as JSON text.
+        namespace: What the function belongs to, or an empty string.
     """
 
     call_id: str
     name: str
     arguments: str
+    namespace: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +48,7 @@ class ItemProgress:
         item_id: Its id, or an empty string.
         call_id: Its call id, or an empty string.
         name: The function's name, or an empty string.
+        namespace: What the function belongs to, or an empty string.
         phase: A message's phase (``commentary``, ``final_answer``), or an empty string.
         done: Whether it is finished.
         called: The call that came of it, once one has.
@@ -56,6 +58,7 @@ class ItemProgress:
     item_id: str = ""
     call_id: str = ""
     name: str = ""
+    namespace: str = ""
     phase: str = ""
     done: bool = False
     called: Call | None = None
@@ -78,6 +81,7 @@ class ItemProgress:
         self.item_id = self.item_id or _text(wire.get("id"))
         self.call_id = self.call_id or _text(wire.get("call_id"))
         self.name = self.name or _text(wire.get("name"))
+        self.namespace = self.namespace or _text(wire.get("namespace"))
         self.phase = self.phase or _text(wire.get("phase"))
 
     def add_text(self, text: str, part: int | None) -> None:
@@ -120,7 +124,7 @@ class ItemProgress:
         if self.called is not None or not self.name:
             return None
         call_id = self.call_id or self.item_id or f"call_{number}"
-        self.called = Call(call_id, self.name, self._argument_text(given))
+        self.called = Call(call_id, self.name, self._argument_text(given), self.namespace)
         return self.called
 
     def _argument_text(self, given: Any) -> str:
@@ -128,7 +132,7 @@ class ItemProgress:
         if given is not None and not isinstance(given, str):
             text = encode(given).decode()
         text = text or "".join(self._arguments)
-        if self.kind == "custom_tool_call":
+        if self.kind == CUSTOM_CALL:
             return encode({"input": text}).decode()
         return text or "{}"
 
@@ -143,8 +147,13 @@ class ResponseProgress:
         usage: Its tokens, once the server has said.
     """
 
-    def __init__(self) -> None:
-        """Creates the ledger of a response that has not begun."""
+    def __init__(self, custom_tools: Collection[str] = ()) -> None:
+        """Creates the ledger of a response that has not begun.
+
+        Args:
+            custom_tools: The custom tools that run here; calls of others are the server's own.
+        """
+        self._custom_tools = custom_tools
         self.response_id: str | None = None
         self.output = False
         self.usage: Usage | None = None
@@ -172,7 +181,13 @@ class ResponseProgress:
         last = next(reversed(self._items.values()), None)
         if last is None or not last.done or not self.all_done:
             return False
-        return last.kind in CALLS or (last.kind == "message" and last.phase != "commentary")
+        return self.runs_here(last) or (last.kind == "message" and last.phase != "commentary")
+
+    def runs_here(self, item: ItemProgress) -> bool:
+        """Whether an item is a call that the client runs."""
+        return item.kind == "function_call" or (
+            item.kind == CUSTOM_CALL and item.name in self._custom_tools
+        )
 
     @property
     def is_final(self) -> bool:
@@ -228,6 +243,7 @@ class ResponseProgress:
         item.call_id = item.call_id or event.call_id
         item.name = item.name or event.name
         item.phase = item.phase or event.phase
+        item.namespace = item.namespace or event.namespace
         return item
 
     def hear(self, event: TextDelta) -> str:

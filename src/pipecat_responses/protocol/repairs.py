@@ -2,7 +2,7 @@
 
 The API looks at a conversation as a whole, and refuses one that breaks its order, at every turn
 and for ever after. A context may break it at any time: a call is cancelled, a part is cut off, a
-model uses an id again. Three rules are kept by repair:
+model uses an id again. Four rules are kept by repair:
 
 1. Every call has one output, later than the call. A call that has none gets ``NOT_COMPLETED``
    behind its group of parallel calls; the next conversion looks again. An output whose call did
@@ -10,7 +10,9 @@ model uses an id again. Three rules are kept by repair:
    Pipecat writes a result over its placeholder.
 2. A call id belongs to one call. A call that uses it again gets an id of its own, ``<id>_2``, and
    so does its output; outputs of one id answer its calls in their order.
-3. A reasoning item comes right before what it led to: an output of the model, not something that
+3. A call that is kept as the model put it out stands for what Pipecat made of it: that is left out,
+   and its output is sent in the call's own kind.
+4. A reasoning item comes right before what it led to: an output of the model, not something that
    the user or a function said. One that led to nothing is left out. Pipecat writes calls and text
    down when they are over, so where it is known what an item led to (``Reasoning.leads_to``), it is
    put there.
@@ -25,13 +27,17 @@ from typing import Any, TypeVar
 
 from pipecat_responses.protocol.encoding import encode
 from pipecat_responses.protocol.items import (
+    CUSTOM_OUTPUT,
     TEXT,
+    CustomCall,
+    CustomOutput,
     FunctionCall,
     FunctionOutput,
     Item,
     Message,
     Reasoning,
     make_item,
+    original_call,
 )
 from pipecat_responses.protocol.revertible import RevertibleDict
 
@@ -58,6 +64,8 @@ class _Tables:
     latest: RevertibleDict[str, int] = field(default_factory=RevertibleDict)
     # By a call's index: the id that it is sent with, for those without an output.
     open: RevertibleDict[int, str] = field(default_factory=RevertibleDict)
+    # By call id: the calls as the model put them out whose counterpart of Pipecat's has not come.
+    originals: RevertibleDict[str, int] = field(default_factory=RevertibleDict)
     # All ids that calls are sent with.
     ids: RevertibleDict[str, int] = field(default_factory=RevertibleDict)
     # By an item's index: what is sent instead of it, the index of the item that this is made from
@@ -77,6 +85,7 @@ class _Tables:
         self.waiting.revert(length)
         self.latest.revert(length)
         self.open.revert(length)
+        self.originals.revert(length)
         self.ids.revert(length)
         self.replaced.revert(length)
         self.moved.revert(length)
@@ -91,6 +100,7 @@ class _Tables:
             self.waiting.copy(),
             self.latest.copy(),
             self.open.copy(),
+            self.originals.copy(),
             self.ids.copy(),
             self.replaced.copy(),
             self.moved.copy(),
@@ -125,7 +135,9 @@ class InputRepairs:
         self._warn = warn
         self._note = note
         self._raw: list[Item] = [] if like is None else like._raw.copy()
-        self._fillers: dict[str, Item] = {} if like is None else like._fillers.copy()
+        self._fillers: dict[tuple[type[Item], str], Item] = (
+            {} if like is None else like._fillers.copy()
+        )
         self._tables: _Tables = _Tables() if like is None else like._tables.copy()
 
     def __len__(self) -> int:
@@ -201,14 +213,14 @@ class InputRepairs:
         return self._arranged(list(range(end)), self._tables.moved, lambda _: None)
 
     def _arranged(
-        self, sent: list[T], replaced: Mapping[int, T], filler: Callable[[str], U]
+        self, sent: list[T], replaced: Mapping[int, T], filler: Callable[[int], U]
     ) -> list[T | U]:
         """Repairs a list that has one value for each item added.
 
         Args:
             sent: The values, up to the last item that is sent. The list is used up.
             replaced: By index, the values that take the place of others.
-            filler: Gives the value of an output that stands in, by its call id.
+            filler: Gives the value of an output that stands in, by its call's index.
         """
         result: list[Any] = sent
         end = len(sent)
@@ -220,8 +232,7 @@ class InputRepairs:
         # What is put in before an item: an output that stands in for the group before it, then
         # the reasoning that led to it.
         put_in: list[tuple[int, int, int, Any]] = [
-            (self._group_end(index), 0, index, filler(call_id))
-            for index, call_id in tables.open.items()
+            (self._group_end(index), 0, index, filler(index)) for index in tables.open
         ]
         for index, target in tables.before.items():
             if index < end and target < end:
@@ -266,8 +277,12 @@ class InputRepairs:
         given = call.call_id
         if not isinstance(given, str):
             return
-        self._put_reasoning_before(index, given)
         tables = self._tables
+        if not call.original and given in tables.originals:
+            tables.originals.remove(index, given)
+            tables.dropped.put(index, index, True)
+            return
+        self._put_reasoning_before(index, given)
         call_id = given
         if given in tables.ids:
             self._warn(
@@ -276,6 +291,8 @@ class InputRepairs:
             )
             call_id = self._free_id(given)
             tables.replaced.put(index, index, _with_call_id(call, call_id))
+        if call.original:
+            tables.originals.put(index, given, index)
         tables.ids.put(index, call_id, index)
         tables.uses.put(index, given, tables.uses.get(given, 0) + 1)
         tables.waiting.put(index, given, (*tables.waiting.get(given, ()), index))
@@ -299,8 +316,9 @@ class InputRepairs:
         waiting = tables.waiting.get(given)
         if waiting:
             call_id = tables.open[waiting[0]]
-            if call_id != given:
-                tables.replaced.put(index, index, _with_call_id(output, call_id))
+            custom = isinstance(self._raw[waiting[0]], CustomCall)
+            if custom or call_id != given:
+                tables.replaced.put(index, index, _output_of(output, call_id, custom=custom))
             tables.open.remove(index, waiting[0])
             tables.waiting.put(index, given, waiting[1:])
             tables.latest.put(index, given, index)
@@ -316,8 +334,11 @@ class InputRepairs:
                 f"The context has more than one output of the function call {given!r}: the last "
                 "one is sent, in the place of the first."
             )
-            call_id = str(tables.replaced.get(first, self._raw[first]).wire["call_id"])
-            latest = output if call_id == given else _with_call_id(output, call_id)
+            sent = tables.replaced.get(first, self._raw[first])
+            call_id = str(sent.wire["call_id"])
+            custom = isinstance(sent, CustomOutput)
+            same = call_id == given and not custom
+            latest = output if same else _output_of(output, call_id, custom=custom)
             tables.replaced.put(index, first, latest)
             tables.moved.put(index, first, index)
         tables.dropped.put(index, index, True)
@@ -345,15 +366,18 @@ class InputRepairs:
             index += 1
         return index
 
-    def _filler(self, call_id: str) -> Item:
-        filler = self._fillers.get(call_id)
+    def _filler(self, index: int) -> Item:
+        call_id = self._tables.open[index]
+        kind = CustomOutput if isinstance(self._raw[index], CustomCall) else FunctionOutput
+        filler = self._fillers.get((kind, call_id))
         if filler is None:
             self._warn(
                 f"The function call {call_id!r} has no output in the context, which the API "
                 "refuses: the model is told that the call was not completed."
             )
-            filler = self._fillers[call_id] = FunctionOutput(
-                {"type": "function_call_output", "call_id": call_id, "output": NOT_COMPLETED}
+            name = CUSTOM_OUTPUT if kind is CustomOutput else "function_call_output"
+            filler = self._fillers[kind, call_id] = kind(
+                {"type": name, "call_id": call_id, "output": NOT_COMPLETED}
             )
         return filler
 
@@ -362,12 +386,28 @@ def _place(put_in: tuple[int, int, int, Any]) -> tuple[int, int, int]:
     return put_in[:3]
 
 
-def _with_call_id(entry: Item, call_id: str) -> Item:
-    """The same call or output under another id; what was encoded in pieces stays so."""
-    wire = {**entry.wire, "call_id": call_id}
-    head = encode({"type": wire.get("type"), "call_id": entry.wire["call_id"]})[:-1]
+def _with_call_id(call: FunctionCall, call_id: str) -> Item:
+    """The same call under another id."""
+    wire = {**call.wire, "call_id": call_id}
+    if call.original:
+        return original_call(wire)
+    return make_item(wire, _with_head(call, wire))
+
+
+def _output_of(output: FunctionOutput, call_id: str, *, custom: bool) -> Item:
+    """The same output for another call, or in the kind of a custom tool's."""
+    if not custom:
+        wire = {**output.wire, "call_id": call_id}
+        return make_item(wire, _with_head(output, wire))
+    wire = {**output.wire, "type": CUSTOM_OUTPUT, "call_id": call_id}
+    return CustomOutput(wire, _with_head(output, wire))
+
+
+def _with_head(entry: Item, wire: Mapping[str, Any]) -> tuple[bytes, ...] | None:
+    """The pieces of an item under another head; what was encoded in pieces stays so."""
+    head = encode({"type": entry.wire.get("type"), "call_id": entry.wire["call_id"]})[:-1]
     first, *rest = entry.pieces
     if not rest or not first.startswith(head):
-        return make_item(wire)
-    new_head = encode({"type": wire.get("type"), "call_id": call_id})[:-1]
-    return make_item(wire, (new_head + first[len(head) :], *rest))
+        return None
+    new_head = encode({"type": wire.get("type"), "call_id": wire["call_id"]})[:-1]
+    return (new_head + first[len(head) :], *rest)

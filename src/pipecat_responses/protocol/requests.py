@@ -62,10 +62,11 @@ class Fields:
 
     Attributes:
         model: The model's name.
+        custom_tools: The names of the custom tools that are declared: the client runs those.
         encoded: The fields as JSON, without the braces around them.
     """
 
-    __slots__ = ("_values", "encoded", "model")
+    __slots__ = ("_values", "custom_tools", "encoded", "model")
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         """Encodes fields.
@@ -78,6 +79,7 @@ class Fields:
         """
         self._values = dict(values)
         self.model = str(values.get("model") or "")
+        self.custom_tools = frozenset(_custom_names(values.get("tools")))
         self.encoded = encode_mended(self._values)[1:-1]
 
     def same_as(self, values: Mapping[str, Any]) -> bool:
@@ -88,6 +90,12 @@ class Fields:
         """A copy with some fields changed; None takes a field away."""
         merged = {**self._values, **values}
         return Fields({name: value for name, value in merged.items() if value is not None})
+
+
+def _custom_names(tools: Any) -> Iterator[str]:
+    for tool in tools if isinstance(tools, list) else ():
+        if isinstance(tool, Mapping) and tool.get("type") == "custom":
+            yield str(tool.get("name"))
 
 
 def no_message(index: int) -> int | None:

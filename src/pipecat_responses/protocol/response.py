@@ -91,7 +91,7 @@ class Response(Generic[ListenerT]):
         # Some servers list nothing at the end of what they have streamed.
         listed = event.output or ()
         output = listed if len(listed) >= len(self._items) else self._items
-        put_out = read_output(output)
+        put_out = read_output(output, self.request.fields.custom_tools)
         if put_out is None or (self.spoke and not put_out.text):
             return None
         request = self.request

@@ -15,7 +15,7 @@ from pipecat.frames.frames import (
 from pipecat.metrics.metrics import LLMTokenUsage, LLMUsageMetricsData
 from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
 
-from pipecat_responses.context.messages import LEADS_TO
+from pipecat_responses.context.messages import LEADS_TO, RUN_HERE
 from pipecat_responses.protocol.events import Status, Usage
 from pipecat_responses.session.turn_events import (
     AttemptUsage,
@@ -160,7 +160,8 @@ class FrameWriter:
     def _message(self, output: OutputItem) -> LLMSpecificMessage:
         wire = output.item
         if wire.get("type") != "reasoning":
-            return self._speaker.create_llm_specific_message(dict(wire))
+            mark = {RUN_HERE: True} if output.run_here else {}
+            return self._speaker.create_llm_specific_message({**wire, **mark})
         message = {
             "type": "reasoning",
             "id": wire.get("id"),

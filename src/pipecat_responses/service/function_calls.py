@@ -53,7 +53,7 @@ async def run_calls(
         FunctionCallFromLLM(
             context=context,
             tool_call_id=call.call_id,
-            function_name=call.name,
+            function_name=_handler_name(service, call),
             arguments=arguments if arguments is not None else {},
         )
         for call, arguments in parsed
@@ -63,6 +63,12 @@ async def run_calls(
         unreadable = [call for call, arguments in parsed if arguments is None]
         await _refuse_calls(service, context, unreadable, others_run=bool(runnable))
     await service.run_function_calls(runnable)
+
+
+def _handler_name(service: LLMService[Any], call: CompleteCall) -> str:
+    """The name that a call's handler is registered under: with its namespace, or without."""
+    full = f"{call.namespace}.{call.name}"
+    return full if call.namespace and service.has_function(full) else call.name
 
 
 async def _refuse_calls(

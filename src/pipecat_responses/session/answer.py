@@ -28,10 +28,9 @@ from pipecat_responses.protocol.events import (
     ThoughtDelta,
 )
 from pipecat_responses.protocol.failures import Failure
-from pipecat_responses.protocol.items import TEXT, Item, make_item
+from pipecat_responses.protocol.items import CUSTOM_CALL, TEXT, Item, make_item
 from pipecat_responses.protocol.output import output_text
 from pipecat_responses.protocol.progress import (
-    CALLS,
     Call,
     ItemProgress,
     ResponseProgress,
@@ -105,9 +104,9 @@ class Answer:
             case Created():
                 stream.accept(event.response_id)
             case ItemAdded():
-                stream.begin_item(event)
+                begun = stream.begin_item(event)
                 if event.kind != "message":
-                    outputs.append(ItemStart(is_call=event.kind in CALLS))
+                    outputs.append(ItemStart(is_call=stream.runs_here(begun)))
             case TextDone():
                 item = stream.item(event.ref, "message")
                 missing = item.missing_of_part(event.text, event.part)
@@ -115,10 +114,10 @@ class Answer:
             case ArgumentsDelta():
                 stream.item(event.ref, event.kind).add_arguments(event.text)
             case ArgumentsDone():
-                begun = stream.begun(event.ref)
+                called = stream.begun(event.ref)
                 # Without an id the finished item will tell whose arguments they are.
-                if begun is not None and begun.kind == "function_call" and begun.call_id:
-                    self._call(begun.call(event.arguments, 0), stream, outputs)
+                if called is not None and called.kind == "function_call" and called.call_id:
+                    self._call(called.call(event.arguments, 0), stream, outputs)
             case ItemDone():
                 self._item_done(event, stream, outputs)
             case Terminal():
@@ -163,10 +162,12 @@ class Answer:
             self._say(stream.say(item, missing, None), stream, outputs)
             if self._splice is None or not self._splice.holds:
                 self._message_over = True
-        elif item.kind in CALLS:
+        elif stream.runs_here(item):
             if wire.get("status") != "incomplete":
-                given = wire.get("input" if item.kind == "custom_tool_call" else "arguments")
+                given = wire.get("input" if item.kind == CUSTOM_CALL else "arguments")
                 self._call(item.call(given, stream.number_of(item)), stream, outputs)
+                if not was_done and _is_more_than_pipecats(wire):
+                    outputs.append(OutputItem(wire, run_here=True))
         elif was_done:
             return
         elif item.kind == "reasoning":
@@ -181,7 +182,7 @@ class Answer:
         if call is None or call.call_id in self.called:
             return
         self._led_to(call.call_id, stream, outputs)
-        complete = CompleteCall(call.call_id, call.name, call.arguments)
+        complete = CompleteCall(call.call_id, call.name, call.arguments, call.namespace)
         self.called[call.call_id] = complete
         outputs.append(complete)
 
@@ -227,6 +228,13 @@ class Answer:
         splice, self._splice = self._splice, None
         if splice is not None:
             self._say(splice.finish(), stream, outputs)
+
+
+def _is_more_than_pipecats(call: Mapping[str, Any]) -> bool:
+    """Whether a call is of a kind, or has something, that Pipecat's form of it has no room for."""
+    caller = call.get("caller")
+    indirect = isinstance(caller, Mapping) and caller.get("type") != "direct"
+    return call.get("type") == CUSTOM_CALL or bool(call.get("namespace")) or indirect
 
 
 def _end_thought(stream: ResponseProgress, outputs: list[TurnEvent]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum, auto
 
 from pipecat_responses.protocol.events import Event, TextDelta
@@ -26,16 +26,24 @@ class Attempt:
         begun: Whether the server has said anything to it.
     """
 
-    def __init__(self, exchange: Exchange, now: float, *, output_timeout: float | None) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        now: float,
+        *,
+        output_timeout: float | None,
+        custom_tools: Collection[str] = (),
+    ) -> None:
         """Notes that a request was sent.
 
         Args:
             exchange: The request and what answers it.
             now: The time.
             output_timeout: Seconds it has to put something out, or None.
+            custom_tools: The custom tools that run here.
         """
         self.exchange = exchange
-        self.stream = ResponseProgress()
+        self.stream = ResponseProgress(custom_tools)
         self.begun = False
         self._sent = self._last = self._alive = now
         self._longest_gap = 0.0

@@ -162,6 +162,7 @@ class Turn:
             exchange,
             self._clock(),
             output_timeout=self._policy.output_timeout if self._attempts == 1 else None,
+            custom_tools=self._request.fields.custom_tools,
         )
         self._log.debug("Turn sent: {}", exchange.report)
         return self._attempt

@@ -32,10 +32,12 @@ class OutputItem(msgspec.Struct, frozen=True):
     Attributes:
         item: The item.
         leads_to: For reasoning, what it led to: a call's id, or ``protocol.items.TEXT``.
+        run_here: For a call, whether the client runs it.
     """
 
     item: Mapping[str, Any]
     leads_to: str | None = None
+    run_here: bool = False
 
 
 class ItemStart(msgspec.Struct, frozen=True):
@@ -49,11 +51,19 @@ class ItemStart(msgspec.Struct, frozen=True):
 
 
 class CompleteCall(msgspec.Struct, frozen=True):
-    """A complete function call, to be run once."""
+    """A complete function call, to be run once.
+
+    Attributes:
+        call_id: Its id.
+        name: The function's name.
+        arguments: The arguments as JSON text; for a custom tool, an object with its ``input``.
+        namespace: What the function belongs to, or an empty string.
+    """
 
     call_id: str
     name: str
     arguments: str
+    namespace: str = ""
 
 
 class AttemptUsage(msgspec.Struct, frozen=True):
