@@ -39,6 +39,9 @@ CASES = [
     ("The weather in Par", "Paris is sunny.", "is is sunny."),
     ("The weather in Par", "weather in Paris is sunny.", "is is sunny."),
     ("The weath", "weather in Paris", "er in Paris"),
+    # A mark stands alone, as the word that it begins with has not come.
+    ("…one …", "…two.", "two."),
+    ("*one* *", "*two*.", "two*."),
     ("1,23", "1,234 dollars", "4 dollars"),
     ("It costs 1,23", "1,234 dollars.", "4 dollars."),
     ("Rome", " Rome, of course.", ", of course."),

@@ -125,8 +125,10 @@ class Splice:
                 self._done = True
                 return self._rest(rest)
         self._done = True
-        if self._alone is not None and not _JOINS.match(self._alone.group()):
-            return self._held.lstrip().removeprefix(self._alone.group())
+        if self._alone is not None:
+            mark, begins = self._alone.group(), self._held.lstrip()
+            if begins.startswith(mark) or not _JOINS.match(mark):
+                return begins.removeprefix(mark)
         return self._joined(self._held)
 
     def _repeats(self, tail: list[_Word], words: list[_Word], complete: int) -> int | None:
