@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 from loguru import logger
 from openai import AsyncOpenAI
-from pipecat.frames.frames import EndFrame
+from pipecat.frames.frames import (
+    EndFrame,
+    LLMThoughtEndFrame,
+    LLMThoughtStartFrame,
+    LLMThoughtTextFrame,
+)
 from pipecat.metrics.metrics import TTFBMetricsData
 
 from pipecat_responses.protocol.errors import ResponsesError
@@ -19,6 +24,7 @@ from pipecat_responses.transport.http import HttpOptions, stream
 from tests.histories.meaning import (
     Call,
     Say,
+    Think,
     Wire,
     created,
     events_of,
@@ -371,6 +377,22 @@ async def test_events_of_two_messages_may_come_side_by_side(where: str) -> None:
         heard = await talk.turn()
         assert heard.text == f"One moment. {WEATHER}"
         assert heard.errors == []
+
+
+@BOTH
+async def test_the_reasoning_of_an_open_model_is_a_thought(transport: Transport) -> None:
+    def shown(events: list[Wire]) -> list[Wire | Step]:
+        named = json.dumps(events).replace("reasoning_summary_text", "reasoning_text")
+        return list(json.loads(named))
+
+    meaning = (Think(("Let me", " see.")), *said(STORY))
+    async with stage(transport, changed(meaning, shown)) as talk:
+        heard = await talk.turn()
+        assert heard.text == STORY
+        thoughts = [f.text for f in talk.said.frames if isinstance(f, LLMThoughtTextFrame)]
+        assert "".join(thoughts) == "Let me see."
+        kinds = [type(f) for f in talk.said.frames]
+        assert kinds.count(LLMThoughtStartFrame) == kinds.count(LLMThoughtEndFrame) == 1
 
 
 # -- more than there is to say ------------------------------------------------------------------

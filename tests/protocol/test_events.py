@@ -79,6 +79,7 @@ EVENTS: list[tuple[str, dict[str, Any], Event]] = [
     ("response.refusal.delta", {"delta": "No"}, TextDelta("No")),
     ("response.refusal.delta", {"delta": None}, ACTIVITY),
     ("response.reasoning_summary_text.delta", {"delta": "Hm"}, ThoughtDelta("Hm")),
+    ("response.reasoning_text.delta", {"delta": "Hm"}, ThoughtDelta("Hm")),
     ("response.reasoning_summary_text.delta", {"delta": 7}, ACTIVITY),
     ("response.reasoning_summary_text.delta", {}, ACTIVITY),
     (
@@ -142,7 +143,7 @@ ALIVE = [
     "response.reasoning_summary_part.added",
     "response.reasoning_summary_part.done",
     "response.reasoning_summary_text.done",
-    "response.reasoning_text.delta",
+    "response.reasoning_text.done",
     "response.output_text.annotation.added",
     "response.web_search_call.searching",
     "response.mcp_list_tools.completed",

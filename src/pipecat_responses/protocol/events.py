@@ -91,7 +91,7 @@ class TextDelta(msgspec.Struct, frozen=True, gc=False):
 
 
 class ThoughtDelta(msgspec.Struct, frozen=True):
-    """A piece of the summary of the model's reasoning."""
+    """A piece of the model's reasoning, or of its summary."""
 
     text: str
 
@@ -271,7 +271,7 @@ def read(
             item_id if type(item_id) is str else "",
             part if type(part) is int else None,
         )
-    if kind == "response.reasoning_summary_text.delta":
+    if kind in _THOUGHTS:
         return ThoughtDelta(wire.delta) if isinstance(wire.delta, str) else ACTIVITY
     if not isinstance(kind, str):
         # An error of a gateway may come without a type.
@@ -312,6 +312,9 @@ def read(
     # Whatever it is, it shows that the server is alive.
     return ACTIVITY
 
+
+# Open models show their reasoning itself instead of a summary.
+_THOUGHTS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
 _ARGUMENTS = {
     "response.function_call_arguments.delta": "function_call",

@@ -13,6 +13,7 @@ from typing import assert_never
 from pipecat_responses.protocol.items import Item, Message
 from pipecat_responses.protocol.lanes import Checkpoint, Lane, LaneSet
 from pipecat_responses.protocol.output import Coverage, Match, Mismatch, Unfinished
+from pipecat_responses.protocol.requests import window
 
 KEPT = 2
 """Checkpoints that a turn keeps: the one it continues from, and the one before it."""
@@ -289,7 +290,7 @@ def _plan_on(
     if reason is FullReason.CONTEXT_CHANGED:
         held = _held(lanes, model)
         changed_at = max((_first_difference(each, items, coverage) for each in held), default=None)
-    return Plan(lanes, lane, None, items, reason, fork=False, changed_at=changed_at)
+    return Plan(lanes, lane, None, window(items), reason, fork=False, changed_at=changed_at)
 
 
 def _why_full(lanes: LaneSet, judged: Worth, model: str, blank: FullReason) -> FullReason:
@@ -391,7 +392,7 @@ def plan_side_request(
     if covering:
         best = covering[0]
         return Plan(lanes, lane, best.checkpoint, best.send, None, fork=True)
-    return Plan(lanes, lane, None, items, FullReason.FIRST, fork=False)
+    return Plan(lanes, lane, None, window(items), FullReason.FIRST, fork=False)
 
 
 ROOM_FOR_TURNS = 3

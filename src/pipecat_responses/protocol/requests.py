@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from pipecat_responses.protocol.encoding import encode, encode_mended
-from pipecat_responses.protocol.items import Item
+from pipecat_responses.protocol.items import FunctionCall, FunctionOutput, Item, OtherItem
 
 ITEMS_PER_RUN = 64
 """Items that are joined at a time when a message is written."""
@@ -151,6 +151,30 @@ def websocket_payload(
         head.append(b',"generate":false')
     head.append(b',"input":[')
     return _payload(head, items, b"]}")
+
+
+def window(items: Sequence[Item]) -> Sequence[Item]:
+    """The part of a conversation that has to be sent when all of it is.
+
+    A compaction item stands for everything before it (OpenAI's guide "Compaction"), so that is
+    left out; unless an output behind it answers a call before it, which the API would refuse.
+
+    Args:
+        items: The conversation's items, a list.
+    """
+    if OtherItem not in set(map(type, items)):
+        return items
+    start = len(items) - 1
+    while start > 0 and not _is_compaction(items[start]):
+        start -= 1
+    rest = items[start:]
+    calls = {str(item.call_id) for item in rest if isinstance(item, FunctionCall)}
+    answered = (str(item.call_id) for item in rest if isinstance(item, FunctionOutput))
+    return rest if calls.issuperset(answered) else items
+
+
+def _is_compaction(item: Item) -> bool:
+    return isinstance(item, OtherItem) and item.wire.get("type") == "compaction"
 
 
 def http_payload(fields: Fields, items: Sequence[Item]) -> Payload:

@@ -12,7 +12,7 @@ from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Event, Refused, Terminal
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.planning import FullReason
-from pipecat_responses.protocol.requests import Payload, Request, http_payload
+from pipecat_responses.protocol.requests import Payload, Request, http_payload, window
 from pipecat_responses.session.exchange import Inbox
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.transport.http import HttpOptions, stream
@@ -140,12 +140,13 @@ class HttpSession:
 
     async def respond(self, request: Request) -> HttpExchange:
         """Sends a request; its answer is awaited through what is returned."""
-        payload = http_payload(request.fields, request.items)
+        items = window(request.items)
+        payload = http_payload(request.fields, items)
         report = TurnReport(
             transport="http",
             incremental=False,
             full_reason=FullReason.HTTP,
-            items=len(request.items),
+            items=len(items),
             size=payload.size,
             messages=request.messages,
         )
