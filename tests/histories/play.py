@@ -13,6 +13,7 @@ from pipecat.frames.frames import LLMTextFrame, LLMUpdateSettingsFrame
 from pipecat.metrics.metrics import LLMUsageMetricsData
 
 from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.session.capabilities import KNOWN
 from tests.histories import oracles
 from tests.histories.faithful import Model, gate, user_text
 from tests.histories.meaning import Say
@@ -174,6 +175,8 @@ async def play(history: History, transport: Transport, *, watch: bool = False) -
         AssertionError: If anything did not hold.
         StoodStillError: If the event loop stood still for so long that this may be why.
     """
+    # A server on the same port, of another history, was another one.
+    KNOWN.reset()
     complaints: list[Any] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(context))

@@ -137,6 +137,25 @@ async def test_where_a_request_gets_no_answer_the_next_one_does_not_stand_in_lin
         assert (await talk.turn()).text == PROPER
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["had lanes", "had none"])
+async def test_a_server_that_is_another_one_after_a_reconnect(first: bool) -> None:
+    """Behind one address there may be servers that differ."""
+
+    def prepare(server: ScriptedServer) -> None:
+        server.lanes = first
+
+    async with stage("websocket", prepare=prepare) as talk:
+        for number, lanes in enumerate([first, not first, first]):
+            if number:
+                talk.server.lanes = lanes
+                talk.server.answers.append(only(Reset()))
+            for _ in range(3):
+                heard = await talk.turn()
+                assert heard.text == PROPER
+                assert not heard.errors
+                assert len(heard.asked) <= 2
+
+
 # -- handshakes and gateways ------------------------------------------------------------------
 
 

@@ -136,6 +136,7 @@ class Connection(Generic[ListenerT]):
         "_capabilities",
         "_heard",
         "_lane_doubt",
+        "_lanes_shown",
         "_running",
         "lanes",
         "loss",
@@ -154,6 +155,7 @@ class Connection(Generic[ListenerT]):
         self.loss: Loss | None = None
         self._capabilities = capabilities
         self._heard = False
+        self._lanes_shown = False
         self._running: ResponsesInFlight[ListenerT] = ResponsesInFlight()
         self._cancel_doubt = CancelDoubt()
         self._lane_doubt = LaneDoubt()
@@ -302,11 +304,13 @@ class Connection(Generic[ListenerT]):
             event: The event.
         """
         self._heard = True
+        if stream_id is not None:
+            self._lanes_shown = True
         if isinstance(event, Refused) and self._cancel_doubt.concerns(
             event.error, stream_id=stream_id, runs=stream_id in self._running.on_lane
         ):
             return self._cancel_refused(event.error)
-        response = self._running.owner(stream_id, event, named=self.lanes.named)
+        response = self._running.owner(stream_id, event, lanes_shown=self._lanes_shown)
         if response is None:
             return self._receive_unowned(stream_id, event)
         effects: list[Effect[ListenerT]] = []

@@ -2,7 +2,8 @@
 
 - Events of a named lane carry its ``stream_id``.
 - A server without lanes sends none. Then the oldest response that runs is the one that speaks,
-  since such a server answers one request after the other.
+  since such a server answers one request after the other. It may have had lanes on other
+  connections: what counts is what it has sent on this one.
 - An ``error`` that the server cannot tie to a lane belongs to the newest request that has no answer
   yet; if there is none, to the only response that runs and is listened to.
 - What belongs to no running response (a second terminal event, a lane nobody uses) belongs to
@@ -75,18 +76,18 @@ class ResponsesInFlight(Generic[ListenerT]):
         self.on_lane.clear()
 
     def owner(
-        self, stream_id: str | None, event: Event, *, named: bool | None
+        self, stream_id: str | None, event: Event, *, lanes_shown: bool
     ) -> Response[ListenerT] | None:
         """Whose an event is; None if it is nobody's.
 
         Args:
             stream_id: The lane that the event names, if any.
             event: The event.
-            named: Whether the server has lanes; None if that is not known.
+            lanes_shown: Whether the server has named a lane on this connection.
         """
         found = self.on_lane.get(stream_id)
         if found is None and stream_id is None:
-            if named is not True and not isinstance(event, Activity):
+            if not lanes_shown and not isinstance(event, Activity):
                 found = next(iter(self.on_lane.values()), None)
             elif isinstance(event, Refused):
                 found = self._newest_in_doubt()
