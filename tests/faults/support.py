@@ -9,33 +9,14 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
-from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
-from pipecat.frames.frames import (
-    ErrorFrame,
-    LLMContextFrame,
-    LLMFullResponseEndFrame,
-    LLMFullResponseStartFrame,
-    LLMTextFrame,
-)
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.frames.frames import ErrorFrame, LLMTextFrame
 
-from pipecat_responses import (
-    ConnectionLimits,
-    OpenAIResponsesHttpLLMService,
-    OpenAIResponsesLLMService,
-    TurnLimits,
-)
-from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Sandbox
-from pipecat_responses.testing import Conversation
-
-Transport = Literal["websocket", "http"]
+from tests.support.hurry import SWIFT, JudgedConversation, Transport, hurried_service
 
 KEY = "sk-test-0123456789abcdef-secret"
-SWIFT = Backoff(first=0.01, cap=0.05)
 LIMITS: dict[str, Any] = {
     "quiet_secs": 0.03,
     "begin_secs": 0.09,
@@ -46,7 +27,7 @@ LIMITS: dict[str, Any] = {
     "probe_secs": 1.5,
     "backoff": SWIFT,
 }
-CONNECTIONS = ConnectionLimits(open_secs=0.2, backoff=SWIFT)
+CONNECTIONS: dict[str, Any] = {"open_secs": 0.2, "backoff": SWIFT}
 
 
 @contextlib.contextmanager
@@ -65,61 +46,15 @@ def new_service(address: Any, transport: Transport, **kwargs: Any) -> Any:
         transport: Which of the two services.
         **kwargs: More for the service; ``limits`` changes those of turns.
     """
-    limits = TurnLimits(**{**LIMITS, **kwargs.pop("limits", {})})
-    kwargs = {
-        "api_key": KEY,
-        "base_url": address.base_url,
-        "connection_limits": CONNECTIONS,
-        "turn_limits": limits,
-        **kwargs,
-    }
-    if transport == "http":
-        return OpenAIResponsesHttpLLMService(**kwargs)
-    return OpenAIResponsesLLMService(ws_url=address.ws_url, ws_close_timeout=0.3, **kwargs)
+    limits = {**LIMITS, **kwargs.pop("limits", {})}
+    return hurried_service(
+        transport, address, limits=limits, connections=CONNECTIONS, **{"api_key": KEY, **kwargs}
+    )
 
 
 def counted(top: int, start: int = 1) -> str:
     """What the sandbox says when it is asked to count."""
     return ", ".join(str(number) for number in range(start, top + 1)) + "."
-
-
-class Toolbox:
-    """Tools that count how often they run."""
-
-    def __init__(self) -> None:
-        self.runs: list[tuple[str, dict[str, Any]]] = []
-
-    def register(self, llm: Any) -> None:
-        """Makes the tools known to a service."""
-        for name in ("note", "ring"):
-            llm.register_function(name, self._handler(name))
-
-    def _handler(self, name: str) -> Callable[[Any], Any]:
-        async def handle(params: Any) -> None:
-            self.runs.append((name, dict(params.arguments)))
-            await params.result_callback(f"{name} done")
-
-        return handle
-
-    @staticmethod
-    def schema() -> ToolsSchema:
-        """The tools as a context carries them."""
-        return ToolsSchema(
-            standard_tools=[
-                FunctionSchema(
-                    name="note",
-                    description="Writes something down.",
-                    properties={"words": {"type": "string"}},
-                    required=["words"],
-                ),
-                FunctionSchema(
-                    name="ring",
-                    description="Rings a bell.",
-                    properties={"words": {"type": "string"}},
-                    required=["words"],
-                ),
-            ]
-        )
 
 
 @dataclass
@@ -137,17 +72,13 @@ class Heard:
     pieces: list[str] = field(default_factory=list)
 
 
-class Talk(Conversation):
+class Talk(JudgedConversation):
     """A conversation whose turns give a verdict."""
 
     def __init__(self, llm: Any, *, tools: bool = False, **kwargs: Any) -> None:
-        self.toolbox = Toolbox()
-        if tools:
-            self.toolbox.register(llm)
-        context = LLMContext(tools=Toolbox.schema()) if tools else None
         # What is told here is told behind the service. A voice behind it would make the matrix
         # half as long again.
-        super().__init__(llm, kwargs.pop("context", context), **{"tts": None, **kwargs})
+        super().__init__(llm, tools=tools, **{"tts": None, **kwargs})
 
     async def turn(
         self, text: str, *, ends: int = 1, meanwhile: Callable[[], Any] | None = None
@@ -168,29 +99,6 @@ class Talk(Conversation):
         pieces = [f.text for f in self.said.frames[position:] if isinstance(f, LLMTextFrame)]
         return Heard("".join(pieces), self.errors[errors:], pieces)
 
-    @property
-    def contexts(self) -> int:
-        """Context frames that the service has been given."""
-        return sum(
-            isinstance(frame, LLMContextFrame)
-            for frame in [*self.before.frames, *self.said.upstream]
-        )
-
-    def check_frames(self) -> None:
-        """Every context frame has one start and one end frame, and nothing is spoken outside."""
-        inside = False
-        for frame in self.said.frames:
-            if isinstance(frame, LLMFullResponseStartFrame):
-                assert not inside, "a response started inside another"
-                inside = True
-            elif isinstance(frame, LLMFullResponseEndFrame):
-                assert inside, "a response ended that had not started"
-                inside = False
-            elif isinstance(frame, LLMTextFrame):
-                assert inside, f"text outside a response: {frame.text!r}"
-        assert not inside, "a response did not end"
-        assert self.starts == self.ends == self.contexts
-
     async def round(self, text: str) -> Heard:
         """Says something, and waits until that is answered and so are all results of tools."""
         position, errors, before = len(self.said.frames), len(self.errors), self.ends
@@ -199,16 +107,6 @@ class Talk(Conversation):
         await self.quiet()
         pieces = [f.text for f in self.said.frames[position:] if isinstance(f, LLMTextFrame)]
         return Heard("".join(pieces), self.errors[errors:], pieces)
-
-    async def quiet(self) -> None:
-        """Waits until nothing is under way."""
-        while True:
-            await self.settle()
-            await self.said.until(lambda: self.ends >= self.contexts)
-            runs = len(self.toolbox.runs)
-            await self.settle()
-            if self.ends == self.contexts and runs == len(self.toolbox.runs):
-                return
 
     def forget(self, *, context: bool = True) -> None:
         """Starts the records, and the context, afresh; the service and its connection stay."""

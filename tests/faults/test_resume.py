@@ -14,8 +14,9 @@ from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesErr
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Answer, Call, Fault, ModelInput, Reasoning, Sandbox, Text
 from pipecat_responses.sandbox.faults import Kind
-from tests.faults.support import Talk, Transport, counted, short_probe, talking, until
+from tests.faults.support import Talk, counted, short_probe, talking, until
 from tests.support import history
+from tests.support.hurry import Transport
 
 BOTH = pytest.mark.parametrize("transport", ["websocket", "http"])
 TELLING = (

@@ -16,16 +16,8 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from pipecat_responses import ConnectionLimits
 from pipecat_responses.sandbox import Fault, Sandbox
-from tests.faults.support import (
-    KEY,
-    Talk,
-    Transport,
-    counted,
-    new_service,
-    our_tasks,
-    talking,
-    until,
-)
+from tests.faults.support import KEY, Talk, counted, new_service, our_tasks, talking, until
+from tests.support.hurry import Transport
 
 BOTH = pytest.mark.parametrize("transport", ["websocket", "http"])
 

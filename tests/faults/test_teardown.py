@@ -14,7 +14,8 @@ from pipecat.frames.frames import EndFrame
 
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Fault, Sandbox
-from tests.faults.support import Talk, Transport, new_service, our_tasks, short_probe, until
+from tests.faults.support import Talk, new_service, our_tasks, short_probe, until
+from tests.support.hurry import Transport
 
 CLOSE = 0.3
 """The close timeout of services in a hurry (`tests.faults.support`)."""

@@ -20,8 +20,9 @@ from tests.histories.meaning import Say
 from tests.histories.mutations import Effect
 from tests.histories.plan import Edit, History, Turn
 from tests.histories.server import PROPER, ScriptedServer
-from tests.histories.stage import KEY, Heard, Stage, Transport, close, our_tasks, service
+from tests.histories.stage import KEY, Heard, Stage, close, our_tasks, service
 from tests.histories.steps import Asked
+from tests.support.hurry import Transport
 
 HEADER = "header-9d41f0c2b7"
 LIMITS = {

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
-from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
-from pipecat.frames.frames import (
-    ErrorFrame,
-    LLMContextFrame,
-    LLMFullResponseEndFrame,
-    LLMFullResponseStartFrame,
-    LLMTextFrame,
-)
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.frames.frames import ErrorFrame, LLMFullResponseEndFrame, LLMTextFrame
 
-from pipecat_responses import (
-    ConnectionLimits,
-    OpenAIResponsesHttpLLMService,
-    OpenAIResponsesLLMService,
-    TurnLimits,
-)
-from pipecat_responses.protocol.retry import Backoff
-from pipecat_responses.testing import Conversation
 from tests.histories.meaning import Wire
 from tests.histories.server import ScriptedServer
 from tests.histories.steps import Answer, Asked
-
-Transport: TypeAlias = Literal["websocket", "http"]
+from tests.support.hurry import SWIFT, JudgedConversation, Transport, hurried_service
 
 KEY = "sk-histories-4f1c9a7be2d05863"
-SWIFT = Backoff(first=0.01, cap=0.05)
 LIMITS: dict[str, Any] = {
     "quiet_secs": 0.1,
     "probe_secs": 0.1,
@@ -46,8 +27,6 @@ LIMITS: dict[str, Any] = {
     "backoff": SWIFT,
 }
 CONNECTIONS: dict[str, Any] = {"open_secs": 0.5, "backoff": SWIFT}
-KINDS = {"websocket": OpenAIResponsesLLMService, "http": OpenAIResponsesHttpLLMService}
-TOOLS = ("note", "ring")
 
 
 def service(transport: Transport, address: Any, **kwargs: Any) -> Any:
@@ -59,25 +38,10 @@ def service(transport: Transport, address: Any, **kwargs: Any) -> Any:
         **kwargs: More for the service; ``limits`` and ``connections`` change single limits, and
             ``kinds`` has other makers of the services.
     """
-    kinds: Mapping[str, Callable[..., Any]] = kwargs.pop("kinds", KINDS)
-    chosen = {
-        "api_key": KEY,
-        "base_url": address.base_url,
-        "turn_limits": TurnLimits(**{**LIMITS, **kwargs.pop("limits", {})}),
-        "connection_limits": ConnectionLimits(**{**CONNECTIONS, **kwargs.pop("connections", {})}),
-        **kwargs,
-    }
-    if transport == "websocket":
-        chosen |= {"ws_url": address.ws_url, "ws_close_timeout": 0.3}
-    return kinds[transport](**chosen)
-
-
-def tools() -> ToolsSchema:
-    """The tools as a context carries them."""
-    return ToolsSchema(
-        standard_tools=[
-            FunctionSchema(name, "A tool.", {"words": {"type": "string"}}, []) for name in TOOLS
-        ]
+    limits = {**LIMITS, **kwargs.pop("limits", {})}
+    connections = {**CONNECTIONS, **kwargs.pop("connections", {})}
+    return hurried_service(
+        transport, address, limits=limits, connections=connections, **{"api_key": KEY, **kwargs}
     )
 
 
@@ -96,28 +60,21 @@ class Heard:
     asked: list[Asked]
 
 
-class Stage(Conversation):
+class Stage(JudgedConversation):
     """A conversation whose turns give a verdict.
 
     Attributes:
         server: Whom it is with.
-        runs: The functions that ran, with their arguments.
     """
 
     def __init__(self, server: ScriptedServer, llm: Any, **kwargs: Any) -> None:
         self.server = server
-        self.runs: list[tuple[str, Wire]] = []
-        for name in TOOLS:
-            llm.register_function(name, self._handler(name))
-        context = LLMContext(tools=tools())
-        super().__init__(llm, context, **{"patience": 4.0, **kwargs})
+        super().__init__(llm, tools=True, **{"patience": 4.0, **kwargs})
 
-    def _handler(self, name: str) -> Callable[[Any], Any]:
-        async def handle(params: Any) -> None:
-            self.runs.append((name, dict(params.arguments)))
-            await params.result_callback(f"{name} done")
-
-        return handle
+    @property
+    def runs(self) -> list[tuple[str, Wire]]:
+        """The functions that ran, with their arguments."""
+        return self.toolbox.runs
 
     async def turn(self, text: str = "Hello.") -> Heard:
         """Says something, and waits until that is answered and so are all results of tools."""
@@ -147,37 +104,6 @@ class Stage(Conversation):
                 parts.append("")
         text = " ".join(part for part in parts if part)
         return Heard(text, self.errors[place[1] :], self.server.asked[place[2] :])
-
-    @property
-    def contexts(self) -> int:
-        """Context frames that the service has been given."""
-        frames = [*self.before.frames, *self.said.upstream]
-        return sum(isinstance(frame, LLMContextFrame) for frame in frames)
-
-    async def quiet(self) -> None:
-        """Waits until nothing is under way."""
-        while True:
-            await self.settle()
-            await self.said.until(lambda: self.ends >= self.contexts, self.patience)
-            runs = len(self.runs)
-            await self.settle()
-            if self.ends == self.contexts and runs == len(self.runs):
-                return
-
-    def check_frames(self) -> None:
-        """Every context frame has one start and one end, and nothing is said outside."""
-        inside = False
-        for frame in self.said.frames:
-            if isinstance(frame, LLMFullResponseStartFrame):
-                assert not inside, "a response started inside another"
-                inside = True
-            elif isinstance(frame, LLMFullResponseEndFrame):
-                assert inside, "a response ended that had not started"
-                inside = False
-            elif isinstance(frame, LLMTextFrame):
-                assert inside, f"text outside a response: {frame.text!r}"
-        assert not inside, "a response did not end"
-        assert self.starts == self.ends == self.contexts, "a context without its start and end"
 
 
 def our_tasks() -> list[str]:

@@ -18,7 +18,7 @@ from pipecat_responses.testing import VoiceKind
 from tests.histories import oracles
 from tests.histories.meaning import Call, Meaning, Say, Search, Think, Wire, said, words_of
 from tests.histories.server import PROPER, ScriptedServer
-from tests.histories.stage import Stage, Transport, close, our_tasks, service
+from tests.histories.stage import Stage, close, our_tasks, service
 from tests.histories.steps import (
     Answer,
     Asked,
@@ -32,6 +32,7 @@ from tests.histories.steps import (
     only,
 )
 from tests.histories.strikes import Strike, StruckHttp, StruckWebSocket
+from tests.support.hurry import Transport
 
 STORY = "Once upon a time there was a king."
 MOST_WAITS = 200

@@ -13,8 +13,9 @@ from pipecat_responses.testing import VoiceKind
 from tests.histories.meaning import Wire, completed, created, item_events, numbered, said
 from tests.histories.rows import BOTH
 from tests.histories.server import PROPER
-from tests.histories.stage import Stage, Transport, stage
+from tests.histories.stage import Stage, stage
 from tests.histories.steps import Answer, Asked, Reset, Script, Step, sends
+from tests.support.hurry import Transport
 
 QUERY = "select 1;\n-- 'as it is'"
 CUSTOM = {"type": "custom", "name": "note", "description": "Takes anything."}

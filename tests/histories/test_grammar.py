@@ -14,8 +14,8 @@ from tests.histories.meaning import Call, Meaning, Say, Search, Think, events_of
 from tests.histories.mutations import MUTATIONS
 from tests.histories.plan import Fault, History, Turn
 from tests.histories.play import play
-from tests.histories.stage import Transport
 from tests.histories.steps import sends
+from tests.support.hurry import Transport
 
 TEXT: Meaning = (
     Say(

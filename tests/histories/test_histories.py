@@ -12,7 +12,7 @@ from loguru import logger
 
 from tests.histories.plan import History, histories
 from tests.histories.play import StoodStillError, play
-from tests.histories.stage import Transport
+from tests.support.hurry import Transport
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
 FUZZING = EXAMPLES > 1000

@@ -23,7 +23,7 @@ from tests.histories.meaning import (
     words_of,
 )
 from tests.histories.rows import BOTH
-from tests.histories.stage import Heard, Transport, stage
+from tests.histories.stage import Heard, stage
 from tests.histories.steps import (
     Asked,
     Body,
@@ -37,6 +37,7 @@ from tests.histories.steps import (
     changed,
     proper,
 )
+from tests.support.hurry import Transport
 
 WEATHER = "It is sunny in Paris."
 NOTE = Call("note", {"words": "milk"}, "call_1")

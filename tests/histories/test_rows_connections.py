@@ -16,7 +16,7 @@ from pipecat_responses.protocol.failures import Failure
 from tests.histories.meaning import Wire, said
 from tests.histories.rows import BOTH
 from tests.histories.server import PROPER, ScriptedServer
-from tests.histories.stage import Heard, Stage, Transport, service, stage
+from tests.histories.stage import Heard, Stage, service, stage
 from tests.histories.steps import (
     Answer,
     Close,
@@ -28,6 +28,7 @@ from tests.histories.steps import (
     error,
     only,
 )
+from tests.support.hurry import Transport
 
 STORY = "Once upon a time there was a king."
 WAITS = [Silence()]

@@ -35,7 +35,7 @@ from tests.histories.meaning import (
 )
 from tests.histories.rows import BOTH
 from tests.histories.server import PROPER, ScriptedServer
-from tests.histories.stage import KEY, Transport, stage
+from tests.histories.stage import KEY, stage
 from tests.histories.steps import (
     Answer,
     Asked,
@@ -56,6 +56,7 @@ from tests.histories.steps import (
     proper,
     sends,
 )
+from tests.support.hurry import Transport
 
 WEATHER = "It is sunny in Paris."
 STORY = "Once upon a time there was a king."

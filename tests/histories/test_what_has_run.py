@@ -8,8 +8,9 @@ from tests.histories import oracles
 from tests.histories.meaning import Wire, completed, created, item_events, numbered, said
 from tests.histories.rows import BOTH
 from tests.histories.server import ScriptedServer
-from tests.histories.stage import Stage, Transport, stage
+from tests.histories.stage import Stage, stage
 from tests.histories.steps import Answer, Asked, Reset, Script, Step, Wait, error, sends
+from tests.support.hurry import Transport
 
 KINDS = (
     "mcp_call",
