@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
     from pipecat_responses.protocol.failures import Failure
     from pipecat_responses.protocol.retry import Backoff
+    from pipecat_responses.service.approvals import McpApprovalFrame, McpApprovalRequest
     from pipecat_responses.service.frame_writer import AbandonedUsageMetricsData
     from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
     from pipecat_responses.session.stats import SessionStats, TurnReport
@@ -31,6 +32,8 @@ __all__ = [
     "Backoff",
     "ConnectionLimits",
     "Failure",
+    "McpApprovalFrame",
+    "McpApprovalRequest",
     "MidResponseLossError",
     "OpenAIResponsesHttpLLMService",
     "OpenAIResponsesLLMService",
@@ -49,6 +52,8 @@ _HOMES = {
     "Backoff": "protocol.retry",
     "ConnectionLimits": "session.limits",
     "Failure": "protocol.failures",
+    "McpApprovalFrame": "service.approvals",
+    "McpApprovalRequest": "service.approvals",
     "MidResponseLossError": "protocol.errors",
     "OpenAIResponsesHttpLLMService": "llm",
     "OpenAIResponsesLLMService": "llm",

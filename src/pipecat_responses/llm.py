@@ -68,6 +68,8 @@ class OpenAIResponsesLLMService(
         on_disconnected(service): No connection is left.
         on_connection_error(service, error): A connection could not be opened, and why.
         on_completion_timeout(service): A turn was given up because of a time limit.
+        on_turn_lost(service, error): A turn has failed before a word was said.
+        on_mcp_approval_request(service, request): A call waits for approval.
 
     Example::
 

@@ -78,6 +78,7 @@ class ScriptedServer:
         self._gates: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -108,6 +109,11 @@ class ScriptedServer:
         """Opens a gate that steps wait at."""
         self._gates[gate].set()
 
+    def cut(self) -> None:
+        """Ends all connections without a word."""
+        for writer in self._writers:
+            writer.transport.abort()
+
     def forget(self) -> None:
         """Starts the records and scripts afresh; connections and memory stay."""
         self.answers.clear()
@@ -134,6 +140,7 @@ class ScriptedServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.add(writer)
         self.opened += 1
         self.open += 1
         try:
@@ -146,6 +153,7 @@ class ScriptedServer:
         finally:
             self.open -= 1
             self._tasks.discard(task)
+            self._writers.discard(writer)
             writer.transport.abort()
         await self._tell()
 

@@ -262,6 +262,34 @@ def test_what_the_model_put_out_stands_for_what_pipecat_made_of_it(
         assert kinds(repairs.copy().items()) == expected
 
 
+def approval(name: str) -> Item:
+    return make_item({"type": "mcp_approval_request", "id": name, "name": "f", "arguments": "{}"})
+
+
+def verdict(name: str, approve: bool) -> Item:
+    wire = {"type": "mcp_approval_response", "approval_request_id": name, "approve": approve}
+    return make_item(wire)
+
+
+APPROVALS = [
+    ([approval("a"), verdict("a", True)], ["a", True]),
+    ([approval("a"), approval("b"), verdict("b", True), verdict("a", False)], [*"ab", True, False]),
+    # Nobody has answered.
+    ([approval("a"), user()], ["a", False, "said"]),
+    ([approval("a"), approval("b"), verdict("a", True), user()], ["a", "b", False, True, "said"]),
+    # The last word counts, in the place of the first; what was asked twice is asked once.
+    ([approval("a"), verdict("a", True), user(), verdict("a", False)], ["a", False, "said"]),
+    ([approval("a"), approval("a"), verdict("a", True)], ["a", True]),
+    ([verdict("a", True), user()], ["said"]),
+]
+
+
+@pytest.mark.parametrize(("items", "expected"), APPROVALS)
+def test_each_request_for_approval_has_one_answer(items: list[Item], expected: list[Any]) -> None:
+    sent = repaired(*items).items()
+    assert [item.wire.get("approve", item.wire.get("id", "said")) for item in sent] == expected
+
+
 def test_a_large_output_of_a_custom_tool_stays_in_pieces() -> None:
     pieces = (b'{"type":"function_call_output","call_id":"c","output":"', b"x" * 10, b'"}')
     wire = {"type": "function_call_output", "call_id": "c", "output": "x" * 10}

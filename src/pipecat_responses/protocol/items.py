@@ -28,6 +28,7 @@ TEXT = ""
 CUSTOM_CALL = "custom_tool_call"
 CUSTOM_OUTPUT = "custom_tool_call_output"
 CALLS = ("function_call", CUSTOM_CALL)
+APPROVAL_REQUEST = "mcp_approval_request"
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 
@@ -164,6 +165,17 @@ class CustomCall(FunctionCall):
         return (self.call_id, self.name, self.input) == (other.call_id, other.name, other.input)
 
 
+class ApprovalRequest(FunctionCall):
+    """A call of a remote MCP tool that waits for approval: its answer is an item like an output."""
+
+    __slots__ = ()
+
+    def __init__(self, wire: Mapping[str, Any], pieces: Sequence[bytes] | None = None) -> None:
+        """Creates a request from its wire form; its id takes the place of a call id."""
+        super().__init__(wire, pieces)
+        self.call_id = wire.get("id")
+
+
 class FunctionOutput(Item):
     """The output of a function call.
 
@@ -190,6 +202,23 @@ class CustomOutput(FunctionOutput):
     """The output of a custom tool's call."""
 
     __slots__ = ()
+
+
+class ApprovalResponse(FunctionOutput):
+    """The answer to a request for approval."""
+
+    __slots__ = ()
+
+    def __init__(self, wire: Mapping[str, Any], pieces: Sequence[bytes] | None = None) -> None:
+        """Creates an answer from its wire form (``approval_request_id``, ``approve``)."""
+        super().__init__(wire, pieces)
+        self.call_id = wire.get("approval_request_id")
+
+    def means_same(self, other: Item) -> bool:
+        """Same request and same answer."""
+        assert isinstance(other, ApprovalResponse)
+        mine, its = self.wire.get("approve"), other.wire.get("approve")
+        return self.call_id == other.call_id and mine is its
 
 
 class Reasoning(Item):
@@ -239,6 +268,8 @@ _KINDS: dict[str, type[Item]] = {
     "function_call": FunctionCall,
     "function_call_output": FunctionOutput,
     "reasoning": Reasoning,
+    APPROVAL_REQUEST: ApprovalRequest,
+    "mcp_approval_response": ApprovalResponse,
 }
 
 

@@ -29,6 +29,8 @@ from pipecat_responses.protocol.encoding import encode
 from pipecat_responses.protocol.items import (
     CUSTOM_OUTPUT,
     TEXT,
+    ApprovalRequest,
+    ApprovalResponse,
     CustomCall,
     CustomOutput,
     FunctionCall,
@@ -284,6 +286,9 @@ class InputRepairs:
             return
         self._put_reasoning_before(index, given)
         call_id = given
+        if given in tables.ids and isinstance(call, ApprovalRequest):
+            tables.dropped.put(index, index, True)
+            return
         if given in tables.ids:
             self._warn(
                 f"The context has {given!r} as the id of more than one function call: the later "
@@ -335,7 +340,8 @@ class InputRepairs:
                 "one is sent, in the place of the first."
             )
             sent = tables.replaced.get(first, self._raw[first])
-            call_id = str(sent.wire["call_id"])
+            assert isinstance(sent, FunctionOutput)
+            call_id = str(sent.call_id)
             custom = isinstance(sent, CustomOutput)
             same = call_id == given and not custom
             latest = output if same else _output_of(output, call_id, custom=custom)
@@ -368,6 +374,8 @@ class InputRepairs:
 
     def _filler(self, index: int) -> Item:
         call_id = self._tables.open[index]
+        if isinstance(self._raw[index], ApprovalRequest):
+            return self._declined(call_id)
         kind = CustomOutput if isinstance(self._raw[index], CustomCall) else FunctionOutput
         filler = self._fillers.get((kind, call_id))
         if filler is None:
@@ -378,6 +386,19 @@ class InputRepairs:
             name = CUSTOM_OUTPUT if kind is CustomOutput else "function_call_output"
             filler = self._fillers[kind, call_id] = kind(
                 {"type": name, "call_id": call_id, "output": NOT_COMPLETED}
+            )
+        return filler
+
+    def _declined(self, request_id: str) -> Item:
+        filler = self._fillers.get((ApprovalResponse, request_id))
+        if filler is None:
+            self._warn("Nobody has answered a request for approval of an MCP call: it is declined.")
+            filler = self._fillers[ApprovalResponse, request_id] = ApprovalResponse(
+                {
+                    "type": "mcp_approval_response",
+                    "approval_request_id": request_id,
+                    "approve": False,
+                }
             )
         return filler
 

@@ -27,6 +27,12 @@ from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.service.addresses import check_address
+from pipecat_responses.service.approvals import (
+    McpApproval,
+    McpApprovalFrame,
+    McpApprovals,
+    check_approval,
+)
 from pipecat_responses.service.arguments import check_known, check_values
 from pipecat_responses.service.errors import category_of, is_about_a_file
 from pipecat_responses.service.frame_writer import FrameWriter
@@ -73,6 +79,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         turn_limits: TurnLimits | None = None,
         connection_limits: ConnectionLimits | None = None,
         lost_turn_text: str | None = None,
+        mcp_approval: McpApproval = "ask",
         batch_deltas: bool = True,
         max_message_bytes: int = 16 * 1024 * 1024,
         allow_insecure_transport: bool = False,
@@ -98,6 +105,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             connection_limits: How patient connections are.
             lost_turn_text: What the bot says when a turn fails before it has said a word, instead
                 of nothing ("Sorry, could you say that again?").
+            mcp_approval: Who approves calls of remote MCP tools that need it: ``"ask"`` for the
+                event ``on_mcp_approval_request``, to be answered by an ``McpApprovalFrame``,
+                ``"always"``, ``"never"``, one of these for each tool, or a function.
             batch_deltas: Push text that has arrived together as one frame. Nothing ever waits for
                 more text.
             max_message_bytes: Largest message that is accepted from the server.
@@ -111,6 +121,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         """
         check_known(type(self), kwargs)
         check_values(on_mid_response_loss, retry_timeout_secs, max_message_bytes)
+        check_approval(mcp_approval)
         store = default_settings()
         if settings is not None:
             store.apply_update(settings)
@@ -130,6 +141,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._secrets.add_address(base_url or "")
         self._lost_turn_text = lost_turn_text
         self._register_event_handler("on_turn_lost")
+        self._approvals = McpApprovals(self, mcp_approval)
+        self._register_event_handler("on_mcp_approval_request")
         self._batch_deltas = batch_deltas
         self._max_message_bytes = max_message_bytes
         self._allow_insecure_transport = allow_insecure_transport
@@ -243,6 +256,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         await super().process_frame(frame, direction)
         if isinstance(frame, LLMContextFrame):
             await self._answer(frame.context)
+        elif isinstance(frame, McpApprovalFrame):
+            await self._approvals.answer(frame.request_id, frame.approve)
         else:
             await self.push_frame(frame, direction)
 
@@ -297,6 +312,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         await frames.close()
         # Read by Pipecat's tracing for its spans.
         self._full_model_name = frames.done.model
+        if frames.approvals:
+            await self._approvals.ask(frames.approvals)
         if frames.calls:
             await run_calls(self, context, frames.calls)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, assert_never
 
 from loguru import logger
@@ -17,6 +18,7 @@ from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
 
 from pipecat_responses.context.messages import LEADS_TO, RUN_HERE
 from pipecat_responses.protocol.events import Status, Usage
+from pipecat_responses.protocol.items import APPROVAL_REQUEST
 from pipecat_responses.session.turn_events import (
     AttemptUsage,
     CompleteCall,
@@ -82,6 +84,7 @@ class FrameWriter:
 
     Attributes:
         calls: The complete calls so far.
+        approvals: The calls so far that wait for approval, as the model put them out.
         done: How the turn ended, once it has.
         has_spoken: Whether any text was pushed.
         unreadable: The ids of reasoning items that the server cannot read.
@@ -93,6 +96,7 @@ class FrameWriter:
         self._waiting = True
         self._thinking = False
         self.calls: list[CompleteCall] = []
+        self.approvals: list[Mapping[str, Any]] = []
         self.done: TurnDone | None = None
         self.has_spoken = False
         self.unreadable: frozenset[str] = frozenset()
@@ -116,6 +120,8 @@ class FrameWriter:
                 if event.is_call:
                     await speaker.stop_ttfat_metrics()
             case OutputItem():
+                if event.item.get("type") == APPROVAL_REQUEST:
+                    self.approvals.append(event.item)
                 await speaker.push_frame(LLMMessagesAppendFrame([self._message(event)]))
             case CompleteCall():
                 self.calls.append(event)

@@ -28,7 +28,7 @@ from pipecat_responses.protocol.events import (
     ThoughtDelta,
 )
 from pipecat_responses.protocol.failures import Failure
-from pipecat_responses.protocol.items import CUSTOM_CALL, TEXT, Item, make_item
+from pipecat_responses.protocol.items import APPROVAL_REQUEST, CUSTOM_CALL, TEXT, Item, make_item
 from pipecat_responses.protocol.output import output_text
 from pipecat_responses.protocol.progress import (
     Call,
@@ -54,12 +54,14 @@ class Answer:
     Attributes:
         kept: Its items that are neither text nor calls.
         called: Its complete calls by call id.
+        waits: Whether it waits for somebody's approval of a call.
     """
 
     def __init__(self) -> None:
         """Creates an answer of which nothing is there yet."""
         self.kept: list[Item] = []
         self.called: dict[str, CompleteCall] = {}
+        self.waits = False
         self._said: list[str] = []
         self._splice: Splice | None = None
         self._message_over = False
@@ -175,6 +177,7 @@ class Answer:
             # Kept back until it has led to something: alone, the API would refuse it ever after.
             self._reasoning.append(wire)
         elif item.kind:
+            self.waits = self.waits or item.kind == APPROVAL_REQUEST
             self._led_to(None, stream, outputs)
             self._keep(wire, None, outputs)
 
@@ -217,7 +220,7 @@ class Answer:
             if event.status is Status.COMPLETED or item.kind == "message":
                 self._finish_item(item, wire, stream, outputs)
         self._finish_splice(stream, outputs)
-        silent = not self.called and not stream.has_words
+        silent = not self.called and not self.waits and not stream.has_words
         if silent and (event.status is Status.COMPLETED or not self.has_words):
             raise _nothing_said(event)
         outputs.append(

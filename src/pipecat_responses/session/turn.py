@@ -264,7 +264,7 @@ class Turn:
             if unreadable:
                 self._failed = None
                 return [UnreadableReasoning(unreadable)]
-        if self._answer.called:
+        if self._answer.called or self._answer.waits:
             # Asking again could call again, and what has been called is going to run.
             self._log.warning("The response broke off after its calls were complete: {}", error)
             return self._end(TurnDone(Status.INCOMPLETE, "lost"))
