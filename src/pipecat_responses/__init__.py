@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipecat_responses.context.saved import dump, load
     from pipecat_responses.llm import (
         OpenAIResponsesHttpLLMService,
         OpenAIResponsesLLMService,
@@ -43,6 +44,8 @@ __all__ = [
     "SessionStats",
     "TurnLimits",
     "TurnReport",
+    "dump",
+    "load",
 ]
 
 __version__ = "0.1.0"
@@ -63,6 +66,8 @@ _HOMES = {
     "SessionStats": "session.stats",
     "TurnLimits": "session.limits",
     "TurnReport": "session.stats",
+    "dump": "context.saved",
+    "load": "context.saved",
 }
 
 
