@@ -25,14 +25,24 @@ if TYPE_CHECKING:
     from pipecat_responses.protocol.retry import Backoff
     from pipecat_responses.service.approvals import McpApprovalFrame, McpApprovalRequest
     from pipecat_responses.service.frame_writer import AbandonedUsageMetricsData
+    from pipecat_responses.service.hosted import (
+        Citation,
+        CitationsFrame,
+        HostedToolEndedFrame,
+        HostedToolStartedFrame,
+    )
     from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
     from pipecat_responses.session.stats import SessionStats, TurnReport
 
 __all__ = [
     "AbandonedUsageMetricsData",
     "Backoff",
+    "Citation",
+    "CitationsFrame",
     "ConnectionLimits",
     "Failure",
+    "HostedToolEndedFrame",
+    "HostedToolStartedFrame",
     "McpApprovalFrame",
     "McpApprovalRequest",
     "MidResponseLossError",
@@ -53,8 +63,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "AbandonedUsageMetricsData": "service.frame_writer",
     "Backoff": "protocol.retry",
+    "Citation": "service.hosted",
+    "CitationsFrame": "service.hosted",
     "ConnectionLimits": "session.limits",
     "Failure": "protocol.failures",
+    "HostedToolEndedFrame": "service.hosted",
+    "HostedToolStartedFrame": "service.hosted",
     "McpApprovalFrame": "service.approvals",
     "McpApprovalRequest": "service.approvals",
     "MidResponseLossError": "protocol.errors",

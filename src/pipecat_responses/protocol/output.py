@@ -289,6 +289,20 @@ def read_output(wire: Iterable[Any], custom_tools: Collection[str] = ()) -> Outp
     return Output(join_texts(texts), calls, tuple(reasoning), tuple(others), texts=texts)
 
 
+def annotations_of(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The sources that an output message names."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    lists = [part.get("annotations") for part in parts if isinstance(part, Mapping)]
+    return [
+        each
+        for annotations in lists
+        if isinstance(annotations, list)
+        for each in annotations
+        if isinstance(each, Mapping)
+    ]
+
+
 def output_text(message: Mapping[str, Any]) -> str | None:
     """The words of an output message (text and refusals), or None if it holds anything else."""
     content = message.get("content")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol, assert_never
 
@@ -19,8 +20,18 @@ from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
 from pipecat_responses.context.messages import LEADS_TO, RUN_HERE
 from pipecat_responses.protocol.events import Status, Usage
 from pipecat_responses.protocol.items import APPROVAL_REQUEST
+from pipecat_responses.service.hosted import (
+    CitationsFrame,
+    HostedToolEndedFrame,
+    HostedToolStartedFrame,
+    image_frame,
+    is_hosted,
+    query_of,
+    read_citation,
+)
 from pipecat_responses.session.turn_events import (
     AttemptUsage,
+    Cited,
     CompleteCall,
     ItemStart,
     OutputItem,
@@ -95,6 +106,7 @@ class FrameWriter:
         self._speaker = speaker
         self._waiting = True
         self._thinking = False
+        self._tools: list[tuple[str, str]] = []
         self.calls: list[CompleteCall] = []
         self.approvals: list[Mapping[str, Any]] = []
         self.done: TurnDone | None = None
@@ -113,15 +125,22 @@ class FrameWriter:
             case ThoughtText():
                 await self._think(event.text)
             case ThoughtEnd():
-                await self.close()
+                await self._end_thought()
             case ItemStart():
                 if self._waiting:
                     await self._first_output()
                 if event.is_call:
                     await speaker.stop_ttfat_metrics()
+                elif is_hosted(event.kind):
+                    await self._tool_started(event.kind, event.item_id)
+            case Cited():
+                citations = [read_citation(each) for each in event.annotations]
+                await speaker.push_frame(CitationsFrame(event.text, citations))
             case OutputItem():
                 if event.item.get("type") == APPROVAL_REQUEST:
                     self.approvals.append(event.item)
+                elif not event.run_here:
+                    await self._tool_ended(event.item)
                 await speaker.push_frame(LLMMessagesAppendFrame([self._message(event)]))
             case CompleteCall():
                 self.calls.append(event)
@@ -135,10 +154,38 @@ class FrameWriter:
                 assert_never(event)
 
     async def close(self) -> None:
-        """Ends a thought that is under way."""
+        """Ends a thought and tools that are under way."""
+        while self._tools:
+            kind, item_id = self._tools.pop()
+            await self._speaker.push_frame(HostedToolEndedFrame(kind, item_id))
+        await self._end_thought()
+
+    async def _end_thought(self) -> None:
         if self._thinking:
             self._thinking = False
             await self._speaker.push_frame(LLMThoughtEndFrame())
+
+    async def _tool_started(self, kind: str, item_id: str) -> None:
+        self._tools.append((kind, item_id))
+        await self._speaker.push_frame(HostedToolStartedFrame(kind, item_id))
+
+    async def _tool_ended(self, item: Mapping[str, Any]) -> None:
+        kind, item_id = str(item.get("type")), str(item.get("id") or "")
+        if not is_hosted(kind):
+            return
+        if (kind, item_id) not in self._tools:
+            await self._tool_started(kind, item_id)
+        self._tools.remove((kind, item_id))
+        query = query_of(item)
+        await self._speaker.push_frame(HostedToolEndedFrame(kind, item_id, query, item))
+        result = item.get("result")
+        if kind == "image_generation_call" and isinstance(result, str):
+            # Megabytes are unpacked, which would hold up the loop.
+            image = await asyncio.to_thread(image_frame, result)
+            if image is None:
+                logger.warning("{}: the image that was generated cannot be read", self._speaker)
+            else:
+                await self._speaker.push_frame(image)
 
     async def _first_output(self) -> None:
         self._waiting = False

@@ -29,7 +29,7 @@ from pipecat_responses.protocol.events import (
 )
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.items import APPROVAL_REQUEST, CUSTOM_CALL, TEXT, Item, make_item
-from pipecat_responses.protocol.output import output_text
+from pipecat_responses.protocol.output import annotations_of, output_text
 from pipecat_responses.protocol.progress import (
     Call,
     ItemProgress,
@@ -37,6 +37,7 @@ from pipecat_responses.protocol.progress import (
 )
 from pipecat_responses.protocol.splice import Splice
 from pipecat_responses.session.turn_events import (
+    Cited,
     CompleteCall,
     ItemStart,
     OutputItem,
@@ -108,7 +109,8 @@ class Answer:
             case ItemAdded():
                 begun = stream.begin_item(event)
                 if event.kind != "message":
-                    outputs.append(ItemStart(is_call=stream.runs_here(begun)))
+                    here = stream.runs_here(begun)
+                    outputs.append(ItemStart(here, event.kind, event.ref.item_id))
             case TextDone():
                 item = stream.item(event.ref, "message")
                 missing = item.missing_of_part(event.text, event.part)
@@ -164,6 +166,9 @@ class Answer:
             self._say(stream.say(item, missing, None), stream, outputs)
             if self._splice is None or not self._splice.holds:
                 self._message_over = True
+            cited = [] if was_done else annotations_of(wire)
+            if cited:
+                outputs.append(Cited(output_text(wire) or "", cited))
         elif stream.runs_here(item):
             if wire.get("status") != "incomplete":
                 given = wire.get("input" if item.kind == CUSTOM_CALL else "arguments")

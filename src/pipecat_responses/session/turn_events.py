@@ -45,9 +45,25 @@ class ItemStart(msgspec.Struct, frozen=True):
 
     Attributes:
         is_call: Whether it is a function call, which is an answer, too.
+        kind: The item's type.
+        item_id: The item's id, or an empty string.
     """
 
     is_call: bool
+    kind: str = ""
+    item_id: str = ""
+
+
+class Cited(msgspec.Struct, frozen=True):
+    """A message is complete and names sources.
+
+    Attributes:
+        text: The message.
+        annotations: What it names, as the server gives it.
+    """
+
+    text: str
+    annotations: list[Mapping[str, Any]]
 
 
 class CompleteCall(msgspec.Struct, frozen=True):
@@ -106,6 +122,7 @@ TurnEvent: TypeAlias = (
     | ThoughtEnd
     | OutputItem
     | ItemStart
+    | Cited
     | CompleteCall
     | AttemptUsage
     | UnreadableReasoning
