@@ -15,7 +15,6 @@ from tests.support import history
 from tests.support.services import SERVICES
 
 THRESHOLD = 50
-COMPACT = {"context_management": [{"type": "compaction", "compact_threshold": THRESHOLD}]}
 
 
 def passes(talk: Conversation) -> int:
@@ -28,7 +27,7 @@ def passes(talk: Conversation) -> int:
 @pytest.mark.parametrize("transport", SERVICES)
 @pytest.mark.parametrize("kind", [None, "sentence", "word"])
 async def test_ten_turns(sandbox: Sandbox, transport: str, kind: VoiceKind | None) -> None:
-    settings = OpenAIResponsesLLMSettings(extra=COMPACT)
+    settings = OpenAIResponsesLLMSettings(compact_threshold=THRESHOLD)
     async with Conversation(SERVICES[transport](sandbox, settings=settings), tts=kind) as talk:
         for _ in range(10):
             await talk.say("count to 14")

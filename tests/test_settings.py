@@ -13,12 +13,16 @@ from pipecat.services.openai.responses import llm as pipecat_llm
 from pipecat.utils.types import NOT_GIVEN
 
 from pipecat_responses.service.settings import (
+    ENCRYPTED_REASONING,
+    LOGPROBS,
     LOWEST_EFFORTS,
+    OURS,
     SESSION_KEYS,
     OpenAIResponsesLLMSettings,
     OpenAIResponsesReasoningConfig,
     default_settings,
     lowest_effort,
+    merged,
     request_values,
     supports_reasoning,
     supports_response_schema,
@@ -74,7 +78,9 @@ def test_fields_are_those_of_pipecat() -> None:
         return [(field.name, default_of(field)) for field in dataclasses.fields(cls)]
 
     ours = described(OpenAIResponsesLLMSettings)
-    assert ours == described(pipecat_llm.OpenAIResponsesLLMSettings)
+    theirs = described(pipecat_llm.OpenAIResponsesLLMSettings)
+    assert ours[: len(theirs)] == theirs
+    assert {name for name, _ in ours[len(theirs) :]} == set(OURS)
 
 
 def test_reasoning_config_is_that_of_pipecat() -> None:
@@ -92,6 +98,7 @@ async def test_defaults_are_those_of_pipecats_service() -> None:
     assert {**ours, "use_provider_thinking_default": None} == {
         **theirs,
         "use_provider_thinking_default": None,
+        **dict.fromkeys(OURS),
     }
     # No field is left without a value.
     assert set(ours) == {field.name for field in dataclasses.fields(OpenAIResponsesLLMSettings)} - {
@@ -247,3 +254,68 @@ def test_settings_are_left_as_they_are() -> None:
     before = settings.copy()
     values_of(settings)
     assert repr(settings) == repr(before)
+
+
+MORE: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"verbosity": "low"}, {"text": {"verbosity": "low"}}),
+    ({"text_format": {"type": "json_object"}}, {"text": {"format": {"type": "json_object"}}}),
+    (
+        {"verbosity": "low", "extra": {"text": {"format": {"type": "text"}}}},
+        {"text": {"verbosity": "low", "format": {"type": "text"}}},
+    ),
+    ({"service_tier": "flex"}, {"service_tier": "flex"}),
+    ({"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
+    ({"max_tool_calls": 3}, {"max_tool_calls": 3}),
+    ({"include": ["a"]}, {"include": ["a"]}),
+    ({"include": ["a"], "extra": {"include": ["b", "a"]}}, {"include": ["a", "b"]}),
+    ({"top_logprobs": 2}, {"top_logprobs": 2, "include": [LOGPROBS]}),
+    ({"truncation": "auto"}, {"truncation": "auto"}),
+    (
+        {"compact_threshold": 9},
+        {"context_management": [{"type": "compaction", "compact_threshold": 9}]},
+    ),
+    ({"prompt_cache_key": "k"}, {"prompt_cache_key": "k"}),
+    ({"prompt_cache_options": {"ttl": "1h"}}, {"prompt_cache_options": {"ttl": "1h"}}),
+    ({"safety_identifier": "u"}, {"safety_identifier": "u"}),
+    (
+        {"metadata": {"a": "1"}, "extra": {"metadata": {"b": "2"}}},
+        {"metadata": {"a": "1", "b": "2"}},
+    ),
+    # What is None in extra is taken back, and storing is not switched on by it.
+    ({"temperature": 0.5, "extra": {"temperature": None}}, {}),
+    ({"extra": {"store": None, "user": None}}, {}),
+    # A choice is one, and not the sum of two.
+    ({"extra": {"tool_choice": {"type": "mcp"}}}, {"tool_choice": {"type": "mcp"}}),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), MORE)
+def test_more_settings(changes: dict[str, Any], expected: dict[str, Any]) -> None:
+    settings = settings_with(**changes)
+    assert values_of(settings) == ({"model": "gpt-4.1", "store": False, **expected}, [])
+    # None takes each of them back.
+    nothing: dict[str, Any] = dict.fromkeys((*OURS, "temperature"))
+    settings.apply_update(OpenAIResponsesLLMSettings(**nothing))
+    settings.extra.clear()
+    assert values_of(settings) == ({"model": "gpt-4.1", "store": False}, [])
+
+
+def test_what_is_included_is_added_to_ours() -> None:
+    settings = settings_with(model="gpt-5.2", include=["a"])
+    settings.reasoning = OpenAIResponsesReasoningConfig(effort="low")
+    values, _ = values_of(settings)
+    assert values["include"] == ["a", ENCRYPTED_REASONING]
+
+
+def test_the_tier_of_the_settings_is_the_one_that_counts() -> None:
+    values, _ = values_of(settings_with(service_tier="flex"), "priority")
+    assert values["service_tier"] == "flex"
+
+
+def test_tools_of_extra_are_added_to_those_of_the_context() -> None:
+    ours = {"type": "function", "name": "f"}
+    search = {"type": "web_search"}
+    assert merged({"tools": [ours], "a": 1}, {"tools": [search, ours]}) == {
+        "tools": [ours, search],
+        "a": 1,
+    }

@@ -25,10 +25,10 @@ class FieldUse(StrEnum):
 
     CONTEXT = "the context"
     SETTINGS = "the settings"
-    CONSTRUCTOR = "the service's constructor"
+    MORE_SETTINGS = "the settings, where given"
     SESSION = "the session's own: not taken from `extra`"
     ALWAYS_FALSE = "`false`; `extra` may say otherwise, at your own risk"
-    REASONING = "added where a model reasons: encrypted reasoning"
+    REASONING = "the settings; encrypted reasoning is added where a model reasons"
     EXTRA = "the settings' `extra`"
 
 
@@ -69,7 +69,7 @@ FIELDS: Mapping[str, FieldUse] = {
     "access_programs": FieldUse.EXTRA,
     "background": FieldUse.SESSION,
     "background_options": FieldUse.EXTRA,
-    "context_management": FieldUse.EXTRA,
+    "context_management": FieldUse.MORE_SETTINGS,
     "conversation": FieldUse.SESSION,
     "generate": FieldUse.SESSION,
     "image": FieldUse.EXTRA,
@@ -77,30 +77,30 @@ FIELDS: Mapping[str, FieldUse] = {
     "input": FieldUse.SESSION,
     "instructions": FieldUse.SETTINGS,
     "max_output_tokens": FieldUse.SETTINGS,
-    "max_tool_calls": FieldUse.EXTRA,
-    "metadata": FieldUse.EXTRA,
+    "max_tool_calls": FieldUse.MORE_SETTINGS,
+    "metadata": FieldUse.MORE_SETTINGS,
     "model": FieldUse.SETTINGS,
     "moderation": FieldUse.EXTRA,
-    "parallel_tool_calls": FieldUse.EXTRA,
+    "parallel_tool_calls": FieldUse.MORE_SETTINGS,
     "previous_response_id": FieldUse.SESSION,
     "prompt": FieldUse.EXTRA,
-    "prompt_cache_key": FieldUse.EXTRA,
-    "prompt_cache_options": FieldUse.EXTRA,
+    "prompt_cache_key": FieldUse.MORE_SETTINGS,
+    "prompt_cache_options": FieldUse.MORE_SETTINGS,
     "prompt_cache_retention": FieldUse.EXTRA,
     "reasoning": FieldUse.SETTINGS,
-    "safety_identifier": FieldUse.EXTRA,
-    "service_tier": FieldUse.CONSTRUCTOR,
+    "safety_identifier": FieldUse.MORE_SETTINGS,
+    "service_tier": FieldUse.MORE_SETTINGS,
     "store": FieldUse.ALWAYS_FALSE,
     "stream": FieldUse.SESSION,
     "stream_id": FieldUse.SESSION,
     "stream_options": FieldUse.EXTRA,
     "temperature": FieldUse.SETTINGS,
-    "text": FieldUse.EXTRA,
+    "text": FieldUse.MORE_SETTINGS,
     "tool_choice": FieldUse.CONTEXT,
     "tools": FieldUse.CONTEXT,
-    "top_logprobs": FieldUse.EXTRA,
+    "top_logprobs": FieldUse.MORE_SETTINGS,
     "top_p": FieldUse.SETTINGS,
-    "truncation": FieldUse.EXTRA,
+    "truncation": FieldUse.MORE_SETTINGS,
     "type": FieldUse.SESSION,
     "user": FieldUse.EXTRA,
 }

@@ -34,7 +34,7 @@ from pipecat_responses.protocol.events import (
     read,
 )
 from pipecat_responses.protocol.progress import ResponseProgress
-from pipecat_responses.service.settings import default_settings, request_values
+from pipecat_responses.service.settings import OURS, default_settings, request_values
 from pipecat_responses.session.answer import Answer
 from pipecat_responses.session.turn_events import CompleteCall, OutputItem, Text, TurnEvent
 from tests.api.table import (
@@ -140,12 +140,22 @@ def test_fields_that_are_there_without_being_asked_for() -> None:
             model="gpt-5", temperature=0.5, top_p=0.5, max_completion_tokens=9
         )
     )
-    values = request_values(settings, service_tier="flex", warn=lambda _: None)
-    uses = {FieldUse.SETTINGS, FieldUse.CONSTRUCTOR, FieldUse.ALWAYS_FALSE, FieldUse.REASONING}
+    values = request_values(settings, service_tier=None, warn=lambda _: None)
+    uses = {FieldUse.SETTINGS, FieldUse.ALWAYS_FALSE, FieldUse.REASONING}
     expected = {name for name, use in FIELDS.items() if use in uses}
     # Instructions come with the conversation, since a context may have some of its own.
     assert set(values) == expected - {"instructions"}
     assert values["store"] is False
+
+
+def test_fields_of_settings_that_pipecat_does_not_have() -> None:
+    settings = default_settings()
+    given: dict[str, Any] = {name: 1 for name in OURS if name != "include"}
+    settings.apply_update(OpenAIResponsesLLMSettings(**given))
+    before = request_values(default_settings(), service_tier=None, warn=lambda _: None)
+    values = request_values(settings, service_tier=None, warn=lambda _: None)
+    expected = {name for name, use in FIELDS.items() if use is FieldUse.MORE_SETTINGS}
+    assert set(values) - set(before) == expected | {"include"}
 
 
 USES: dict[type[Any], EventUse] = {

@@ -66,6 +66,30 @@ async def test_builtin_tools_come_alone_too(adapter: OpenAIResponsesLLMAdapter) 
         ({"type": "function", "function": {"name": "f"}}, {"type": "function", "name": "f"}),
         ({"type": "function", "name": "f"}, {"type": "function", "name": "f"}),
         ({"type": "web_search"}, {"type": "web_search"}),
+        ({"type": "mcp", "server_label": "s"}, {"type": "mcp", "server_label": "s"}),
+        ({"type": "custom", "custom": {"name": "c"}}, {"type": "custom", "name": "c"}),
+        ({"type": "custom", "name": "c"}, {"type": "custom", "name": "c"}),
+        (
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {
+                    "mode": "required",
+                    "tools": [
+                        {"type": "function", "function": {"name": "f"}},
+                        {"type": "web_search"},
+                    ],
+                },
+            },
+            {
+                "type": "allowed_tools",
+                "mode": "required",
+                "tools": [{"type": "function", "name": "f"}, {"type": "web_search"}],
+            },
+        ),
+        (
+            {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]},
+            {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]},
+        ),
     ],
 )
 async def test_tool_choice(adapter: OpenAIResponsesLLMAdapter, choice: Any, expected: Any) -> None:

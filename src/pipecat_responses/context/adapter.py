@@ -215,7 +215,12 @@ def _tool_choice(choice: Any) -> Any | None:
         return None
     if not isinstance(choice, dict):
         return choice
-    function = choice.get("function")
-    if choice.get("type") == "function" and isinstance(function, dict):
-        return {"type": "function", "name": function.get("name")}
-    return choice
+    kind = choice.get("type")
+    nested = choice.get(kind) if isinstance(kind, str) else None
+    if not isinstance(nested, dict):
+        return choice
+    if kind == "allowed_tools":
+        tools = nested.get("tools")
+        flat = [_tool_choice(tool) for tool in tools] if isinstance(tools, list) else tools
+        return {"type": kind, "mode": nested.get("mode", "auto"), "tools": flat}
+    return {"type": kind, "name": nested.get("name")}

@@ -7,7 +7,7 @@ in delta mode in an update frame. ``request_values`` turns them into the fields 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -21,6 +21,9 @@ from pydantic import BaseModel
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 """The ``include`` entry that makes reasoning items fit to be sent back without storage."""
+
+LOGPROBS = "message.output_text.logprobs"
+"""The ``include`` entry without which ``top_logprobs`` has no effect."""
 
 SESSION_KEYS = frozenset(
     {
@@ -105,6 +108,19 @@ class OpenAIResponsesLLMSettings(LLMSettings):
         reasoning: How a reasoning model is to think. If it is None, the model is asked for the
             least thinking it offers, which is what a conversation by voice needs; set
             ``use_provider_thinking_default`` to leave that to OpenAI.
+        verbosity: How much the model says: ``"low"``, ``"medium"`` or ``"high"``.
+        text_format: The form of its text, such as a JSON schema (``text.format`` of a request).
+        service_tier: The processing tier; without it, the one given to the service's constructor.
+        parallel_tool_calls: Whether the model may call several functions at once.
+        max_tool_calls: The most uses of the server's own tools in a response.
+        include: What answers are to carry besides. What this package needs is added to it.
+        top_logprobs: For so many of the likeliest tokens at each place, how likely they are.
+        truncation: ``"auto"`` lets the server leave out what no longer fits.
+        compact_threshold: Tokens beyond which the server compacts the conversation.
+        prompt_cache_key: Ties requests together that begin in the same way.
+        prompt_cache_options: How prompts are cached.
+        safety_identifier: Who the user is, in a form that names nobody.
+        metadata: Up to 16 pairs of text that are kept with the response.
     """
 
     # The SDK's own sentinel is taken too, for code that passes it on.
@@ -120,6 +136,50 @@ class OpenAIResponsesLLMSettings(LLMSettings):
     reasoning: OpenAIResponsesReasoningConfig | NotGiven | None = field(
         default_factory=lambda: NOT_GIVEN
     )
+    # Beyond Pipecat's own. None takes a field back.
+    verbosity: str | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+    text_format: Mapping[str, Any] | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+    service_tier: str | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+    parallel_tool_calls: bool | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+    max_tool_calls: int | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+    include: Sequence[str] | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+    top_logprobs: int | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+    truncation: str | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+    compact_threshold: int | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+    prompt_cache_key: str | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+    prompt_cache_options: Mapping[str, Any] | NotGiven | None = field(
+        default_factory=lambda: NOT_GIVEN
+    )
+    safety_identifier: str | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+    metadata: Mapping[str, str] | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+
+
+UNDER_THEIR_NAMES = (
+    "service_tier",
+    "parallel_tool_calls",
+    "max_tool_calls",
+    "top_logprobs",
+    "truncation",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "safety_identifier",
+    "metadata",
+)
+"""Settings that are a request's field of the same name."""
+
+OURS = (*UNDER_THEIR_NAMES, "verbosity", "text_format", "include", "compact_threshold")
+"""Settings that Pipecat's own service does not have."""
+
+MERGED = (
+    "context_management",
+    "include",
+    "metadata",
+    "prompt_cache_options",
+    "stream_options",
+    "text",
+    "tools",
+)
+"""Fields of which ``extra`` adds to what is there; it takes the place of any other."""
 
 
 def default_settings() -> OpenAIResponsesLLMSettings:
@@ -140,6 +200,7 @@ def default_settings() -> OpenAIResponsesLLMSettings:
         max_completion_tokens=OPENAI_NOT_GIVEN,
         reasoning=None,
         extra={},
+        **dict.fromkeys(OURS),
     )
 
 
@@ -202,6 +263,9 @@ def request_values(
         The fields, without those that have no value. ``extra`` is merged in last.
     """
     extra = {key: value for key, value in settings.extra.items() if key not in SESSION_KEYS}
+    # To the API, null would be its default, which is to store.
+    if extra.get("store", False) is None:
+        del extra["store"]
     values: dict[str, Any] = {}
     if _given(settings.model):
         values["model"] = settings.model
@@ -216,10 +280,55 @@ def request_values(
             break
     if service_tier is not None:
         values["service_tier"] = service_tier
+    values.update(_more_values(settings))
     model = str(extra.get("model") or values.get("model") or "")
-    values.update(_reasoning_values(settings, model, in_extra="reasoning" in extra))
-    values.update(extra)
+    values = merged(
+        values, _reasoning_values(settings, model, in_extra=extra.get("reasoning") is not None)
+    )
+    values = merged(values, extra)
     _warn_without_effect(settings, model, values, warn)
+    return values
+
+
+def merged(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with others added to them.
+
+    Args:
+        values: The fields.
+        others: What takes their place, or in the fields of ``MERGED`` is added to them; None
+            takes a field away.
+    """
+    result = dict(values)
+    for name, value in others.items():
+        before = result.get(name)
+        if value is None:
+            result.pop(name, None)
+        elif name not in MERGED or before is None:
+            result[name] = value
+        elif isinstance(before, list) and isinstance(value, (list, tuple)):
+            result[name] = [*before, *(each for each in value if each not in before)]
+        elif isinstance(before, Mapping) and isinstance(value, Mapping):
+            result[name] = {**before, **value}
+        else:
+            result[name] = value
+    return result
+
+
+def _more_values(settings: OpenAIResponsesLLMSettings) -> dict[str, Any]:
+    """The fields that follow from the settings which Pipecat's own service does not have."""
+    given = {name: value for name in OURS if _given(value := getattr(settings, name))}
+    values = {name: given[name] for name in UNDER_THEIR_NAMES if name in given}
+    text = {"verbosity": given.get("verbosity"), "format": given.get("text_format")}
+    if any(value is not None for value in text.values()):
+        values["text"] = {name: value for name, value in text.items() if value is not None}
+    include = list(given.get("include", ()))
+    if given.get("top_logprobs") and LOGPROBS not in include:
+        include.append(LOGPROBS)
+    if include:
+        values["include"] = include
+    if "compact_threshold" in given:
+        rule = {"type": "compaction", "compact_threshold": given["compact_threshold"]}
+        values["context_management"] = [rule]
     return values
 
 
