@@ -73,7 +73,7 @@ def test_what_is_exported_is_there(name: str) -> None:
 def test_every_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
     declared = {name_of(each) for each in [*PROJECT["dependencies"], *extras["cli"]]}
-    distributions = {"pipecat": "pipecat-ai"}
+    distributions = {"pipecat": "pipecat-ai", "PIL": "pillow"}
     found = set()
     for source in (ROOT / "src").rglob("*.py"):
         found |= set(re.findall(r"^\s*(?:from|import) (\w+)", source.read_text(), re.MULTILINE))

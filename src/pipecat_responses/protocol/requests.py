@@ -94,8 +94,12 @@ class Fields:
 
 def _custom_names(tools: Any) -> Iterator[str]:
     for tool in tools if isinstance(tools, list) else ():
-        if isinstance(tool, Mapping) and tool.get("type") == "custom":
+        if not isinstance(tool, Mapping):
+            continue
+        if tool.get("type") == "custom":
             yield str(tool.get("name"))
+        elif tool.get("type") == "namespace":
+            yield from _custom_names(tool.get("tools"))
 
 
 def no_message(index: int) -> int | None:
