@@ -143,6 +143,19 @@ async def test_a_custom_tool_runs_here_and_is_answered_in_its_kind(
 
 
 @BOTH
+async def test_a_call_without_a_call_id_is_answered_by_its_items(transport: Transport) -> None:
+    call = {name: value for name, value in custom_call("note").items() if name != "call_id"}
+    async with stage(transport, puts_out(call)) as talk:
+        declare(talk, CUSTOM)
+        heard = await talk.turn()
+        assert heard.text == PROPER
+        assert talk.runs == [("note", {"input": QUERY})]
+        items = await told_again(talk)
+    kept = [item for item in items if "call" in item.get("type", "")]
+    assert [item["call_id"] for item in kept] == [call["id"], call["id"]]
+
+
+@BOTH
 async def test_a_tool_that_was_not_declared_is_the_servers(transport: Transport) -> None:
     call = custom_call("x_search")
     async with stage(transport, puts_out(call, text="I have looked it up.")) as talk:

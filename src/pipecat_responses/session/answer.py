@@ -173,8 +173,11 @@ class Answer:
             if wire.get("status") != "incomplete":
                 given = wire.get("input" if item.kind == CUSTOM_CALL else "arguments")
                 self._call(item.call(given, stream.number_of(item)), stream, outputs)
-                if not was_done and _is_more_than_pipecats(wire):
-                    outputs.append(OutputItem(wire, run_here=True))
+                called = item.called
+                if called is not None and not was_done and _is_more_than_pipecats(wire):
+                    # Some servers give no call id, and then it is the one it was run by.
+                    kept = {**wire, "call_id": called.call_id}
+                    outputs.append(OutputItem(kept, run_here=True))
         elif was_done:
             return
         elif item.kind == "reasoning":
