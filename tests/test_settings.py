@@ -319,3 +319,14 @@ def test_tools_of_extra_are_added_to_those_of_the_context() -> None:
         "tools": [ours, search],
         "a": 1,
     }
+
+
+def test_extra_has_the_last_word_on_the_conversations_fields() -> None:
+    settings = settings_with(extra={"tools": None, "instructions": "Mine."})
+    values = request_values(
+        settings,
+        service_tier=None,
+        warn=lambda _: None,
+        of_conversation={"instructions": "Yours.", "tools": [{"type": "web_search"}]},
+    )
+    assert values == {"instructions": "Mine.", "model": "gpt-4.1", "store": False}

@@ -16,7 +16,6 @@ from pipecat_responses.protocol.requests import Fields, Request, no_message
 from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
     lowest_effort,
-    merged,
     request_values,
 )
 from pipecat_responses.session.log import SessionLog
@@ -45,8 +44,6 @@ class RequestBuilder:
         self._service_tier = service_tier
         self._log = log
         self._fields: Fields | None = None
-        self._seen: dict[str, Any] = {}
-        self._settled: Mapping[str, Any] = {}
         self._said: set[str] = set()
         self._unreadable: frozenset[str] = frozenset()
 
@@ -129,19 +126,14 @@ class RequestBuilder:
             values["tools"] = conversion.tools
             if conversion.tool_choice is not None:
                 values["tool_choice"] = conversion.tool_choice
-        # Last, since ``extra`` has the last word.
-        return merged(values, self._of_settings(settings))
-
-    def _of_settings(self, settings: OpenAIResponsesLLMSettings) -> Mapping[str, Any]:
-        """The fields that follow from the settings alone; they seldom change."""
-        seen = {**vars(settings), "extra": dict(settings.extra)}
-        if self._seen != seen:
-            self._seen = seen
-            self._settled = request_values(
-                settings, service_tier=self._service_tier, warn=self._warn_once
-            )
-            self._say_effort(self._settled, settings)
-        return self._settled
+        values = request_values(
+            settings,
+            service_tier=self._service_tier,
+            warn=self._warn_once,
+            of_conversation=values,
+        )
+        self._say_effort(values, settings)
+        return values
 
     def _say_effort(self, values: Mapping[str, Any], settings: OpenAIResponsesLLMSettings) -> None:
         model = str(values.get("model"))

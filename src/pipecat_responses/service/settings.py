@@ -250,23 +250,26 @@ def request_values(
     *,
     service_tier: str | None,
     warn: Callable[[str], None],
+    of_conversation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The fields of a request that follow from the settings alone.
+    """The fields of a request.
 
     Args:
         settings: The service's settings (store mode).
         service_tier: The service tier to ask for, or None for the account's default.
         warn: Called with a sentence for each setting that cannot have the effect it asks for; the
             same sentence comes with every request.
+        of_conversation: The fields that follow from the conversation, None without any.
 
     Returns:
-        The fields, without those that have no value. ``extra`` is merged in last.
+        The fields, without those that have no value. ``extra`` is merged in last, and so has the
+        last word on those of the conversation as well.
     """
     extra = {key: value for key, value in settings.extra.items() if key not in SESSION_KEYS}
     # To the API, null would be its default, which is to store.
     if extra.get("store", False) is None:
         del extra["store"]
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(of_conversation or {})
     if _given(settings.model):
         values["model"] = settings.model
     values["store"] = False
