@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from pipecat.frames.frames import Frame, LLMContextFrame
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from pipecat_responses import OpenAIResponsesHttpLLMService, OpenAIResponsesLLMService
 
@@ -94,8 +94,8 @@ def _until_cancelled(awaited: Any) -> Generator[Any, Any, None]:
         raise
 
 
-class StruckWebSocket(OpenAIResponsesLLMService):
-    """The WebSocket service, with its turns counted step by step."""
+class _Struck(FrameProcessor):
+    """A service whose turns are counted step by step."""
 
     def __init__(self, strike: Strike, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -109,16 +109,9 @@ class StruckWebSocket(OpenAIResponsesLLMService):
             await processing
 
 
-class StruckHttp(OpenAIResponsesHttpLLMService):
-    """The HTTP service, with its turns counted step by step."""
+class StruckWebSocket(_Struck, OpenAIResponsesLLMService):
+    """The WebSocket service."""
 
-    def __init__(self, strike: Strike, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._strike = strike
 
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        processing = super().process_frame(frame, direction)
-        if isinstance(frame, LLMContextFrame):
-            await self._strike.through(processing)
-        else:
-            await processing
+class StruckHttp(_Struck, OpenAIResponsesHttpLLMService):
+    """The HTTP service."""

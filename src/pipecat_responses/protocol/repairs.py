@@ -410,18 +410,16 @@ def _place(put_in: tuple[int, int, int, Any]) -> tuple[int, int, int]:
 def _with_call_id(call: FunctionCall, call_id: str) -> Item:
     """The same call under another id."""
     wire = {**call.wire, "call_id": call_id}
-    if call.original:
-        return original_call(wire)
-    return make_item(wire, _with_head(call, wire))
+    build = original_call if call.original else make_item
+    return build(wire, _with_head(call, wire))
 
 
 def _output_of(output: FunctionOutput, call_id: str, *, custom: bool) -> Item:
     """The same output for another call, or in the kind of a custom tool's."""
-    if not custom:
-        wire = {**output.wire, "call_id": call_id}
-        return make_item(wire, _with_head(output, wire))
-    wire = {**output.wire, "type": CUSTOM_OUTPUT, "call_id": call_id}
-    return CustomOutput(wire, _with_head(output, wire))
+    kind = {"type": CUSTOM_OUTPUT} if custom else {}
+    wire = {**output.wire, **kind, "call_id": call_id}
+    build = CustomOutput if custom else make_item
+    return build(wire, _with_head(output, wire))
 
 
 def _with_head(entry: Item, wire: Mapping[str, Any]) -> tuple[bytes, ...] | None:
