@@ -180,7 +180,9 @@ def of_context(messages: Sequence[Any]) -> list[Wire]:
     items: list[Wire] = []
     for message in messages:
         if not isinstance(message, dict):
-            items.append(dict(message.message))
+            # What is kept beside the text is said by the text.
+            if message.message["type"] != "wording":
+                items.append(dict(message.message))
             continue
         if message["role"] == "tool":
             output = message["content"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipecat_responses.protocol.items import (
     TEXT,
@@ -16,6 +18,7 @@ from pipecat_responses.protocol.items import (
     original_call,
 )
 from pipecat_responses.protocol.repairs import NOT_COMPLETED, InputRepairs
+from pipecat_responses.protocol.wording import Wording
 
 
 def ignore(_: str) -> None:
@@ -299,3 +302,38 @@ def test_a_large_output_of_a_custom_tool_stays_in_pieces() -> None:
         *pieces[1:],
     )
     assert isinstance(sent, CustomOutput)
+
+
+KINDS: list[Item] = [
+    user(),
+    assistant(),
+    Wording({"type": "wording", "messages": [{"text": "b", "phase": "commentary"}]}),
+    Wording({"type": "wording", "messages": [{"text": "b"}, {"text": "c"}]}),
+    make_item({"role": "assistant", "content": "b c"}),
+    *(each for name in "cd" for each in (call(name), output(name), thought("r" + name, name))),
+    thought("rt", TEXT),
+    thought("r", None),
+    custom("c"),
+    approval("a"),
+    verdict("a", approve=True),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_what_is_arranged_once_is_as_if_arranged_anew(data: st.DataObject) -> None:
+    items: list[Item] = []
+    repairs = InputRepairs(ignore, ignore)
+    for _ in range(data.draw(st.integers(1, 6))):
+        kept = data.draw(st.integers(max(0, len(items) - 6), len(items)))
+        more = data.draw(st.lists(st.sampled_from(KINDS), max_size=8))
+        items = items[:kept] + more
+        repairs.truncate(kept)
+        repairs.extend(more)
+        if data.draw(st.booleans()):
+            repairs.items()
+        if data.draw(st.booleans()):
+            repairs = repairs.copy()
+    anew = repaired(*items)
+    assert [item.wire for item in repairs.items()] == [item.wire for item in anew.items()]
+    assert len(repairs.origins()) == len(repairs.items())

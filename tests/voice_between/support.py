@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
+
 from pipecat_responses import OpenAIResponsesLLMService
 from pipecat_responses.sandbox import Sandbox
 from pipecat_responses.testing import Conversation
@@ -30,7 +32,9 @@ def recognised(way: str) -> Iterator[tuple[str, str]]:
 def context_of(talk: Conversation, dropped: tuple[str, ...] = ()) -> list[Exchange]:
     """What the context says."""
     messages: list[Any] = talk.context.get_messages()
-    return exchanges(messages, dropped)
+    # What is kept beside the text for the model is nothing that was said.
+    said = [message for message in messages if not isinstance(message, LLMSpecificMessage)]
+    return exchanges(said, dropped)
 
 
 def dropped(way: Way) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from pipecat_responses.context.messages import LEADS_TO, RUN_HERE
 from pipecat_responses.protocol.encoding import LARGE_TEXT, encode_in_pieces
 from pipecat_responses.protocol.items import CALLS, Item, Reasoning, make_item, original_call
+from pipecat_responses.protocol.wording import WORDING, Wording
 
 
 async def encoded(wire: dict[str, Any]) -> Item:
@@ -31,6 +32,8 @@ async def encoded(wire: dict[str, Any]) -> Item:
         return Reasoning(wire, pieces, leads_to)
     if run_here:
         return original_call(wire, pieces)
+    if wire.get("type") == WORDING:
+        return Wording(wire, pieces)
     return make_item(wire, pieces)
 
 

@@ -195,10 +195,14 @@ class _Letters:
 
     def read(self, message: Message) -> bool:
         said = message.text
-        if not said or not self._text.startswith(said, self._at):
+        if not said:
             return False
-        self._at += len(said)
-        return True
+        for joint in ("", " "):
+            # Between two messages of the response a space may have been put in.
+            if self._text.startswith(joint + said, self._at):
+                self._at += len(joint + said)
+                return True
+        return False
 
     def read_rest(self, item: Item) -> bool:
         return False

@@ -201,6 +201,11 @@ class ResponseProgress:
         return any(each.text.strip() for each in self._items.values())
 
     @property
+    def speaker(self) -> ItemProgress | None:
+        """The message whose text came last."""
+        return self._last_said
+
+    @property
     def speaks(self) -> bool:
         """Whether it is in the middle of a text."""
         # Asked with each delta, and then the newest text is the one.

@@ -2,7 +2,7 @@
 
 The API looks at a conversation as a whole, and refuses one that breaks its order, at every turn
 and for ever after. A context may break it at any time: a call is cancelled, a part is cut off, a
-model uses an id again. Four rules are kept by repair:
+model uses an id again. Five rules are kept by repair:
 
 1. Every call has one output, later than the call. A call that has none gets ``NOT_COMPLETED``
    behind its group of parallel calls; the next conversion looks again. An output whose call did
@@ -12,7 +12,9 @@ model uses an id again. Four rules are kept by repair:
    so does its output; outputs of one id answer its calls in their order.
 3. A call that is kept as the model put it out stands for what Pipecat made of it: that is left out,
    and its output is sent in the call's own kind.
-4. A reasoning item comes right before what it led to: an output of the model, not something that
+4. What the assistant has said goes up as the messages that the model had put out, as far as that is
+   known (``wording``).
+5. A reasoning item comes right before what it led to: an output of the model, not something that
    the user or a function said. One that led to nothing is left out. Pipecat writes calls and text
    down when they are over, so where it is known what an item led to (``Reasoning.leads_to``), it is
    put there.
@@ -20,7 +22,7 @@ model uses an id again. Four rules are kept by repair:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, TypeVar
@@ -42,6 +44,7 @@ from pipecat_responses.protocol.items import (
     original_call,
 )
 from pipecat_responses.protocol.revertible import RevertibleDict
+from pipecat_responses.protocol.wording import Wording, put_into_words
 
 NOT_COMPLETED = "This function call was not completed, and it has no result."
 """The output that stands in for one that the context lacks."""
@@ -80,6 +83,10 @@ class _Tables:
     waits_for: RevertibleDict[int, str] = field(default_factory=RevertibleDict)
     awaited: RevertibleDict[str, tuple[int, ...]] = field(default_factory=RevertibleDict)
     before: RevertibleDict[int, int] = field(default_factory=RevertibleDict)
+    # By a text's index: the messages that are sent instead of it. And where the latest wordings
+    # are, of what the assistant has said since anybody else has.
+    worded: RevertibleDict[int, Sequence[Item]] = field(default_factory=RevertibleDict)
+    wordings: RevertibleDict[int, bool] = field(default_factory=RevertibleDict)
 
     def revert(self, length: int) -> None:
         """Forgets what the items from an index on have changed."""
@@ -95,6 +102,29 @@ class _Tables:
         self.waits_for.revert(length)
         self.awaited.revert(length)
         self.before.revert(length)
+        self.worded.revert(length)
+        self.wordings.revert(length)
+
+    def reach_back(self, point: int, before: int) -> bool:
+        """Whether an item from an index on has changed what is sent of those before another.
+
+        Args:
+            point: The index of the first item whose changes count.
+            before: The index up to which they count.
+        """
+        return any(
+            index < before for table in self._by_index() for index in table.changed_since(point)
+        )
+
+    def _by_index(self) -> Sequence[RevertibleDict[int, Any]]:
+        return (
+            self.open,
+            self.replaced,
+            self.dropped,
+            self.waits_for,
+            self.before,
+            self.worded,
+        )
 
     def copy(self) -> _Tables:
         return _Tables(
@@ -110,6 +140,8 @@ class _Tables:
             self.waits_for.copy(),
             self.awaited.copy(),
             self.before.copy(),
+            self.worded.copy(),
+            self.wordings.copy(),
         )
 
 
@@ -141,6 +173,10 @@ class InputRepairs:
             {} if like is None else like._fillers.copy()
         )
         self._tables: _Tables = _Tables() if like is None else like._tables.copy()
+        # What is sent of the items up to the latest that were not the model's: a turn arranges only
+        # what is new in it. And how many items that is made of.
+        self._settled: list[Item] = [] if like is None else like._settled.copy()
+        self._settled_until: int = 0 if like is None else like._settled_until
 
     def __len__(self) -> int:
         """How many items were added, whether or not they are sent."""
@@ -153,6 +189,7 @@ class InputRepairs:
             length: How many items stay, counted as they were added.
         """
         if length < len(self._raw):
+            self._unsettle(length)
             self._tables.revert(length)
             del self._raw[length:]
 
@@ -167,14 +204,16 @@ class InputRepairs:
             items: The items as the context gives them.
         """
         raw = self._raw
+        begin = len(raw)
         for kind, run in groupby(items, type):
             start = len(raw)
             raw.extend(run)
             for index in range(start, len(raw)):
                 self._look_at(index, raw[index])
-                if kind is Message and not self._tables.awaited:
+                if kind is Message and not self._tables.awaited and not self._tables.wordings:
                     # Most of a conversation is messages, and one behind another needs no look.
                     break
+        self._unsettle(begin)
 
     def _look_at(self, index: int, entry: Item) -> None:
         """Repairs what an item that was added makes necessary."""
@@ -186,6 +225,10 @@ class InputRepairs:
             self._add_call(index, entry)
         elif isinstance(entry, Reasoning) and entry.leads_to is not None:
             self._add_reasoning(index, entry.leads_to)
+        elif isinstance(entry, Wording):
+            self._tables.dropped.put(index, index, True)
+            self._tables.wordings.put(index, index, True)
+            self._put_into_words(index)
         elif isinstance(entry, FunctionOutput) and self._add_output(index, entry):
             self._drop_reasoning(index)
 
@@ -199,10 +242,11 @@ class InputRepairs:
 
     def items(self) -> list[Item]:
         """All items, in a list of the caller's own, as the API takes them."""
-        items = self._raw[: self._reasoning_start(len(self._raw))]
-        return (
-            items if self.in_place else self._arranged(items, self._tables.replaced, self._filler)
-        )
+        end = self._reasoning_start(len(self._raw))
+        if self.in_place:
+            return self._raw[:end]
+        self._settle()
+        return self._settled + self._sent(self._settled_until, end)
 
     def origins(self) -> list[int | None]:
         """Where each of ``items()`` comes from.
@@ -211,40 +255,91 @@ class InputRepairs:
             For each item the index of the added one that gives what it says, counted as they were
             added; None for an output that stands in for one that was never added.
         """
+        tables = self._tables
         end = self._reasoning_start(len(self._raw))
-        return self._arranged(list(range(end)), self._tables.moved, lambda _: None)
+        worded = {index: [index] * len(texts) for index, texts in tables.worded.items()}
+        return self._arranged(list(range(end)), 0, tables.moved, worded, lambda _: None)
+
+    def _settle(self) -> None:
+        """Arranges for good what comes before the latest item that was not the model's."""
+        # Not by the last item: what the user says may be said otherwise in the next copy.
+        start, end = self._settled_until, len(self._raw) - 2
+        # Reasoning that is sent before what came after that goes with it.
+        before = self._tables.before
+        moved = [(index, before.get(index, 0)) for index in set(before.changed_since(start))]
+        while end > start:
+            entry = self._raw[end]
+            over = [index for index, target in moved if index < end <= target]
+            if over:
+                end = min(over)
+            elif isinstance(entry, Message) and entry.role != "assistant":
+                self._settled += self._sent(start, end)
+                self._settled_until = end
+                return
+            else:
+                end -= 1
+
+    def _unsettle(self, point: int) -> None:
+        """What items from an index on have changed may have been arranged already."""
+        settled = self._settled_until
+        # The message itself belongs to what was settled: it ends a group of calls.
+        if settled and (point <= settled or self._tables.reach_back(point, settled)):
+            self._settled, self._settled_until = [], 0
+
+    def _sent(self, start: int, end: int) -> list[Item]:
+        tables = self._tables
+        return self._arranged(
+            self._raw[start:end], start, tables.replaced, tables.worded, self._filler
+        )
 
     def _arranged(
-        self, sent: list[T], replaced: Mapping[int, T], filler: Callable[[int], U]
+        self,
+        sent: list[T],
+        start: int,
+        replaced: Mapping[int, T],
+        worded: Mapping[int, Sequence[T]],
+        filler: Callable[[int], U],
     ) -> list[T | U]:
-        """Repairs a list that has one value for each item added.
+        """Repairs a list that has one value for each item added, from one on.
 
         Args:
             sent: The values, up to the last item that is sent. The list is used up.
+            start: The index of the item that the first value is for.
             replaced: By index, the values that take the place of others.
+            worded: By index, the values of which several may take the place of one.
             filler: Gives the value of an output that stands in, by its call's index.
         """
         result: list[Any] = sent
-        end = len(sent)
-        for index, value in replaced.items():
-            if index < end:
-                result[index] = value
+        end = start + len(sent)
         tables = self._tables
-        taken_out = [*tables.dropped, *tables.waits_for]
-        # What is put in before an item: an output that stands in for the group before it, then
-        # the reasoning that led to it.
+
+        def among(table: RevertibleDict[int, Any]) -> list[int]:
+            # An item changes what is sent of those before it, never of those behind it.
+            changed = set(table.changed_since(start))
+            return sorted(index for index in changed if start <= index < end and index in table)
+
+        for index in among(tables.replaced):
+            if index in replaced:
+                result[index - start] = replaced[index]
+        # What is put in before an item: more messages of the text before it, an output that stands
+        # in for the group before it, then the reasoning that led to it.
         put_in: list[tuple[int, int, int, Any]] = [
-            (self._group_end(index), 0, index, filler(index)) for index in tables.open
+            (self._group_end(index), 1, index, filler(index)) for index in among(tables.open)
         ]
-        for index, target in tables.before.items():
-            if index < end and target < end:
-                put_in.append((target, 1, index, result[index]))
+        for index in among(tables.worded):
+            first, *more = worded[index]
+            result[index - start] = first
+            put_in += [(index + 1, 0, number, each) for number, each in enumerate(more)]
+        taken_out = among(tables.dropped) + among(tables.waits_for)
+        for index in among(tables.before):
+            target = tables.before[index]
+            if target < end:
+                put_in.append((target, 2, index, result[index - start]))
                 taken_out.append(index)
         for index in taken_out:
-            if index < end:
-                result[index] = _NOTHING
+            result[index - start] = _NOTHING
         for place, _, _, value in sorted(put_in, key=_place, reverse=True):
-            result.insert(place, value)
+            result.insert(place - start, value)
         if taken_out:
             return [value for value in result if value is not _NOTHING]
         return result
@@ -259,8 +354,30 @@ class InputRepairs:
             # Whatever the model was about to say, it has not said it.
             if TEXT in self._tables.awaited:
                 self._tables.awaited.remove(index, TEXT)
+            for place in list(self._tables.wordings):
+                self._tables.wordings.remove(index, place)
         else:
             self._put_reasoning_before(index, TEXT)
+            if self._tables.wordings:
+                self._put_into_words(index)
+
+    def _put_into_words(self, index: int) -> None:
+        """A text or its wording has come: what the assistant has said is read anew."""
+        texts: list[int] = []
+        for place in range(index, -1, -1):
+            entry = self._raw[place]
+            if isinstance(entry, Message):
+                if entry.role != "assistant":
+                    break
+                texts.insert(0, place)
+        said = [self._raw[place] for place in texts]
+        wordings = [self._raw[place] for place in sorted(self._tables.wordings)]
+        worded = put_into_words(
+            [each for each in said if isinstance(each, Message)],
+            [each for each in wordings if isinstance(each, Wording)],
+        )
+        for place, messages in zip(texts, worded, strict=True):
+            self._tables.worded.put(index, place, messages)
 
     def _put_reasoning_before(self, index: int, what: str) -> None:
         """What reasoning led to has come."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 K = TypeVar("K")
@@ -67,6 +67,17 @@ class RevertibleDict(dict[K, V]):
                 del self[key]
             else:
                 self[key] = before
+
+    def changed_since(self, point: int) -> Iterator[K]:
+        """The keys that were changed at a point or after it, the latest first.
+
+        Args:
+            point: The first point whose changes count.
+        """
+        for change in reversed(self._changes):
+            if change[0] < point:
+                return
+            yield change[1]
 
     def copy(self) -> RevertibleDict[K, V]:
         """A table of its own with the same values and changes."""

@@ -309,6 +309,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             # next turn neither waits for it nor hears of it.
             turn.abandon()
             self._requests.leave_out(frames.unreadable)
+            await frames.keep_wording(turn.messages)
         await frames.close()
         # Read by Pipecat's tracing for its spans.
         self._full_model_name = frames.done.model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, assert_never
 
 from loguru import logger
@@ -19,7 +19,8 @@ from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
 
 from pipecat_responses.context.messages import LEADS_TO, RUN_HERE
 from pipecat_responses.protocol.events import Status, Usage
-from pipecat_responses.protocol.items import APPROVAL_REQUEST
+from pipecat_responses.protocol.items import APPROVAL_REQUEST, TEXT
+from pipecat_responses.protocol.wording import PutOut, wording_wire
 from pipecat_responses.service.hosted import (
     CitationsFrame,
     HostedToolEndedFrame,
@@ -141,7 +142,9 @@ class FrameWriter:
                     self.approvals.append(event.item)
                 elif not event.run_here:
                     await self._tool_ended(event.item)
-                await speaker.push_frame(LLMMessagesAppendFrame([self._message(event)]))
+                # An interruption takes the words away that were to come, and with them the thought
+                # that led to them; what has run has run.
+                await self._keep(self._message(event), interruptible=event.leads_to == TEXT)
             case CompleteCall():
                 self.calls.append(event)
             case AttemptUsage():
@@ -152,6 +155,22 @@ class FrameWriter:
                 await self._finish(event)
             case _:
                 assert_never(event)
+
+    async def keep_wording(self, messages: Sequence[PutOut]) -> None:
+        """Keeps of messages what the text that Pipecat writes of them has no room for.
+
+        Args:
+            messages: The messages of the turn, as far as they were put out.
+        """
+        wire = wording_wire(messages)
+        if wire is not None:
+            await self._keep(self._speaker.create_llm_specific_message(wire), interruptible=False)
+
+    async def _keep(self, message: LLMSpecificMessage, *, interruptible: bool) -> None:
+        frame = LLMMessagesAppendFrame([message])
+        # Behind a voice it waits until all before it has been said.
+        frame.interruptible = interruptible
+        await self._speaker.push_frame(frame)
 
     async def close(self) -> None:
         """Ends a thought and tools that are under way."""

@@ -7,7 +7,8 @@ its response has come.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 from pipecat_responses.protocol.errors import ResponsesError
@@ -36,6 +37,7 @@ from pipecat_responses.protocol.progress import (
     ResponseProgress,
 )
 from pipecat_responses.protocol.splice import Splice
+from pipecat_responses.protocol.wording import PutOut
 from pipecat_responses.session.turn_events import (
     Cited,
     CompleteCall,
@@ -47,6 +49,29 @@ from pipecat_responses.session.turn_events import (
     TurnDone,
     TurnEvent,
 )
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A message that was begun to be spoken.
+
+    Attributes:
+        item: The message.
+        begin: The index of its first piece among all that was said.
+        annotations: The sources that it names.
+    """
+
+    item: ItemProgress | None
+    begin: int
+    annotations: Sequence[Mapping[str, Any]] = ()
+
+    def message(self, said: str) -> PutOut:
+        item = self.item
+        # What is said may have been set off from the message before by a space.
+        text = item.text if item is not None and said.strip() == item.text.strip() else said
+        # Places in a text that was not said as a whole are of no use.
+        annotations = self.annotations if item is not None and text == item.text else ()
+        return PutOut(text, item.phase if item is not None else "", annotations)
 
 
 class Answer:
@@ -64,6 +89,7 @@ class Answer:
         self.called: dict[str, CompleteCall] = {}
         self.waits = False
         self._said: list[str] = []
+        self._messages: list[_Begun] = []
         self._splice: Splice | None = None
         self._message_over = False
         self._reasoning: list[Mapping[str, Any]] = []
@@ -77,6 +103,16 @@ class Answer:
     def has_words(self) -> bool:
         """Whether any of that text is more than white space."""
         return any(text.strip() for text in self._said)
+
+    @property
+    def messages(self) -> list[PutOut]:
+        """The messages that were put out to be spoken, the last perhaps in part."""
+        messages: list[PutOut] = []
+        end = len(self._said)
+        for begun in reversed(self._messages):
+            messages.insert(0, begun.message("".join(self._said[begun.begin : end])))
+            end = begun.begin
+        return messages
 
     def begin_attempt(self) -> None:
         """Another attempt is made; reasoning that has led to nothing belonged to the one before."""
@@ -140,7 +176,9 @@ class Answer:
             # Asked with each delta: most of the time there is nothing to put out before it.
             if self._reasoning or stream.thinks:
                 self._led_to(TEXT, stream, outputs)
-            self._message_over = False
+            if self._message_over or not self._said:
+                self._message_over = False
+                self._messages.append(_Begun(stream.speaker, len(self._said)))
             self._said.append(text)
             outputs.append(Text(text))
 
@@ -168,6 +206,7 @@ class Answer:
                 self._message_over = True
             cited = [] if was_done else annotations_of(wire)
             if cited:
+                self._cite(item, cited)
                 outputs.append(Cited(output_text(wire) or "", cited))
         elif stream.runs_here(item):
             if wire.get("status") != "incomplete":
@@ -188,6 +227,11 @@ class Answer:
             self.waits = self.waits or item.kind == APPROVAL_REQUEST
             self._led_to(None, stream, outputs)
             self._keep(wire, None, outputs)
+
+    def _cite(self, item: ItemProgress, annotations: Sequence[Mapping[str, Any]]) -> None:
+        for begun in self._messages:
+            if begun.item is item:
+                begun.annotations = annotations
 
     def _call(self, call: Call | None, stream: ResponseProgress, outputs: list[TurnEvent]) -> None:
         if call is None or call.call_id in self.called:

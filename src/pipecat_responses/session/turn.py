@@ -31,6 +31,7 @@ from pipecat_responses.protocol.items import Reasoning, make_item
 from pipecat_responses.protocol.progress import ResponseProgress
 from pipecat_responses.protocol.requests import Request, no_message
 from pipecat_responses.protocol.retry import Budget
+from pipecat_responses.protocol.wording import PutOut
 from pipecat_responses.session.answer import Answer
 from pipecat_responses.session.attempt import Attempt, Quiet
 from pipecat_responses.session.exchange import Exchange
@@ -144,6 +145,11 @@ class Turn:
             if outputs:
                 return outputs
 
+    @property
+    def messages(self) -> list[PutOut]:
+        """The messages that it has put out to be spoken, the last perhaps in part."""
+        return self._answer.messages
+
     def abandon(self) -> None:
         """Stops listening. Costs nothing and waits for nothing."""
         attempt, self._attempt = self._attempt, None
@@ -175,10 +181,8 @@ class Turn:
         items = [*self._request.items, *answer.kept]
         if answer.has_words:
             answer.resume()
-            items += [
-                make_item({"role": "assistant", "content": answer.said}),
-                make_item({"role": "developer", "content": RESUME_INSTRUCTION}),
-            ]
+            items += [make_item(message.wire()) for message in answer.messages]
+            items.append(make_item({"role": "developer", "content": RESUME_INSTRUCTION}))
         return replace(self._request, items=items, resumes=answer.has_words, message_of=no_message)
 
     async def _read(self, attempt: Attempt) -> list[TurnEvent]:

@@ -94,7 +94,10 @@ class Voice(TTSService):
             return
         if self.kind == "token":
             text = self._rest.pop(context_id, "") + text
-            whole = re.match(r".*\s", text, re.DOTALL)
+            # A word is whole when the next one begins. That the last one is said at the end of
+            # the turn matters: Pipecat times the turn's end by the last word it has not held
+            # back, and while the text still comes it holds back a sentence that may go on.
+            whole = re.match(r".*\s(?=\S)", text, re.DOTALL)
             end = whole.end() if whole else 0
             text, self._rest[context_id] = text[:end], text[end:]
         elif context_id in self._said:
