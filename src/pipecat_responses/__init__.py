@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipecat_responses.protocol.failures import Failure
     from pipecat_responses.protocol.retry import Backoff
     from pipecat_responses.service.approvals import McpApprovalFrame, McpApprovalRequest
+    from pipecat_responses.service.compaction import CompactionReport
     from pipecat_responses.service.frame_writer import AbandonedUsageMetricsData
     from pipecat_responses.service.hosted import (
         Citation,
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
         HostedToolStartedFrame,
     )
     from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
-    from pipecat_responses.session.stats import SessionStats, TurnReport
+    from pipecat_responses.session.stats import ResponseReport, SessionStats, TurnReport
 
 __all__ = [
     "AbandonedUsageMetricsData",
     "Backoff",
     "Citation",
     "CitationsFrame",
+    "CompactionReport",
     "ConnectionLimits",
     "Failure",
     "HostedToolEndedFrame",
@@ -50,6 +52,7 @@ __all__ = [
     "OpenAIResponsesLLMService",
     "OpenAIResponsesLLMSettings",
     "OpenAIResponsesReasoningConfig",
+    "ResponseReport",
     "ResponsesError",
     "SessionStats",
     "TurnLimits",
@@ -65,6 +68,7 @@ _HOMES = {
     "Backoff": "protocol.retry",
     "Citation": "service.hosted",
     "CitationsFrame": "service.hosted",
+    "CompactionReport": "service.compaction",
     "ConnectionLimits": "session.limits",
     "Failure": "protocol.failures",
     "HostedToolEndedFrame": "service.hosted",
@@ -76,6 +80,7 @@ _HOMES = {
     "OpenAIResponsesLLMService": "llm",
     "OpenAIResponsesLLMSettings": "llm",
     "OpenAIResponsesReasoningConfig": "llm",
+    "ResponseReport": "session.stats",
     "ResponsesError": "protocol.errors",
     "SessionStats": "session.stats",
     "TurnLimits": "session.limits",

@@ -69,6 +69,9 @@ class OpenAIResponsesLLMService(
         on_connection_error(service, error): A connection could not be opened, and why.
         on_completion_timeout(service): A turn was given up because of a time limit.
         on_turn_lost(service, error): A turn has failed before a word was said.
+        on_compacted(service, report): The conversation was compacted; ``report`` is a
+            ``CompactionReport``.
+        on_turn_ended(service, report): A turn has ended; ``report`` is its ``TurnReport``.
         on_mcp_approval_request(service, request): A call waits for approval.
 
     Example::
@@ -191,6 +194,10 @@ class OpenAIResponsesLLMService(
     def _backend(self) -> WebSocketSession:
         return self._session
 
+    @property
+    def _side_http(self) -> HttpSession:
+        return self._side_session
+
     def _side_backend(self) -> Backend:
         return SideRequests(self._session, self._side_session)
 
@@ -261,6 +268,10 @@ class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):
     @property
     def _backend(self) -> HttpSession:
         return self._session
+
+    @property
+    def _side_http(self) -> HttpSession:
+        return self._side_session
 
     def _side_backend(self) -> Backend:
         return self._side_session

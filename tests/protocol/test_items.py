@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipecat_responses.protocol.encoding import encode, encode_in_pieces
 from pipecat_responses.protocol.items import (
+    Compaction,
     FunctionCall,
     FunctionOutput,
     Item,
@@ -124,7 +125,7 @@ def test_items_that_do_not(one: Item, other: Item) -> None:
         ({"type": "function_call"}, FunctionCall),
         ({"type": "function_call_output"}, FunctionOutput),
         ({"type": "reasoning"}, Reasoning),
-        ({"type": "compaction"}, OtherItem),
+        ({"type": "compaction"}, Compaction),
         ({"type": None}, OtherItem),
         ({"type": 7}, OtherItem),
         ({}, OtherItem),

@@ -316,6 +316,9 @@ KINDS: list[Item] = [
     custom("c"),
     approval("a"),
     verdict("a", approve=True),
+    make_item({"type": "computer_call", "call_id": "p"}),
+    make_item({"type": "computer_call_output", "call_id": "p"}),
+    make_item({"type": "apply_patch_call", "call_id": "c"}),
 ]
 
 
@@ -337,3 +340,81 @@ def test_what_is_arranged_once_is_as_if_arranged_anew(data: st.DataObject) -> No
     anew = repaired(*items)
     assert [item.wire for item in repairs.items()] == [item.wire for item in anew.items()]
     assert len(repairs.origins()) == len(repairs.items())
+
+
+def of_kind(kind: str, **fields: Any) -> Item:
+    return make_item({"type": kind, "call_id": "c", **fields})
+
+
+LOCAL = {"environment": {"type": "local"}}
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        pytest.param(
+            [of_kind("apply_patch_call"), user()],
+            ["apply_patch_call", "apply_patch_call_output", "user"],
+            id="patch",
+        ),
+        pytest.param(
+            [of_kind("local_shell_call"), user()],
+            ["local_shell_call", "local_shell_call_output", "user"],
+            id="local shell",
+        ),
+        pytest.param(
+            [of_kind("shell_call", **LOCAL), user()],
+            ["shell_call", "shell_call_output", "user"],
+            id="shell of the application",
+        ),
+        # It has run, and what it has put out is the server's to tell.
+        pytest.param(
+            [of_kind("shell_call"), user()], ["shell_call", "user"], id="shell of the server"
+        ),
+        pytest.param(
+            [of_kind("shell_call"), of_kind("shell_call_output"), user()],
+            ["shell_call", "shell_call_output", "user"],
+            id="shell of the server with its output",
+        ),
+        # A screenshot cannot be made up.
+        pytest.param([of_kind("computer_call"), user()], ["user"], id="computer"),
+        pytest.param(
+            [of_kind("computer_call"), of_kind("computer_call_output"), user()],
+            ["computer_call", "computer_call_output", "user"],
+            id="computer with its output",
+        ),
+        pytest.param(
+            [of_kind("computer_call"), user(), of_kind("computer_call_output")],
+            ["computer_call", "user", "computer_call_output"],
+            id="computer with a late output",
+        ),
+        pytest.param(
+            [
+                of_kind("local_shell_call"),
+                make_item({"type": "local_shell_call_output", "id": "c", "output": "x"}),
+            ],
+            ["local_shell_call", "local_shell_call_output"],
+            id="local shell with its output",
+        ),
+        pytest.param(
+            [of_kind("computer_call_output"), user()],
+            ["computer_call_output", "user"],
+            id="no call",
+        ),
+        pytest.param(
+            [make_item({"type": "shell_call", "id": "sh"}), user()],
+            ["shell_call", "user"],
+            id="without a call id",
+        ),
+    ],
+)
+def test_calls_that_are_the_applications(items: list[Item], expected: list[str]) -> None:
+    for cut in range(len(items) + 1):
+        repairs = repaired(*items)
+        repairs.items()
+        repairs.truncate(cut)
+        repairs.extend(items[cut:])
+        sent = repairs.items()
+        kinds = [str(item.wire.get("type") or item.wire.get("role")) for item in sent]
+        assert kinds == expected
+        assert len(repairs.origins()) == len(expected)

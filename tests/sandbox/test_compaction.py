@@ -35,7 +35,8 @@ async def test_on_demand(sandbox: Sandbox) -> None:
                 {"role": "assistant", "content": "two"},
             ],
         )
-    (item,) = [item.model_dump(exclude_none=True) for item in window.output]
+    items = [item.model_dump(exclude_none=True) for item in window.output]
+    assert [item["type"] for item in items] == ["message", "compaction"]
     async with connected(sandbox) as wire:
-        response = await wire.respond([item, user("three")])
-    assert text_of(response).endswith("I remember 2 items.")
+        response = await wire.respond([*items, user("three")])
+    assert text_of(response).endswith("I remember 3 items.")

@@ -5,9 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pipecat_responses.context.messages import LEADS_TO, RUN_HERE
+from pipecat_responses.context.messages import LEADS_TO, RUN_HERE, WINDOW
 from pipecat_responses.protocol.encoding import LARGE_TEXT, encode_in_pieces
-from pipecat_responses.protocol.items import CALLS, Item, Reasoning, make_item, original_call
+from pipecat_responses.protocol.items import (
+    CALLS,
+    Compaction,
+    Item,
+    Reasoning,
+    make_item,
+    original_call,
+)
 from pipecat_responses.protocol.wording import WORDING, Wording
 
 
@@ -22,6 +29,7 @@ async def encoded(wire: dict[str, Any]) -> Item:
     """
     leads_to = wire.pop(LEADS_TO, None) if wire.get("type") == "reasoning" else None
     run_here = wire.pop(RUN_HERE, False) if wire.get("type") in CALLS else False
+    window = wire.pop(WINDOW, None) if wire.get("type") == "compaction" else None
     pieces: list[bytes] | None = None
     if _is_large(wire):
         pieces = []
@@ -32,6 +40,8 @@ async def encoded(wire: dict[str, Any]) -> Item:
         return Reasoning(wire, pieces, leads_to)
     if run_here:
         return original_call(wire, pieces)
+    if isinstance(window, int):
+        return Compaction(wire, pieces, window)
     if wire.get("type") == WORDING:
         return Wording(wire, pieces)
     return make_item(wire, pieces)

@@ -35,6 +35,11 @@ A server puts out calls of custom tools that it runs by itself in the same form.
 _FILE_PARTS = frozenset({"file_base64", "file_url"})
 _RESULT_PARTS = TEXT_PARTS | _FILE_PARTS | {"image_url", "input_file", "input_image"}
 
+WINDOW = "window"
+"""In a compaction: how many messages before it go with it (see ``protocol.items.Compaction``)."""
+
+_MARKS = (RUN_HERE, WINDOW)
+
 
 def standard_wires(message: Mapping[str, Any], inlined: Inlined) -> Iterator[dict[str, Any]]:
     """The items of a standard message.
@@ -162,7 +167,7 @@ def specific_wire(payload: Any) -> dict[str, Any]:
 
     Returns:
         The item as the API takes it: reasoning without what only an answer has, anything else as
-        it is. ``LEADS_TO`` and ``RUN_HERE`` are left to ``context.encoded`` to take out.
+        it is. ``LEADS_TO``, ``RUN_HERE`` and ``WINDOW`` are left for ``context.encoded``.
 
     Raises:
         ValueError: If it is not a JSON object.
@@ -172,7 +177,7 @@ def specific_wire(payload: Any) -> dict[str, Any]:
     _require_json(payload)
     if payload.get("type") != "reasoning":
         # What is taken out of it is not to be missing in what was captured.
-        return {**payload} if RUN_HERE in payload else payload
+        return {**payload} if any(mark in payload for mark in _MARKS) else payload
     wire: dict[str, Any] = {"type": "reasoning"}
     if payload.get("id") is not None:
         wire["id"] = payload["id"]

@@ -142,6 +142,10 @@ class Activity(msgspec.Struct, frozen=True):
     """The response is alive, and nothing of it is of use here (deltas of arguments, say)."""
 
 
+DETAILS = ("service_tier", "moderation", "prompt_cache_diagnostics")
+"""What a server says of how it has answered, beside the answer and its tokens."""
+
+
 class Terminal(msgspec.Struct, frozen=True):
     """The last event of a response."""
 
@@ -152,6 +156,7 @@ class Terminal(msgspec.Struct, frozen=True):
     model: str | None
     reason: str | None
     error: ResponsesError | None
+    details: Mapping[str, Any] = {}
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -374,6 +379,7 @@ def _terminal(status: Status, response: Mapping[str, Any], transport: str) -> Te
         model=_str(response.get("model")) or None,
         reason=reason or None,
         error=error,
+        details={name: response[name] for name in DETAILS if response.get(name) is not None},
     )
 
 

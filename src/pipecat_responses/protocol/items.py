@@ -176,6 +176,21 @@ class ApprovalRequest(FunctionCall):
         self.call_id = wire.get("id")
 
 
+class ApplicationCall(FunctionCall):
+    """A call of a computer, a shell or a patch, most of which the API leaves to the application.
+
+    This package has no handlers for them; an application may write down their outputs by itself. A
+    shell may be the server's own, which puts out the output with the call.
+    """
+
+    __slots__ = ()
+
+    def means_same(self, other: Item) -> bool:
+        """Same kind and call id."""
+        assert isinstance(other, ApplicationCall)
+        return (self.wire.get("type"), self.call_id) == (other.wire.get("type"), other.call_id)
+
+
 class FunctionOutput(Item):
     """The output of a function call.
 
@@ -202,6 +217,17 @@ class CustomOutput(FunctionOutput):
     """The output of a custom tool's call."""
 
     __slots__ = ()
+
+
+class ApplicationOutput(FunctionOutput):
+    """The output of a computer, a shell or a patch."""
+
+    __slots__ = ()
+
+    def __init__(self, wire: Mapping[str, Any], pieces: Sequence[bytes] | None = None) -> None:
+        """Creates an output from its wire form; a local shell's has the call's id as its own."""
+        super().__init__(wire, pieces)
+        self.call_id = wire.get("call_id") or wire.get("id")
 
 
 class ApprovalResponse(FunctionOutput):
@@ -263,6 +289,23 @@ class OtherItem(Item):
         return super().means_same(other)
 
 
+class Compaction(OtherItem):
+    """What a server has made of a conversation: it stands for everything before it.
+
+    Attributes:
+        window: How many items before it go with it, since the server gave them with it.
+    """
+
+    __slots__ = ("window",)
+
+    def __init__(
+        self, wire: Mapping[str, Any], pieces: Sequence[bytes] | None = None, window: int = 0
+    ) -> None:
+        """Creates a compaction from its wire form (``id``, ``encrypted_content``)."""
+        super().__init__(wire, pieces)
+        self.window = window
+
+
 _KINDS: dict[str, type[Item]] = {
     "message": Message,
     "function_call": FunctionCall,
@@ -270,6 +313,15 @@ _KINDS: dict[str, type[Item]] = {
     "reasoning": Reasoning,
     APPROVAL_REQUEST: ApprovalRequest,
     "mcp_approval_response": ApprovalResponse,
+    "compaction": Compaction,
+    "computer_call": ApplicationCall,
+    "local_shell_call": ApplicationCall,
+    "apply_patch_call": ApplicationCall,
+    "shell_call": ApplicationCall,
+    "computer_call_output": ApplicationOutput,
+    "local_shell_call_output": ApplicationOutput,
+    "apply_patch_call_output": ApplicationOutput,
+    "shell_call_output": ApplicationOutput,
 }
 
 

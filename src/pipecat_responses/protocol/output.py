@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from pipecat_responses.protocol.items import (
     CUSTOM_CALL,
+    ApplicationCall,
     FunctionCall,
     FunctionOutput,
     Item,
@@ -148,6 +149,8 @@ class Output:
             if isinstance(current, Message):
                 if current.role != "assistant" or not text.read(current):
                     return Mismatch(index)
+            elif current in others:
+                others.remove(current)
             elif isinstance(current, FunctionCall):
                 call = calls.pop(str(current.call_id), None)
                 if call is None or call != current:
@@ -157,8 +160,6 @@ class Output:
                 if call_id not in self.calls or call_id in calls:
                     return Mismatch(index)
                 pending.append(current)
-            elif current in others:
-                others.remove(current)
             else:
                 return Mismatch(index)
             index += 1
@@ -282,6 +283,8 @@ def read_output(wire: Iterable[Any], custom_tools: Collection[str] = ()) -> Outp
             if text is None:
                 return None
             texts.append(text)
+        elif isinstance(built, ApplicationCall) and built.call_id is None:
+            others.append(built)
         elif isinstance(built, FunctionCall):
             if not isinstance(built.call_id, str) or built.call_id in calls:
                 return None
@@ -295,14 +298,24 @@ def read_output(wire: Iterable[Any], custom_tools: Collection[str] = ()) -> Outp
 
 def annotations_of(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The sources that an output message names."""
+    return _listed(message, "annotations")
+
+
+def logprobs_of(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The tokens of an output message with their log probabilities, if those were asked for."""
+    return _listed(message, "logprobs")
+
+
+def _listed(message: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """What the parts of a message list under a name."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
-    lists = [part.get("annotations") for part in parts if isinstance(part, Mapping)]
+    lists = [part.get(name) for part in parts if isinstance(part, Mapping)]
     return [
         each
-        for annotations in lists
-        if isinstance(annotations, list)
-        for each in annotations
+        for listed in lists
+        if isinstance(listed, list)
+        for each in listed
         if isinstance(each, Mapping)
     ]
 

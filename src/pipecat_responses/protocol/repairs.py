@@ -31,6 +31,8 @@ from pipecat_responses.protocol.encoding import encode
 from pipecat_responses.protocol.items import (
     CUSTOM_OUTPUT,
     TEXT,
+    ApplicationCall,
+    ApplicationOutput,
     ApprovalRequest,
     ApprovalResponse,
     CustomCall,
@@ -48,6 +50,8 @@ from pipecat_responses.protocol.wording import Wording, put_into_words
 
 NOT_COMPLETED = "This function call was not completed, and it has no result."
 """The output that stands in for one that the context lacks."""
+
+COMPUTER = "computer_call"
 
 CALL_ID_LENGTH = 64
 """The longest ``call_id`` that the API takes."""
@@ -418,7 +422,11 @@ class InputRepairs:
         tables.ids.put(index, call_id, index)
         tables.uses.put(index, given, tables.uses.get(given, 0) + 1)
         tables.waiting.put(index, given, (*tables.waiting.get(given, ()), index))
-        tables.open.put(index, index, call_id)
+        if call.wire.get("type") == COMPUTER:
+            # What it has seen cannot be made up: without it, it has not been asked.
+            tables.dropped.put(index, index, True)
+        elif not _is_of_the_servers_shell(call):
+            tables.open.put(index, index, call_id)
 
     def _free_id(self, call_id: str) -> str:
         number = max(2, self._tables.uses.get(call_id, 0) + 1)
@@ -437,15 +445,22 @@ class InputRepairs:
         tables = self._tables
         waiting = tables.waiting.get(given)
         if waiting:
-            call_id = tables.open[waiting[0]]
-            custom = isinstance(self._raw[waiting[0]], CustomCall)
+            call = self._raw[waiting[0]]
+            call_id = tables.open.get(waiting[0], given)
+            custom = isinstance(call, CustomCall)
             if custom or call_id != given:
                 tables.replaced.put(index, index, _output_of(output, call_id, custom=custom))
-            tables.open.remove(index, waiting[0])
+            if call.wire.get("type") == COMPUTER:
+                tables.dropped.remove(index, waiting[0])
+            elif waiting[0] in tables.open:
+                tables.open.remove(index, waiting[0])
             tables.waiting.put(index, given, waiting[1:])
             tables.latest.put(index, given, index)
             return True
         first = tables.latest.get(given)
+        if isinstance(output, ApplicationOutput):
+            # The application has written it down, and answers for it.
+            return True
         if first is None:
             self._warn(
                 f"The output of the function call {given!r} has no call before it in the "
@@ -493,6 +508,8 @@ class InputRepairs:
         call_id = self._tables.open[index]
         if isinstance(self._raw[index], ApprovalRequest):
             return self._declined(call_id)
+        if isinstance(self._raw[index], ApplicationCall):
+            return self._not_completed(str(self._raw[index].wire.get("type")), call_id)
         kind = CustomOutput if isinstance(self._raw[index], CustomCall) else FunctionOutput
         filler = self._fillers.get((kind, call_id))
         if filler is None:
@@ -504,6 +521,23 @@ class InputRepairs:
             filler = self._fillers[kind, call_id] = kind(
                 {"type": name, "call_id": call_id, "output": NOT_COMPLETED}
             )
+        return filler
+
+    def _not_completed(self, kind: str, call_id: str) -> Item:
+        """The output of a shell or a patch that the application has not written down."""
+        filler = self._fillers.get((ApplicationOutput, call_id))
+        if filler is None:
+            self._warn(f"A {kind} has no output in the context: it counts as not completed.")
+            name = f"{kind}_output"
+            wire: dict[str, Any] = {"type": name, "call_id": call_id, "output": NOT_COMPLETED}
+            if kind == "local_shell_call":
+                wire = {"type": name, "id": call_id, "output": NOT_COMPLETED}
+            elif kind == "apply_patch_call":
+                wire["status"] = "failed"
+            elif kind == "shell_call":
+                outcome = {"type": "exit", "exit_code": 1}
+                wire["output"] = [{"stdout": "", "stderr": NOT_COMPLETED, "outcome": outcome}]
+            filler = self._fillers[ApplicationOutput, call_id] = ApplicationOutput(wire)
         return filler
 
     def _declined(self, request_id: str) -> Item:
@@ -522,6 +556,12 @@ class InputRepairs:
 
 def _place(put_in: tuple[int, int, int, Any]) -> tuple[int, int, int]:
     return put_in[:3]
+
+
+def _is_of_the_servers_shell(call: FunctionCall) -> bool:
+    environment = call.wire.get("environment")
+    local = isinstance(environment, Mapping) and environment.get("type") == "local"
+    return call.wire.get("type") == "shell_call" and not local
 
 
 def _with_call_id(call: FunctionCall, call_id: str) -> Item:

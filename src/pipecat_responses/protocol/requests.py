@@ -6,13 +6,13 @@ changes), the items' JSON (encoded once in an item's life), and a few bytes arou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from pipecat_responses.protocol.encoding import encode, encode_mended
-from pipecat_responses.protocol.items import FunctionCall, FunctionOutput, Item, OtherItem
+from pipecat_responses.protocol.items import Compaction, FunctionCall, FunctionOutput, Item
 
 ITEMS_PER_RUN = 64
 """Items that are joined at a time when a message is written."""
@@ -91,6 +91,10 @@ class Fields:
         merged = {**self._values, **values}
         return Fields({name: value for name, value in merged.items() if value is not None})
 
+    def only(self, names: Collection[str]) -> Fields:
+        """A copy with some of the fields only."""
+        return Fields({name: self._values[name] for name in names if name in self._values})
+
 
 def _custom_names(tools: Any) -> Iterator[str]:
     for tool in tools if isinstance(tools, list) else ():
@@ -166,24 +170,25 @@ def window(items: Sequence[Item]) -> Sequence[Item]:
     Args:
         items: The conversation's items, a list.
     """
-    if OtherItem not in set(map(type, items)):
+    if Compaction not in set(map(type, items)):
         return items
     start = len(items) - 1
-    while start > 0 and not _is_compaction(items[start]):
+    while not isinstance(latest := items[start], Compaction):
         start -= 1
-    rest = items[start:]
+    rest = items[max(0, start - latest.window) :]
     calls = {str(item.call_id) for item in rest if isinstance(item, FunctionCall)}
     answered = (str(item.call_id) for item in rest if isinstance(item, FunctionOutput))
     return rest if calls.issuperset(answered) else items
 
 
-def _is_compaction(item: Item) -> bool:
-    return isinstance(item, OtherItem) and item.wire.get("type") == "compaction"
-
-
 def http_payload(fields: Fields, items: Sequence[Item]) -> Payload:
     """Puts the body of a streaming ``POST /responses`` together."""
     return _payload([b'{"stream":true,', fields.encoded, b',"input":['], items, b"]}")
+
+
+def compact_payload(fields: Fields, items: Sequence[Item]) -> Payload:
+    """Puts the body of a ``POST /responses/compact`` together."""
+    return _payload([b"{", fields.encoded, b',"input":['], items, b"]}")
 
 
 def cancel_payload(response_id: str, stream_id: str | None) -> Payload:

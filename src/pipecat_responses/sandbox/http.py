@@ -167,17 +167,28 @@ class HttpApi:
         return body, len(raw)
 
     async def compact(self, request: web.Request) -> web.StreamResponse:
-        """``POST /v1/responses/compact``: one item that stands for all that was sent."""
+        """``POST /v1/responses/compact``: what the user said, and an item for all that was sent."""
         body, _ = await self._body(request)
         history = self._engine.history_of(body)
         item = compaction_item(history.items())
+        said = [
+            {
+                "type": "message",
+                "id": new_id("msg"),
+                "role": "user",
+                "status": "completed",
+                "content": _parts(each["content"]),
+            }
+            for each in history.items()
+            if each.get("role") == "user"
+        ]
         output_tokens = count_tokens(item["encrypted_content"])
         return json_response(
             {
                 "id": new_id("resp"),
                 "object": "response.compaction",
                 "created_at": int(time.time()),
-                "output": [item],
+                "output": [*said, item],
                 "usage": {
                     "input_tokens": history.tokens,
                     "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
@@ -202,6 +213,11 @@ class HttpApi:
         if not self._engine.store.drop(response_id):
             raise _response_not_found(response_id)
         return json_response({"id": response_id, "object": "response", "deleted": True})
+
+
+def _parts(content: Any) -> Any:
+    """A message's content in its long form."""
+    return [{"type": "input_text", "text": content}] if isinstance(content, str) else content
 
 
 def _response_not_found(response_id: str) -> ApiError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from openai import AsyncOpenAI, DefaultAioHttpClient
@@ -12,12 +13,14 @@ from pipecat.adapters.llm.base_llm_adapter import LLMContextConversionError
 from pipecat.frames.frames import (
     Frame,
     LLMContextFrame,
+    LLMContextSummaryRequestFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
+from pipecat.utils.context.llm_context_summarization import LLMContextSummarizationUtil
 from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.http import connection_limits as pool_limits
 from pipecat.utils.tracing.service_decorators import traced_llm
@@ -34,10 +37,16 @@ from pipecat_responses.service.approvals import (
     check_approval,
 )
 from pipecat_responses.service.arguments import check_known, check_values
+from pipecat_responses.service.compaction import (
+    CompactionReport,
+    CompactionWatch,
+    opaque,
+    put_in_place,
+)
 from pipecat_responses.service.errors import category_of, is_about_a_file
 from pipecat_responses.service.frame_writer import FrameWriter
 from pipecat_responses.service.function_calls import run_calls
-from pipecat_responses.service.request_builder import RequestBuilder
+from pipecat_responses.service.request_builder import RequestBuilder, settled
 from pipecat_responses.service.secrets import ApiKey, Secrets
 from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
@@ -45,9 +54,10 @@ from pipecat_responses.service.settings import (
     default_settings,
     supports_response_schema,
 )
+from pipecat_responses.session.http import HttpSession
 from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
-from pipecat_responses.session.stats import SessionStats
+from pipecat_responses.session.stats import Outcome, ResponseReport, SessionStats
 from pipecat_responses.session.turn import Backend, Turn, TurnPolicy
 from pipecat_responses.session.turn_events import Text, TurnDone
 
@@ -141,6 +151,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._secrets.add_address(base_url or "")
         self._lost_turn_text = lost_turn_text
         self._register_event_handler("on_turn_lost")
+        self._register_event_handler("on_turn_ended")
+        self._register_event_handler("on_compacted")
         self._approvals = McpApprovals(self, mcp_approval)
         self._register_event_handler("on_mcp_approval_request")
         self._batch_deltas = batch_deltas
@@ -162,6 +174,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._requests = RequestBuilder(
             self.get_llm_adapter, service_tier=service_tier, log=self._log
         )
+        self._compactions = CompactionWatch()
         self._unusable: ResponsesError | None = None
         self._out_of_reach = False
 
@@ -171,6 +184,11 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     @abstractmethod
     def _backend(self) -> Backend:
         """How a turn's requests travel."""
+
+    @property
+    @abstractmethod
+    def _side_http(self) -> HttpSession:
+        """How requests travel that go over HTTP whatever the conversation does."""
 
     @abstractmethod
     def _side_backend(self) -> Backend:
@@ -244,6 +262,72 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         finally:
             turn.abandon()
 
+    async def compact(self, context: LLMContext) -> CompactionReport:
+        """Has the server make one item of a conversation, which takes the messages' place.
+
+        What the user has said stays beside it as the API gives it back; what is said while the
+        server is at work stays behind it. The next turn sends what is left. A function that still
+        runs stays, with all that is behind its call.
+
+        Args:
+            context: The conversation.
+
+        Returns:
+            How much it has made of it.
+
+        Raises:
+            ValueError: If there is nothing to compact.
+            ResponsesError: If the server does not do it; the conversation stays as it is.
+            LLMContextConversionError: If the context cannot be sent.
+            RuntimeError: If messages were changed meanwhile; the conversation stays as it is.
+        """
+        messages: list[Any] = list(context.get_messages())
+        whole = await self._requests.build_to_compact(context, self._settings)
+        request = settled(whole)
+        if not messages or not request.items:
+            raise ValueError("There is nothing to compact: nothing has been said that is complete")
+        count = len(messages)
+        if len(request.items) < len(whole.items):
+            count = whole.message_of(len(request.items)) or 0
+        try:
+            answer = await self._side_http.compact(request)
+        except ResponsesError as error:
+            raise self._without_secrets(error) from None
+        llm = self.get_llm_adapter().id_for_llm_specific_messages
+        report = put_in_place(context, messages, count, answer, llm)
+        await self._call_event_handler("on_compacted", report)
+        return report
+
+    async def _generate_summary(self, frame: LLMContextSummaryRequestFrame) -> tuple[str, int]:
+        """Summarises a conversation for Pipecat, with what a compaction in it stands for.
+
+        Pipecat gives the model a transcript, and a compaction is readable for the server only: all
+        that it stands for would be lost for good.
+        """
+        messages: list[Any] = frame.context.get_messages()
+        chosen = LLMContextSummarizationUtil.get_messages_to_summarize(
+            frame.context, frame.min_messages_to_keep
+        )
+        last = chosen.last_summarized_index
+        if not chosen.messages or not opaque(
+            messages[: last + 1], self.get_llm_adapter().id_for_llm_specific_messages
+        ):
+            return await super()._generate_summary(frame)
+        asked = LLMContext(
+            [
+                *messages[: last + 1],
+                {"role": "user", "content": "Summarize the conversation so far."},
+            ]
+        )
+        summary = await self.run_inference(
+            asked,
+            max_tokens=frame.target_context_tokens,
+            system_instruction=frame.summarization_prompt,
+        )
+        if not summary:
+            raise RuntimeError("The model gave no summary")
+        return summary.strip(), last
+
     # -- frames -----------------------------------------------------------------------------------
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -294,11 +378,14 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self.stats.turn_begun()
         turn = Turn(self._backend, request, self._policy, log=self._log)
         frames = FrameWriter(self)
+        outcome: Outcome = "interrupted"
         try:
             while frames.done is None:
                 for event in await turn.next():
                     await frames.write(event)
+            outcome = "answered"
         except ResponsesError as error:
+            outcome = "failed"
             lost = self._without_secrets(error)
             await frames.close()
             if not frames.has_spoken and lost.failure is not Failure.CLOSED:
@@ -310,6 +397,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             turn.abandon()
             self._requests.leave_out(frames.unreadable)
             await frames.keep_wording(turn.messages)
+            await self._tell_of_turn(turn, outcome, frames)
         await frames.close()
         # Read by Pipecat's tracing for its spans.
         self._full_model_name = frames.done.model
@@ -317,6 +405,21 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             await self._approvals.ask(frames.approvals)
         if frames.calls:
             await run_calls(self, context, frames.calls)
+
+    async def _tell_of_turn(self, turn: Turn, outcome: Outcome, frames: FrameWriter) -> None:
+        """A turn has ended, one way or another: the application can read what became of it."""
+        if turn.report is None:
+            # Nothing has left: there was no connection, or the user spoke at once.
+            return
+        done = frames.done
+        response = ResponseReport.of(done) if done is not None else None
+        report = replace(turn.report, outcome=outcome, response=response)
+        self.stats.turn_ended(report)
+        await self._call_event_handler("on_turn_ended", report)
+        if done is not None:
+            compaction = self._compactions.turn(done.usage, compacted=frames.compacted)
+            if compaction is not None:
+                await self._call_event_handler("on_compacted", compaction)
 
     async def _say_that_it_is_lost(self, error: ResponsesError) -> None:
         """A turn has failed before a word: the application is told, and so is the user."""

@@ -21,6 +21,7 @@ from pipecat_responses.context.messages import LEADS_TO, RUN_HERE
 from pipecat_responses.protocol.events import Status, Usage
 from pipecat_responses.protocol.items import APPROVAL_REQUEST, TEXT
 from pipecat_responses.protocol.wording import PutOut, wording_wire
+from pipecat_responses.service.compaction import COMPACTION
 from pipecat_responses.service.hosted import (
     CitationsFrame,
     HostedToolEndedFrame,
@@ -99,6 +100,7 @@ class FrameWriter:
         approvals: The calls so far that wait for approval, as the model put them out.
         done: How the turn ended, once it has.
         has_spoken: Whether any text was pushed.
+        compacted: Whether the server has compacted the conversation.
         unreadable: The ids of reasoning items that the server cannot read.
     """
 
@@ -111,7 +113,7 @@ class FrameWriter:
         self.calls: list[CompleteCall] = []
         self.approvals: list[Mapping[str, Any]] = []
         self.done: TurnDone | None = None
-        self.has_spoken = False
+        self.has_spoken = self.compacted = False
         self.unreadable: frozenset[str] = frozenset()
 
     async def write(self, event: TurnEvent) -> None:
@@ -138,6 +140,7 @@ class FrameWriter:
                 citations = [read_citation(each) for each in event.annotations]
                 await speaker.push_frame(CitationsFrame(event.text, citations))
             case OutputItem():
+                self.compacted = self.compacted or event.item.get("type") == COMPACTION
                 if event.item.get("type") == APPROVAL_REQUEST:
                     self.approvals.append(event.item)
                 elif not event.run_here:

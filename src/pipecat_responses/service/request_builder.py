@@ -22,6 +22,16 @@ from pipecat_responses.session.log import SessionLog
 
 __all__ = ["OpenAIResponsesLLMAdapter", "RequestBuilder", "settled"]
 
+_OF_A_COMPACTION = (
+    "model",
+    "instructions",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "service_tier",
+)
+"""The fields that ``POST /responses/compact`` has (the SDK's ``ResponseCompactParams``)."""
+
 
 class RequestBuilder:
     """Makes the requests of one service. Fields that have not changed are not encoded again."""
@@ -105,6 +115,21 @@ class RequestBuilder:
             # Nobody would run what it calls, and the answer would be lost.
             values.pop(name, None)
         return self._without_unreadable(_request(Fields({**values, **changes}), conversion))
+
+    async def build_to_compact(
+        self, context: LLMContext, settings: OpenAIResponsesLLMSettings
+    ) -> Request:
+        """A request to compact a conversation.
+
+        Args:
+            context: The conversation.
+            settings: The settings in force (store mode).
+
+        Raises:
+            LLMContextConversionError: If the context cannot be sent.
+        """
+        request = await self.build(context, settings)
+        return replace(request, fields=request.fields.only(_OF_A_COMPACTION))
 
     def _without_unreadable(self, request: Request) -> Request:
         if not self._unreadable:

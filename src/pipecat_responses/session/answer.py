@@ -30,7 +30,7 @@ from pipecat_responses.protocol.events import (
 )
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.items import APPROVAL_REQUEST, CUSTOM_CALL, TEXT, Item, make_item
-from pipecat_responses.protocol.output import annotations_of, output_text
+from pipecat_responses.protocol.output import annotations_of, logprobs_of, output_text
 from pipecat_responses.protocol.progress import (
     Call,
     ItemProgress,
@@ -90,6 +90,7 @@ class Answer:
         self.waits = False
         self._said: list[str] = []
         self._messages: list[_Begun] = []
+        self._logprobs: list[Mapping[str, Any]] = []
         self._splice: Splice | None = None
         self._message_over = False
         self._reasoning: list[Mapping[str, Any]] = []
@@ -204,7 +205,10 @@ class Answer:
             self._say(stream.say(item, missing, None), stream, outputs)
             if self._splice is None or not self._splice.holds:
                 self._message_over = True
-            cited = [] if was_done else annotations_of(wire)
+            if was_done:
+                return
+            self._logprobs += logprobs_of(wire)
+            cited = annotations_of(wire)
             if cited:
                 self._cite(item, cited)
                 outputs.append(Cited(output_text(wire) or "", cited))
@@ -276,7 +280,15 @@ class Answer:
         if silent and (event.status is Status.COMPLETED or not self.has_words):
             raise _nothing_said(event)
         outputs.append(
-            TurnDone(event.status, event.reason, event.usage, event.model, event.response_id)
+            TurnDone(
+                event.status,
+                event.reason,
+                event.usage,
+                event.model,
+                event.response_id,
+                event.details,
+                self._logprobs,
+            )
         )
 
     def _finish_splice(self, stream: ResponseProgress, outputs: list[TurnEvent]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from openai import AsyncOpenAI
@@ -12,10 +12,16 @@ from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Event, Refused, Terminal
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.planning import FullReason
-from pipecat_responses.protocol.requests import Payload, Request, http_payload, window
+from pipecat_responses.protocol.requests import (
+    Payload,
+    Request,
+    compact_payload,
+    http_payload,
+    window,
+)
 from pipecat_responses.session.exchange import Inbox
 from pipecat_responses.session.stats import SessionStats, TurnReport
-from pipecat_responses.transport.http import HttpOptions, stream
+from pipecat_responses.transport.http import HttpOptions, ask, stream
 
 LINGER = 2.0
 """Seconds that an answer may take to end after its terminal event."""
@@ -164,6 +170,21 @@ class HttpSession:
         self._tasks.add(exchange.task)
         exchange.task.add_done_callback(self._tasks.discard)
         return exchange
+
+    async def compact(self, request: Request) -> Mapping[str, Any]:
+        """Has a conversation compacted.
+
+        Args:
+            request: The conversation.
+
+        Returns:
+            What the server has made of it: ``output`` and ``usage``.
+
+        Raises:
+            ResponsesError: If the server does not do it.
+        """
+        payload = compact_payload(request.fields, window(request.items))
+        return await ask(self._client, "/responses/compact", payload, self._options)
 
     async def close(self) -> None:
         """Closes every answer that still runs."""

@@ -3,14 +3,71 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
+from pipecat_responses.protocol.events import Usage
 from pipecat_responses.protocol.planning import FullReason
+from pipecat_responses.session.turn_events import TurnDone
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseReport:
+    """What a server has said of a response, beside what the response says.
+
+    Attributes:
+        response_id: Its id.
+        model: The model that answered.
+        status: ``"completed"`` or ``"incomplete"``.
+        reason: Why it is incomplete, or None.
+        usage: Its tokens.
+        service_tier: The tier that it was granted.
+        moderation: What moderation has found in what went in and came out, as the API gives it
+            (``input``, ``output``).
+        cache_diagnostics: Why the prompt cache was hit or missed, as the API gives it (``type``,
+            ``reason``, ...), if the setting ``prompt_cache_options`` asks for it.
+        logprobs: The tokens of its text with their log probabilities, if ``top_logprobs`` or
+            ``include`` ask for them.
+    """
+
+    response_id: str | None
+    model: str | None
+    status: str
+    reason: str | None = None
+    usage: Usage | None = None
+    service_tier: str | None = None
+    moderation: Mapping[str, Any] | None = None
+    cache_diagnostics: Mapping[str, Any] | None = None
+    logprobs: Sequence[Mapping[str, Any]] = ()
+
+    @classmethod
+    def of(cls, done: TurnDone) -> ResponseReport:
+        """The report of a response that has ended."""
+        details = done.details
+        tier = details.get("service_tier")
+        moderation = details.get("moderation")
+        diagnostics = details.get("prompt_cache_diagnostics")
+        return cls(
+            done.response_id,
+            done.model,
+            done.status.value,
+            done.reason,
+            done.usage,
+            tier if isinstance(tier, str) else None,
+            moderation if isinstance(moderation, Mapping) else None,
+            diagnostics if isinstance(diagnostics, Mapping) else None,
+            done.logprobs,
+        )
+
+
+Outcome: TypeAlias = Literal["answered", "failed", "interrupted"]
+"""How a turn ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnReport:
-    """How the latest turn's request went out.
+    """How a turn's latest request went out, and what came of the turn.
 
     Attributes:
         transport: ``"websocket"`` or ``"http"``.
@@ -24,6 +81,8 @@ class TurnReport:
         messages: Messages in the context.
         prepared: Whether it continued from a checkpoint that was laid for it, because the answers
             before it could not be continued from: an anchor, or a warm-up.
+        outcome: How the turn ended, or None while it runs.
+        response: What the server has said of its response, once the turn is answered.
     """
 
     transport: str
@@ -35,6 +94,8 @@ class TurnReport:
     changed_at: int | None = None
     messages: int = 0
     prepared: bool = False
+    outcome: Outcome | None = None
+    response: ResponseReport | None = None
 
     def __str__(self) -> str:
         """One line for people."""
@@ -70,7 +131,7 @@ class SessionStats:
         abandoned: Responses nobody waited for any more.
         abandoned_tokens: Tokens that those responses used, as far as the server said.
         connections_opened: ConnectionPool opened.
-        last_turn: How the latest request of a turn went out.
+        last_turn: How the latest request of a turn went out, and what came of it.
     """
 
     turns: int = 0
@@ -112,6 +173,10 @@ class SessionStats:
         """
         self.turns += 1
         return self.turns
+
+    def turn_ended(self, report: TurnReport) -> None:
+        """Keeps what came of a turn."""
+        self.last_turn = report
 
     def sent_aside(self, report: TurnReport) -> None:
         """Counts a request beside the turns: a warm-up, an anchor, an inference."""

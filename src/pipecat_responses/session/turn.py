@@ -37,7 +37,7 @@ from pipecat_responses.session.attempt import Attempt, Quiet
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.limits import TurnLimits
 from pipecat_responses.session.log import SessionLog
-from pipecat_responses.session.stats import SessionStats
+from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.session.turn_events import (
     AttemptUsage,
     TurnDone,
@@ -90,7 +90,11 @@ class Backend(Protocol):
 
 
 class Turn:
-    """One turn. Call ``next`` until it gives ``TurnDone``; ``abandon`` at any time."""
+    """One turn. Call ``next`` until it gives ``TurnDone``; ``abandon`` at any time.
+
+    Attributes:
+        report: How its latest request went out, once one has.
+    """
 
     def __init__(
         self,
@@ -121,6 +125,7 @@ class Turn:
         self._failed: ResponsesError | None = None
         self._last = ResponseProgress()
         self._response_id: str | None = None
+        self.report: TurnReport | None = None
         self._broke_off_at_end = False
 
     async def next(self) -> list[TurnEvent]:
@@ -170,6 +175,7 @@ class Turn:
             output_timeout=self._policy.output_timeout if self._attempts == 1 else None,
             custom_tools=self._request.fields.custom_tools,
         )
+        self.report = exchange.report
         self._log.debug("Turn sent: {}", exchange.report)
         return self._attempt
 

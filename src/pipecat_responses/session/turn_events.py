@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -107,6 +107,8 @@ class TurnDone(msgspec.Struct, frozen=True):
         usage: Its tokens, if the server said.
         model: The model that answered, if the server said.
         response_id: The response's id, if the server said.
+        details: What else the server said of it (see ``protocol.events.DETAILS``).
+        logprobs: The tokens of its text with their log probabilities, if those were asked for.
     """
 
     status: Status
@@ -114,6 +116,8 @@ class TurnDone(msgspec.Struct, frozen=True):
     usage: Usage | None = None
     model: str | None = None
     response_id: str | None = None
+    details: Mapping[str, Any] = {}
+    logprobs: Sequence[Mapping[str, Any]] = ()
 
 
 TurnEvent: TypeAlias = (

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+import msgspec
 from openai import (
     APIConnectionError,
     APIStatusError,
@@ -73,16 +74,66 @@ async def stream(
     Raises:
         ResponsesError: If the request is refused or the answer breaks off.
     """
+    response = await _post(client, "/responses", payload, "text/event-stream", options)
+    opened(response.headers.get("x-request-id"))
+    try:
+        await _events(response, receive, options.max_event_bytes)
+    except httpx2.HTTPError as error:
+        raise _http_error(error) from None
+    finally:
+        await response.aclose()
+
+
+async def ask(
+    client: AsyncOpenAI, path: str, payload: Payload, options: HttpOptions
+) -> Mapping[str, Any]:
+    """Posts a request that is answered by one JSON object.
+
+    Args:
+        client: The SDK's client.
+        path: Where, below the base URL.
+        payload: The request's body.
+        options: How the request behaves.
+
+    Raises:
+        ResponsesError: If the request is refused, or answered by anything else.
+    """
+    response = await _post(client, path, payload, "application/json", options)
+    try:
+        body = await _body(response, options.max_event_bytes)
+    except httpx2.HTTPError as error:
+        raise _http_error(error) from None
+    finally:
+        await response.aclose()
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise ResponsesError(
+            f"The server's answer to {path} is no JSON object: check base_url and any proxy on "
+            "the way",
+            failure=Failure.PROTOCOL,
+            status=response.status_code,
+            transport="http",
+        )
+    return answer
+
+
+async def _post(
+    client: AsyncOpenAI, path: str, payload: Payload, accept: str, options: HttpOptions
+) -> httpx2.Response:
+    """Posts a request; the answer's body is still to be read."""
     try:
         response = await client.post(
-            "/responses",
+            path,
             cast_to=httpx2.Response,
             content=payload.join() if payload.size <= _PIECE else _pieces(payload),
             options={
                 "headers": {
                     "Content-Type": "application/json",
                     "Content-Length": str(payload.size),
-                    "Accept": "text/event-stream",
+                    "Accept": accept,
                     "Accept-Encoding": "identity",
                 },
                 "max_retries": 0,
@@ -96,13 +147,7 @@ async def stream(
     except Exception as error:  # noqa: BLE001 - the key provider is the application's code
         raise _http_error(error) from None
     assert isinstance(response, httpx2.Response)
-    opened(response.headers.get("x-request-id"))
-    try:
-        await _events(response, receive, options.max_event_bytes)
-    except httpx2.HTTPError as error:
-        raise _http_error(error) from None
-    finally:
-        await response.aclose()
+    return response
 
 
 async def _pieces(payload: Payload) -> AsyncIterator[bytes]:
@@ -154,16 +199,21 @@ async def _whole(
     response: httpx2.Response, receive: Callable[[Event], None], max_event_bytes: int
 ) -> None:
     """Reads an answer that a gateway has gathered: the response itself instead of its events."""
+    receive(read_response(await _body(response, max_event_bytes), transport="http"))
+
+
+async def _body(response: httpx2.Response, limit: int) -> bytes:
+    """Reads an answer to its end."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > max_event_bytes:
+        if len(body) > limit:
             raise ResponsesError(
                 "The server sent an answer over the size limit (max_message_bytes)",
                 failure=Failure.PROTOCOL,
                 transport="http",
             )
-    receive(read_response(bytes(body), transport="http"))
+    return bytes(body)
 
 
 def _cause(error: BaseException | None) -> OSError | None:
