@@ -13,7 +13,8 @@ from typing import Any
 
 from pipecat.frames.frames import ErrorFrame, LLMTextFrame
 
-from pipecat_responses.sandbox import Sandbox
+from pipecat_responses.sandbox import Answer, HostedCall, ModelInput, Sandbox
+from pipecat_responses.sandbox.rules import answer_by_rules
 from tests.support.hurry import SWIFT, JudgedConversation, Transport, hurried_service
 
 KEY = "sk-test-0123456789abcdef-secret"
@@ -55,6 +56,20 @@ def new_service(address: Any, transport: Transport, **kwargs: Any) -> Any:
 def counted(top: int, start: int = 1) -> str:
     """What the sandbox says when it is asked to count."""
     return ", ".join(str(number) for number in range(start, top + 1)) + "."
+
+
+BOOKING = "Please book for eight."
+BOOKED = "It is booked for eight."
+
+
+def answer_of_a_booker(given: ModelInput) -> Answer:
+    """The built-in rules, and a tool of the server's that books unless it has."""
+    if given.last_user_text != BOOKING:
+        return answer_by_rules(given)
+    if any(item.get("type") == "mcp_call" for item in given.history):
+        return Answer(BOOKED)
+    call = {"type": "mcp_call", "server_label": "cal", "name": "book", "arguments": "{}"}
+    return Answer([HostedCall({**call, "output": "booked"}), BOOKED])
 
 
 @dataclass
@@ -115,6 +130,13 @@ class Talk(JudgedConversation):
         if context:
             self.context.set_messages([])
         self.toolbox.runs.clear()
+
+    @property
+    def bookings(self) -> int:
+        """How often the server's own tool has run, by what the context has kept."""
+        messages: list[Any] = self.context.get_messages()
+        kept = [each.message for each in messages if not isinstance(each, dict)]
+        return sum(item["type"] == "mcp_call" for item in kept)
 
     @property
     def written(self) -> str:

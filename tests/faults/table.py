@@ -33,6 +33,7 @@ class Moment(StrEnum):
     IDLE = "idle"
     REQUEST = "request sent"
     CREATED = "created"
+    TOOL = "tool finished"
     TEXT = "mid-text"
     CALL = "mid-call"
     TERMINAL = "terminal"
@@ -96,9 +97,9 @@ class Cell:
 
 
 M, E, C = Moment, End, ErrorCategory
-RUNNING = (M.REQUEST, M.CREATED, M.TEXT, M.CALL, M.TERMINAL)
+RUNNING = (M.REQUEST, M.CREATED, M.TOOL, M.TEXT, M.CALL, M.TERMINAL)
 SOME = (M.REQUEST, M.TEXT)
-STREAMING = (M.CREATED, M.TEXT, M.CALL, M.TERMINAL)
+STREAMING = (M.CREATED, M.TOOL, M.TEXT, M.CALL, M.TERMINAL)
 
 
 def answered(*moments: Moment) -> dict[Moment, End]:
@@ -411,6 +412,7 @@ def _failed() -> Iterator[Row]:
             "incomplete",
             {
                 M.CREATED: E.REPORTED,
+                M.TOOL: E.REPORTED,
                 M.TEXT: E.SHORT,
                 M.CALL: E.REPORTED,
                 M.TERMINAL: E.ANSWERED,
@@ -564,7 +566,12 @@ def ends_of(row: Row, transport: Transport) -> dict[Moment, End]:
     ends = row.http if transport == "http" and row.http is not None else row.ends
     # Between turns there is no HTTP connection that a server could do something to.
     no_idle = transport == "http" and row.kind not in SERVER_ACTS
-    return {m: end for m, end in ends.items() if not (no_idle and m is Moment.IDLE)}
+    without = {
+        *({Moment.IDLE} if no_idle else ()),
+        # It does not run again, so nothing can happen behind it at every attempt.
+        *({Moment.TOOL} if row.lasting else ()),
+    }
+    return {moment: end for moment, end in ends.items() if moment not in without}
 
 
 def cells(rows: Iterable[Row] = ROWS) -> list[Cell]:
@@ -608,6 +615,8 @@ When it happens:
 - **idle**: between two turns.
 - **request sent**: before anything has come back.
 - **created**: the response has begun and has said nothing.
+- **tool finished**: a tool that the server runs (a search, an MCP call) has done its work, and
+  nothing has been said yet. Whatever the fault, the tool does not run again.
 - **mid-text**: after some words. **mid-call**: in the arguments of a function call.
 - **terminal**: everything has been said, and the last event has not come.
 """

@@ -13,9 +13,20 @@ from pipecat.frames.frames import ErrorFrame
 
 from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
 from pipecat_responses.protocol.retry import Backoff
-from pipecat_responses.sandbox import Fault, Sandbox
+from pipecat_responses.sandbox import Fault, Sandbox, SandboxConfig
 from pipecat_responses.sandbox.faults import Moment as FaultMoment
-from tests.faults.support import Heard, Talk, counted, our_tasks, short_probe, talking, until
+from tests.faults.support import (
+    BOOKED,
+    BOOKING,
+    Heard,
+    Talk,
+    answer_of_a_booker,
+    counted,
+    our_tasks,
+    short_probe,
+    talking,
+    until,
+)
 from tests.faults.table import SERVER_ACTS, STREAMING, Cell, End, Moment, cells
 
 WORDS = counted(30)
@@ -26,6 +37,7 @@ NAMES: dict[Moment, FaultMoment] = {
     Moment.IDLE: "idle",
     Moment.REQUEST: "request",
     Moment.CREATED: "created",
+    Moment.TOOL: "tool",
     Moment.TEXT: "text",
     Moment.CALL: "call",
     Moment.TERMINAL: "terminal",
@@ -89,6 +101,8 @@ async def ask(cell: Cell, sandbox: Sandbox, talk: Talk) -> Heard:
     if cell.moment is Moment.CALL:
         ends = 2 if cell.end is End.ANSWERED else 1
         return await talk.turn("Please call note.", ends=ends)
+    if cell.moment is Moment.TOOL:
+        return await talk.turn(BOOKING)
     if cell.row.kind not in SERVER_ACTS or cell.moment is not Moment.TEXT:
         return await talk.turn("count to 150" if words_of(cell) is LONG else "count to 30")
     sandbox.config.tokens_per_second = 400
@@ -102,7 +116,10 @@ async def ask(cell: Cell, sandbox: Sandbox, talk: Talk) -> Heard:
 
 
 def check(cell: Cell, heard: Heard, talk: Talk, runs: int) -> None:
-    expected = 'note says "note done".' if cell.moment is Moment.CALL else words_of(cell)
+    expected = {Moment.CALL: 'note says "note done".', Moment.TOOL: BOOKED}.get(
+        cell.moment, words_of(cell)
+    )
+    assert talk.bookings == (cell.moment is Moment.TOOL)
     assert len(heard.errors) == (1 if cell.end in (End.REPORTED, End.CUT) else 0), heard.errors
     if cell.end is End.ANSWERED:
         if cell.row.kind == "delta_before_created":
@@ -162,7 +179,9 @@ class Stage:
         key = self._key(cell)
         if key not in self._open:
             stack = AsyncExitStack()
-            sandbox = await stack.enter_async_context(Sandbox())
+            sandbox = await stack.enter_async_context(
+                Sandbox(SandboxConfig(responder=answer_of_a_booker))
+            )
             talk = await stack.enter_async_context(
                 talking(sandbox, cell.transport, tools=True, **options_of(cell))
             )
@@ -218,8 +237,12 @@ async def go_through(cell: Cell, sandbox: Sandbox, talk: Talk) -> None:
         assert (await talk.turn("count to 3")).text == counted(3)
     if cell.moment is not Moment.CONNECTING:
         await prepare(cell, sandbox, talk)
-    runs = len(talk.toolbox.runs)
+    runs, asked = len(talk.toolbox.runs), len(sandbox.requests)
     heard = await ask(cell, sandbox, talk)
+    if cell.moment is Moment.TOOL:
+        for request in sandbox.requests[asked + 1 :]:
+            kinds = [item.get("type") for item in request.history]
+            assert kinds.count("mcp_call") == 1, "the tool runs again"
     check(cell, heard, talk, runs)
     broken = cell.row.permanent and cell.end in (End.REPORTED, End.CUT)
     out_of_reach = any(_is_of_a_handshake(error) for error in heard.errors)
@@ -237,7 +260,7 @@ async def go_through(cell: Cell, sandbox: Sandbox, talk: Talk) -> None:
 
 async def on_its_own(cell: Cell, *, again: bool) -> None:
     """A fresh service: the fault comes at its first turn, and then, perhaps, at a later one."""
-    async with Sandbox() as sandbox:
+    async with Sandbox(SandboxConfig(responder=answer_of_a_booker)) as sandbox:
         if cell.moment is Moment.CONNECTING:
             fault = fault_of(cell)
             if fault is None:

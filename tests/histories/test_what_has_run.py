@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from pipecat.services.openai.responses.llm import OpenAIResponsesHttpLLMService as TheirHttp
+from pipecat.services.openai.responses.llm import OpenAIResponsesLLMService as TheirWebSocket
 
 from tests.histories import oracles
 from tests.histories.meaning import Wire, completed, created, item_events, numbered, said
 from tests.histories.rows import BOTH
 from tests.histories.server import ScriptedServer
-from tests.histories.stage import Stage, stage
+from tests.histories.stage import Stage, close, stage
 from tests.histories.steps import Answer, Asked, Reset, Script, Step, Wait, error, sends
 from tests.support.hurry import Transport
 
@@ -103,6 +107,30 @@ async def _first_turn(talk: Stage, scene: str) -> None:
     talk.server.opens("interrupted")
     await talk.quiet()
     assert not talk.errors
+
+
+@pytest.mark.parametrize("scene", ["clean", "cut"])
+@pytest.mark.parametrize("theirs", [TheirHttp, TheirWebSocket])
+async def test_pipecats_services_have_it_run_again(theirs: Any, scene: str) -> None:
+    """What the guide says of them. When this fails, they have learned, and it has to say so."""
+    async with ScriptedServer() as server:
+        addresses = {"base_url": server.base_url}
+        if theirs is TheirWebSocket:
+            addresses["ws_url"] = server.ws_url
+        talk = Stage(server, theirs(api_key="x", **addresses), tts=None)
+        try:
+            await talk.__aenter__()
+            booking = Booking(server, "mcp_call", scene)
+            await talk.start("Book a table.")
+            await talk.text_arrives()
+            if scene == "cut":
+                await talk.interrupt()
+                server.opens("interrupted")
+            await talk.quiet()
+            await talk.turn("Is it booked?")
+            assert booking.booked == 2
+        finally:
+            await close(talk)
 
 
 @BOTH

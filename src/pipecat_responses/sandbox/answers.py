@@ -87,7 +87,24 @@ class Compaction:
     items: Sequence[Mapping[str, Any]] = ()
 
 
-Part = Text | Refusal | Call | Reasoning | Compaction
+@dataclass(frozen=True)
+class HostedCall:
+    """A call of a tool that the server runs by itself, with what came of it.
+
+    Attributes:
+        item: The item as it is once the tool has finished: its ``type`` (``web_search_call``,
+            ``mcp_call``, ...) and what that has. An ``id`` is made up where there is none.
+    """
+
+    item: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Checks that the item says what it is."""
+        if not isinstance(self.item.get("type"), str):
+            raise ValueError("The item of a HostedCall needs a type, such as 'web_search_call'")
+
+
+Part = Text | Refusal | Call | Reasoning | Compaction | HostedCall
 
 
 @dataclass(frozen=True)
@@ -137,8 +154,8 @@ def answer_from_json(value: object) -> Answer:
 
     Args:
         value: A string, or an object with the fields of ``Answer``, where each of ``parts`` is a
-            string or an object with a ``type`` of ``text``, ``refusal``, ``call`` or
-            ``reasoning`` and the fields of that class.
+            string or an object with a ``type`` of ``text``, ``refusal``, ``call``, ``reasoning``
+            or ``hosted`` and the fields of that class.
 
     Returns:
         The answer.
@@ -172,6 +189,7 @@ def _part_from_json(value: object) -> Part:
         "refusal": Refusal,
         "call": Call,
         "reasoning": Reasoning,
+        "hosted": HostedCall,
     }
     if kind not in makers:
         raise ValueError(f"Unknown part {kind!r}; known are {', '.join(makers)}")

@@ -18,6 +18,7 @@ from pipecat_responses.sandbox.answers import (
     Answer,
     Call,
     Compaction,
+    HostedCall,
     ModelInput,
     Part,
     Reasoning,
@@ -32,6 +33,15 @@ Event = dict[str, Any]
 
 _PADDING = "k3Jq9wZt0XcVbN5m"
 _SILENT_EFFORTS = ("none", "minimal")
+_STATES_OF_TOOLS = {
+    "web_search_call": ("in_progress", "searching", "completed"),
+    "file_search_call": ("in_progress", "searching", "completed"),
+    "code_interpreter_call": ("in_progress", "interpreting", "completed"),
+    "image_generation_call": ("in_progress", "generating", "completed"),
+    "mcp_call": ("in_progress", "completed"),
+    "mcp_list_tools": ("in_progress", "completed"),
+}
+"""The events that tell how far a tool is."""
 
 
 class Step(NamedTuple):
@@ -40,11 +50,12 @@ class Step(NamedTuple):
     Attributes:
         event: The event.
         kind: ``text``, ``call`` or ``reasoning`` for the deltas of such a part, which are the
-            tokens that take time; ``call_added`` for the announcement of a call; None otherwise.
+            tokens that take time; ``call_added`` for the announcement of a call; ``tool`` when a
+            tool that the server runs has finished; None otherwise.
     """
 
     event: Event
-    kind: Literal["text", "call", "reasoning", "call_added"] | None = None
+    kind: Literal["text", "call", "reasoning", "call_added", "tool"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,8 @@ class Composer:
                     yield from self._call(part, index)
                 case Compaction():
                     yield from self._compaction(part, index)
+                case HostedCall():
+                    yield from self._hosted(part, index)
                 case _:
                     yield from self._message(part, index)
             if self.truncated:
@@ -304,6 +317,18 @@ class Composer:
             self.event("response.compaction.compacting", item_id=item["id"], output_index=index)
         )
         yield Step(self._done(item, index))
+
+    def _hosted(self, part: HostedCall, index: int) -> Iterator[Step]:
+        kind = str(part.item["type"])
+        item: Item = {"id": new_id(kind.removesuffix("_call")), "status": "completed", **part.item}
+        results = ("output", "result", "results", "outputs", "error")
+        begun = {name: value for name, value in item.items() if name not in results}
+        yield Step(self._added({**begun, "status": "in_progress"}, index))
+        self._spend(count_tokens(kind))
+        place = {"item_id": item["id"], "output_index": index}
+        for state in _STATES_OF_TOOLS.get(kind, ()):
+            yield Step(self.event(f"response.{kind}.{state}", **place))
+        yield Step(self._done(item, index), "tool")
 
     def _reasoning(self, part: Reasoning, index: int) -> Iterator[Step]:
         item: Item = {"id": new_id("rs"), "type": "reasoning", "summary": []}

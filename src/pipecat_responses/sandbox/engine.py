@@ -350,6 +350,8 @@ class Engine:
             elif step.kind in ("call", "call_added"):
                 calls = 0 if step.kind == "call_added" else calls + 1
                 await self._moment("call", run, calls)
+            elif step.kind == "tool":
+                await self._moment("tool", run)
 
     async def _end(self, run: Run) -> None:
         """Sends the terminal event; what is remembered is settled before the client can know."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from pipecat_responses.sandbox.errors import ApiError
 
-Moment = Literal["handshake", "idle", "request", "created", "text", "call", "terminal"]
+Moment = Literal["handshake", "idle", "request", "created", "tool", "text", "call", "terminal"]
 Kind = Literal[
     "close",
     "reset",
@@ -39,8 +39,8 @@ Kind = Literal[
 ]
 Transport = Literal["websocket", "http"]
 
-_ANY_TIME: tuple[Moment, ...] = ("request", "created", "text", "call", "terminal")
-_STREAMING: tuple[Moment, ...] = ("created", "text", "call", "terminal")
+_ANY_TIME: tuple[Moment, ...] = ("request", "created", "tool", "text", "call", "terminal")
+_STREAMING: tuple[Moment, ...] = ("created", "tool", "text", "call", "terminal")
 _MOMENTS: dict[str, tuple[Moment, ...]] = {
     "close": ("idle", *_ANY_TIME),
     "reset": ("handshake", "idle", *_ANY_TIME),
@@ -131,9 +131,9 @@ class Fault:
             - ``close_after_accept``: the WebSocket is closed as soon as it is open.
         moment: When: at the WebSocket's ``handshake``; when a WebSocket is ``idle`` (when the
             fault is added, or after a response with nothing else running); when a ``request`` has
-            arrived; when its response is ``created`` (and in progress); at the ``text``, after
-            ``after`` deltas; in a ``call``, after ``after`` deltas of its arguments; or instead of
-            or around the ``terminal`` event.
+            arrived; when its response is ``created`` (and in progress); when a ``tool`` that the
+            server runs has finished; at the ``text``, after ``after`` deltas; in a ``call``, after
+            ``after`` deltas of its arguments; or instead of or around the ``terminal`` event.
         times: How often; None for ever.
         after: Number of deltas before it, for the moments ``text`` and ``call``.
         skip: How many occasions pass by first.
