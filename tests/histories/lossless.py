@@ -283,6 +283,9 @@ def split_emoji(steps: Steps, at: int) -> Steps:
         step = steps[n]
         assert isinstance(step, Send)
         text = step.event["delta"]
+        if not isinstance(text, str):
+            # Another mutation has been here.
+            continue
         spots = [i for i, char in enumerate(text) if ord(char) > 0xFFFF]
         if spots:
             i = spots[at % len(spots)]
