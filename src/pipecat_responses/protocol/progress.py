@@ -69,7 +69,7 @@ class ItemProgress:
     @property
     def text(self) -> str:
         """The text put out so far."""
-        return "".join(piece for part in self._parts.values() for piece in part)
+        return "".join(map("".join, self._parts.values()))
 
     @property
     def begun(self) -> bool:
