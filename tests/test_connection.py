@@ -23,6 +23,8 @@ from tests.support.services import websocket_service
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.clear_and_tls
+
 
 def watch(llm: Any) -> list[str]:
     """Names of the connection events, as they happen."""
@@ -69,7 +71,9 @@ async def test_it_connects_before_the_first_turn(sandbox: Sandbox) -> None:
 async def test_a_server_that_does_not_answer_holds_nothing_up(sandbox: Sandbox) -> None:
     async with TcpProxy("127.0.0.1", sandbox.port) as proxy:
         proxy.stall()
-        llm = websocket_service(sandbox, base_url=proxy.url_for("http", "/v1"))
+        llm = websocket_service(
+            sandbox, base_url=proxy.url_for(sandbox.base_url.partition(":")[0], "/v1")
+        )
         async with Conversation(llm) as talk:
             # The pipeline has started though the handshake is not over.
             await talk.start("hello")
@@ -176,7 +180,7 @@ async def test_a_dead_peer_is_noticed_while_idle(sandbox: Sandbox) -> None:
             open_secs=1.0,
             backoff=QUICK.backoff,
         )
-        url = proxy.url_for("http", "/v1")
+        url = proxy.url_for(sandbox.base_url.partition(":")[0], "/v1")
         llm = websocket_service(sandbox, base_url=url, connection_limits=limits)
         events = watch(llm)
         async with Conversation(llm) as talk:
@@ -191,7 +195,7 @@ async def test_a_dead_peer_is_noticed_while_idle(sandbox: Sandbox) -> None:
 
 async def test_a_silent_connection_is_replaced_within_a_turn(sandbox: Sandbox) -> None:
     async with TcpProxy("127.0.0.1", sandbox.port) as proxy:
-        url = proxy.url_for("http", "/v1")
+        url = proxy.url_for(sandbox.base_url.partition(":")[0], "/v1")
         llm = websocket_service(sandbox, base_url=url, turn_limits=TurnLimits(quiet_secs=0.1))
         events = watch(llm)
         async with Conversation(llm) as talk:
@@ -219,7 +223,7 @@ async def test_a_refused_handshake_at_setup(
     sandbox: Sandbox, status: int, category: ErrorCategory | None, usable: bool
 ) -> None:
     sandbox.faults.add(Fault("handshake_status", "handshake", params={"status": status}))
-    llm = websocket_service(sandbox, connection_limits=QUICK)
+    llm = websocket_service(sandbox, connection_limits=QUICK, transport="websocket")
     events = watch(llm)
     async with Conversation(llm) as talk:
         await eventually(lambda: any("failed" in event for event in events))

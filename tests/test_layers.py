@@ -36,7 +36,7 @@ LIBRARIES = {
     "protocol": {"msgspec"},
     "transport": {"websockets", "openai", "httpx2", "httpx", "loguru", "msgspec"},
     "session": {"openai", "loguru", "msgspec", "websockets"},
-    "sandbox": {"aiohttp", "msgspec"},
+    "sandbox": {"aiohttp", "msgspec", "trustme"},
     "testing": {"pipecat"},
 }
 """What a layer may import besides the standard library and us."""

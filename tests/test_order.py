@@ -16,6 +16,8 @@ from pipecat_responses.sandbox import Answer, Call, Part, Reasoning, Sandbox, Te
 from pipecat_responses.testing import Conversation, VoiceKind
 from tests.support.services import websocket_service
 
+pytestmark = pytest.mark.clear_and_tls
+
 KINDS: list[VoiceKind | None] = [None, "sentence", "word"]
 
 

@@ -72,7 +72,8 @@ def test_what_is_exported_is_there(name: str) -> None:
 
 def test_every_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    declared = {name_of(each) for each in [*PROJECT["dependencies"], *extras["cli"]]}
+    optional = [*extras["cli"], *extras["tls"]]
+    declared = {name_of(each) for each in [*PROJECT["dependencies"], *optional]}
     distributions = {"pipecat": "pipecat-ai", "PIL": "pillow"}
     found = set()
     for source in (ROOT / "src").rglob("*.py"):

@@ -25,9 +25,9 @@ from pipecat_responses.service.request_builder import OpenAIResponsesLLMAdapter,
 from pipecat_responses.service.sessions import (
     Address,
     Backend,
+    FallbackSession,
     HttpSession,
     SideRequests,
-    WebSocketSession,
     http_session,
     websocket_session,
 )
@@ -67,6 +67,8 @@ class OpenAIResponsesLLMService(
         on_connected(service): A connection has been opened.
         on_disconnected(service): No connection is left.
         on_connection_error(service, error): A connection could not be opened, and why.
+        on_transport_changed(service, transport): Turns go over ``"http"``, since no WebSocket
+            comes through, or over the ``"websocket"`` again.
         on_completion_timeout(service): A turn was given up because of a time limit.
         on_turn_lost(service, error): A turn has failed before a word was said.
         on_compacted(service, report): The conversation was compacted; ``report`` is a
@@ -92,6 +94,7 @@ class OpenAIResponsesLLMService(
         anchor_threshold_bytes: int | None = 4096,
         connection_max_age_secs: float = 55 * 60.0,
         coverage: Literal["words", "exact"] = "words",
+        transport: Literal["auto", "websocket"] = "auto",
         **kwargs: Any,
     ) -> None:
         """Creates the service; it connects when the pipeline is set up.
@@ -106,6 +109,9 @@ class OpenAIResponsesLLMService(
             coverage: When the context counts as saying what the model said, so that a turn need
                 not send it again: ``"words"`` for the same words, as a TTS service writes them
                 down, ``"exact"`` for the same characters.
+            transport: What becomes of turns where no WebSocket comes through (a proxy refuses or
+                swallows it): ``"auto"`` sends them over HTTP until one does, ``"websocket"``
+                reports it.
             **kwargs: The arguments of the HTTP service and of Pipecat's ``WebsocketLLMService``
                 (``reconnect_on_error``, ``ws_close_timeout``, …).
 
@@ -119,6 +125,8 @@ class OpenAIResponsesLLMService(
             raise ValueError("connection_max_age_secs must be more than 0")
         if coverage not in ("words", "exact"):
             raise ValueError(f'coverage must be "words" or "exact", not {coverage!r}')
+        if transport not in ("auto", "websocket"):
+            raise ValueError(f'transport must be "auto" or "websocket", not {transport!r}')
         if ws_url != DEFAULT_WS_URL and not kwargs.get("base_url"):
             kwargs["base_url"] = os.environ.get("OPENAI_BASE_URL") or http_address(ws_url)
         super().__init__(**kwargs)
@@ -127,8 +135,10 @@ class OpenAIResponsesLLMService(
         )
         self._secrets.add_address(self._ws_url)
         self._check_transport(self._ws_url)
+        self._tls.prepare(self._ws_url)
         self._register_event_handler("on_connected")
         self._register_event_handler("on_disconnected")
+        self._register_event_handler("on_transport_changed")
         self._context: LLMContext | None = None
         self._context_is_live = False
         self._session = websocket_session(
@@ -143,6 +153,8 @@ class OpenAIResponsesLLMService(
             anchor_threshold=anchor_threshold_bytes,
             join_deltas=self._batch_deltas,
             coverage=coverage,
+            tls=self._tls,
+            falls_back=transport == "auto",
             log=self._log,
         )
         self._side_session = http_session(
@@ -150,6 +162,15 @@ class OpenAIResponsesLLMService(
             limits=self._connection_limits,
             max_message_bytes=self._max_message_bytes,
         )
+        self._detour = http_session(
+            self._client,
+            limits=self._connection_limits,
+            max_message_bytes=self._max_message_bytes,
+            join_deltas=self._batch_deltas,
+            stats=self._session.stats,
+        )
+        both = FallbackSession(self._session, self._detour)
+        self._turns: Backend = both if transport == "auto" else self._session
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Answers context frames; passes every other frame on.
@@ -187,12 +208,13 @@ class OpenAIResponsesLLMService(
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
         await self._disconnect()  # type: ignore[no-untyped-call]
+        await self._detour.close()
         await self._side_session.close()
         await super().cleanup()
 
     @property
-    def _backend(self) -> WebSocketSession:
-        return self._session
+    def _backend(self) -> Backend:
+        return self._turns
 
     @property
     def _side_http(self) -> HttpSession:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import ssl
 from collections.abc import Iterator
 from unittest import mock
 
@@ -9,14 +8,6 @@ import pipecat.turns.user_turn_strategies as turn_strategies
 import pytest
 from loguru import logger
 from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_ssl_context() -> Iterator[None]:
-    """Nothing here is encrypted, and reading the certificates anew costs each service 40 ms."""
-    made = ssl.create_default_context()
-    with mock.patch.object(ssl, "create_default_context", return_value=made):
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

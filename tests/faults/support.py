@@ -39,7 +39,7 @@ def short_probe(seconds: float = 0.05) -> Iterator[None]:
     LIMITS["probe_secs"] = before
 
 
-def new_service(address: Any, transport: Transport, **kwargs: Any) -> Any:
+def new_service(address: Any, transport: Transport, /, **kwargs: Any) -> Any:
     """A service in a hurry.
 
     Args:
@@ -151,7 +151,7 @@ class Talk(JudgedConversation):
 
 @contextlib.asynccontextmanager
 async def talking(
-    sandbox: Sandbox, transport: Transport, *, tools: bool = False, **kwargs: Any
+    sandbox: Sandbox, transport: Transport, /, *, tools: bool = False, **kwargs: Any
 ) -> AsyncIterator[Talk]:
     """A conversation with the sandbox, whose frames are checked at its end."""
     metrics = kwargs.pop("metrics", True)

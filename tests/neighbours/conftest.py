@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from unittest import mock
 
@@ -18,14 +17,10 @@ from tests.neighbours.support import Sent
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_to_build() -> Iterator[None]:
-    """Nothing is encrypted and nobody is heard: certificates and models need not be read."""
-    made = ssl.create_default_context()
+    """Nobody is heard, so models need not be loaded."""
     stop = "default_user_turn_stop_strategies"
-    with (
-        mock.patch.object(ssl, "create_default_context", return_value=made),
-        mock.patch.object(
-            turn_strategies, stop, side_effect=lambda: [ExternalUserTurnStopStrategy()]
-        ),
+    with mock.patch.object(
+        turn_strategies, stop, side_effect=lambda: [ExternalUserTurnStopStrategy()]
     ):
         yield
 

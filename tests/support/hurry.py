@@ -37,6 +37,7 @@ TOOLS = ("note", "ring")
 def hurried_service(
     transport: Transport,
     address: Any,
+    /,
     *,
     limits: Mapping[str, Any],
     connections: Mapping[str, Any],
@@ -55,6 +56,7 @@ def hurried_service(
     """
     chosen = {
         "base_url": address.base_url,
+        "ssl_context": getattr(address, "ssl_context", None),
         "turn_limits": TurnLimits(**limits),
         "connection_limits": ConnectionLimits(**connections),
         **kwargs,

@@ -24,6 +24,8 @@ from pipecat_responses.transport.websocket import Socket
 from tests.support.services import websocket_service
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.clear_and_tls
+
 KEY = "sk-never-sent-elsewhere"
 HEADERS = {"Authorization": f"Bearer {KEY}", "OpenAI-Organization": "org-secret"}
 

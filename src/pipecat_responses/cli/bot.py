@@ -223,10 +223,13 @@ class Bot:
 
 
 def _first_connection(llm: OpenAIResponsesLLMService) -> asyncio.Future[str | None]:
-    """What becomes of the first attempt to connect: None, or why it failed."""
+    """What becomes of the first attempt to connect: None, or why it failed.
+
+    Where no WebSocket comes through, it is for the first turn to find out about HTTP.
+    """
     outcome: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
-    async def connected(_: object) -> None:
+    async def connected(*_: object) -> None:
         if not outcome.done():
             outcome.set_result(None)
 
@@ -235,6 +238,7 @@ def _first_connection(llm: OpenAIResponsesLLMService) -> asyncio.Future[str | No
             outcome.set_result(error)
 
     llm.add_event_handler("on_connected", connected)
+    llm.add_event_handler("on_transport_changed", connected)
     llm.add_event_handler("on_connection_error", failed)
     return outcome
 

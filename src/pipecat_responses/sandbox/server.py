@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 
 from pipecat_responses.sandbox.answers import Answer, Part, as_answer
+from pipecat_responses.sandbox.certificates import Certificates
 from pipecat_responses.sandbox.composer import new_id
 from pipecat_responses.sandbox.config import KNOWN_MODELS, SandboxConfig
 from pipecat_responses.sandbox.control import Control
@@ -51,6 +53,7 @@ class Sandbox:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        tls: bool = False,
     ) -> None:
         """Prepares a server.
 
@@ -58,15 +61,17 @@ class Sandbox:
             config: What can be set; the defaults follow the documentation.
             host: A loopback address to listen on.
             port: The port; 0 takes a free one, and keeps it over a restart.
+            tls: Whether to encrypt, with a certificate of an authority that is made for it.
 
         Raises:
             ValueError: When the host is not loopback. The server knows no secrets and accepts
                 any key, so it must not be reachable from elsewhere.
+            RuntimeError: When ``tls`` is asked for without the package ``trustme``.
         """
         if not _is_loopback(host):
             raise ValueError(
                 f"The sandbox only listens on loopback, not on {host!r}: it accepts any API key "
-                "and has no encryption. Use 127.0.0.1, ::1 or localhost."
+                "and knows no secrets. Use 127.0.0.1, ::1 or localhost."
             )
         self._config = config or SandboxConfig()
         self.faults = Faults()
@@ -76,6 +81,7 @@ class Sandbox:
         self.connections_opened = 0
         self._host = host
         self._port = port
+        self._certificates = Certificates() if tls else None
         self._store = Store()
         self._engine = Engine(self._config, self.faults, self._store)
         self._http = HttpApi(self._engine, self.requests)
@@ -110,12 +116,26 @@ class Sandbox:
     @property
     def base_url(self) -> str:
         """What a client takes as its base URL: ``http://127.0.0.1:PORT/v1``."""
-        return f"http://{self._netloc}/v1"
+        return f"http{self._secure}://{self._netloc}/v1"
 
     @property
     def ws_url(self) -> str:
         """The WebSocket's URL: ``ws://127.0.0.1:PORT/v1/responses``."""
-        return f"ws://{self._netloc}/v1/responses"
+        return f"ws{self._secure}://{self._netloc}/v1/responses"
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """What a client's TLS has to be, which trusts this server; None without encryption."""
+        return self._certificates.client_context if self._certificates else None
+
+    @property
+    def authority(self) -> bytes | None:
+        """The certificate (PEM) that a client has to trust; None without encryption."""
+        return self._certificates.authority if self._certificates else None
+
+    @property
+    def _secure(self) -> str:
+        return "s" if self._certificates else ""
 
     @property
     def connections(self) -> int:
@@ -175,7 +195,13 @@ class Sandbox:
         app.on_response_prepare.append(_add_request_id)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await runner.setup()
-        site = web.TCPSite(runner, self._host, self._port, reuse_address=True)
+        site = web.TCPSite(
+            runner,
+            self._host,
+            self._port,
+            reuse_address=True,
+            ssl_context=self._certificates.server_context if self._certificates else None,
+        )
         try:
             await site.start()
         except OSError:

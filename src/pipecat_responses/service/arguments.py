@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from functools import cache
 
+from openai import AsyncOpenAI
+
+from pipecat_responses.service.secrets import ApiKey
 from pipecat_responses.service.settings import OpenAIResponsesLLMSettings
 
 
@@ -41,6 +44,31 @@ def check_values(on_loss: str, retry_timeout: float | None, max_message_bytes: i
         raise ValueError(f"retry_timeout_secs must be more than 0, not {retry_timeout!r}")
     if max_message_bytes <= 0:
         raise ValueError(f"max_message_bytes must be more than 0, not {max_message_bytes!r}")
+
+
+def check_client(client: object, **others: object) -> None:
+    """Refuses a client that is none, and what a client says already.
+
+    Args:
+        client: The SDK's client.
+        **others: Arguments that go into a client, by name.
+
+    Raises:
+        TypeError: If it is no client of the SDK's, or a synchronous one.
+        ValueError: If another argument is given as well.
+    """
+    if not isinstance(client, AsyncOpenAI):
+        raise TypeError(f"client must be an openai.AsyncOpenAI, not {type(client).__name__}")
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        raise ValueError(f"client has its own {', '.join(given)}: pass one or the other")
+
+
+def key_of(client: AsyncOpenAI) -> ApiKey:
+    """The key of a client, or what gives it one each time it is needed."""
+    # The SDK asks it before each request, and keeps it under this name only.
+    provider: Callable[[], Awaitable[str]] | None = getattr(client, "_api_key_provider", None)
+    return provider or client.api_key
 
 
 @cache

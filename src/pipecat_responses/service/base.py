@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import ssl
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from openai import AsyncOpenAI, DefaultAioHttpClient
+from openai import AsyncOpenAI
 from pipecat.adapters.llm.base_llm_adapter import LLMContextConversionError
 from pipecat.frames.frames import (
     Frame,
@@ -36,7 +37,7 @@ from pipecat_responses.service.approvals import (
     McpApprovals,
     check_approval,
 )
-from pipecat_responses.service.arguments import check_known, check_values
+from pipecat_responses.service.arguments import check_client, check_known, check_values, key_of
 from pipecat_responses.service.compaction import (
     CompactionReport,
     CompactionWatch,
@@ -48,6 +49,7 @@ from pipecat_responses.service.frame_writer import FrameWriter
 from pipecat_responses.service.function_calls import run_calls
 from pipecat_responses.service.request_builder import RequestBuilder, settled
 from pipecat_responses.service.secrets import ApiKey, Secrets
+from pipecat_responses.service.sessions import TlsSettings, create_http_client
 from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
     OpenAIResponsesReasoningConfig,
@@ -82,6 +84,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         project: str | None = None,
         default_headers: Mapping[str, str] | None = None,
         service_tier: str | None = None,
+        client: AsyncOpenAI | None = None,
+        ssl_context: ssl.SSLContext | None = None,
         settings: OpenAIResponsesLLMSettings | None = None,
         retry_timeout_secs: float | None = 5.0,
         retry_on_timeout: bool | None = False,
@@ -105,6 +109,11 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             project: A project's id, sent as a header.
             default_headers: More headers for every request.
             service_tier: The processing tier to ask for.
+            client: An SDK client to use instead of one of the service's own: with its key, address,
+                headers and connections. It stays open; whoever made it closes it.
+            ssl_context: The TLS context for connections, for a private certificate authority or a
+                client's certificate. Left out, it is one for the whole process that trusts the
+                system's authorities, or those in ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
             settings: What can be changed while running: model, system instruction, and so on.
             retry_timeout_secs: With ``retry_on_timeout``, seconds for a response to put something
                 out before it is asked for once more.
@@ -137,6 +146,17 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             store.apply_update(settings)
         super().__init__(settings=store, **kwargs)
 
+        if client is not None:
+            check_client(
+                client,
+                api_key=api_key,
+                base_url=base_url,
+                organization=organization,
+                project=project,
+                default_headers=default_headers,
+            )
+            api_key = key_of(client)
+            base_url = str(client.base_url)
         key = api_key or os.environ.get("OPENAI_API_KEY")
         if not key:
             raise ValueError(
@@ -158,7 +178,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._batch_deltas = batch_deltas
         self._max_message_bytes = max_message_bytes
         self._allow_insecure_transport = allow_insecure_transport
-        self._client = self._create_client(
+        self._tls = TlsSettings(ssl_context)
+        self._owns_client = client is None
+        self._client = client or self._create_client(
             api_key=self._api_key,
             base_url=base_url,
             organization=organization,
@@ -166,6 +188,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             default_headers=default_headers,
         )
         self._check_transport(str(self._client.base_url))
+        self._tls.prepare(str(self._client.base_url))
         self._policy = TurnPolicy(
             on_mid_response_loss=on_mid_response_loss,
             output_timeout=retry_timeout_secs if retry_on_timeout else None,
@@ -429,6 +452,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
     def _without_secrets(self, error: ResponsesError) -> ResponsesError:
         """A turn's error, as it leaves the service."""
+        # Another's client may have been given a new one.
+        self._secrets.add(self._client.api_key)
         return error.rewritten(mask=self._secrets.mask)
 
     async def _request(self, context: LLMContext) -> Request:
@@ -480,11 +505,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             organization=organization,
             project=project,
             default_headers=default_headers,
-            # Parses answers in C, which at a thousand tokens a second is most of the work.
-            http_client=DefaultAioHttpClient(
-                # A redirect would carry the conversation and its headers to another address.
-                follow_redirects=False,
-                limits=pool_limits(
+            http_client=create_http_client(
+                self._tls,
+                pool_limits(
                     max_keepalive_connections=100, max_connections=1000, keepalive_expiry=None
                 ),
             ),
@@ -496,4 +519,5 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
         await super().cleanup()  # type: ignore[no-untyped-call]
-        await self._client.close()
+        if self._owns_client:
+            await self._client.close()

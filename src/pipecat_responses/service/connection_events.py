@@ -18,6 +18,7 @@ from pipecat_responses.session.notices import (
     ConnectFailed,
     Disconnected,
     Notice,
+    TransportChanged,
 )
 
 __all__ = ["Notice", "tell"]
@@ -68,6 +69,8 @@ async def tell(service: Reporter, notice: Notice) -> None:
             await service._call_event_handler("on_disconnected")
         case ConnectFailed():
             await _connect_failed(service, notice)
+        case TransportChanged():
+            await _transport_changed(service, notice)
         case AbandonedUsage():
             await _count_abandoned(service, notice)
         case _:
@@ -85,6 +88,16 @@ async def _connect_failed(service: Reporter, notice: ConnectFailed) -> None:
         await service._report(error)
     else:
         service._log.warning("{}", message)
+
+
+async def _transport_changed(service: Reporter, notice: TransportChanged) -> None:
+    await service._call_event_handler("on_transport_changed", notice.transport)
+    if notice.error is None:
+        service._log.info("a WebSocket comes through again")
+    else:
+        message = str(notice.error.rewritten(mask=service._secrets.mask))
+        service._log.warning("no WebSocket comes through, turns go over HTTP: {}", message)
+        await service._call_event_handler("on_connection_error", message)
 
 
 async def _count_abandoned(service: Reporter, notice: AbandonedUsage) -> None:

@@ -8,6 +8,7 @@ from pipecat_responses.protocol.output import Coverage
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.session.capabilities import Address
 from pipecat_responses.session.exchange import Exchange
+from pipecat_responses.session.fallback import FallbackSession
 from pipecat_responses.session.http import HttpSession
 from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
@@ -17,14 +18,19 @@ from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.turn import Backend
 from pipecat_responses.session.websocket import WebSocketSession
 from pipecat_responses.transport.http import HttpOptions
+from pipecat_responses.transport.http_client import create_http_client
+from pipecat_responses.transport.tls import TlsSettings
 from pipecat_responses.transport.websocket import SocketOptions
 
 __all__ = [
     "Address",
     "Backend",
+    "FallbackSession",
     "HttpSession",
     "SideRequests",
+    "TlsSettings",
     "WebSocketSession",
+    "create_http_client",
     "http_session",
     "websocket_session",
 ]
@@ -43,6 +49,8 @@ def websocket_session(
     anchor_threshold: int | None,
     join_deltas: bool,
     coverage: str,
+    tls: TlsSettings,
+    falls_back: bool,
     log: SessionLog,
 ) -> WebSocketSession:
     """A session over WebSocket; nothing is opened before it is started."""
@@ -56,10 +64,12 @@ def websocket_session(
                 ping_interval=limits.ping_interval_secs,
                 ping_timeout=limits.ping_timeout_secs,
                 max_message_bytes=max_message_bytes,
+                tls=tls,
             ),
             max_age=max_age,
             reconnect=reconnect,
             backoff=limits.backoff,
+            way_back=limits.way_back,
             attempts=limits.attempts,
             abandoned_for=turn_limits.stall_secs,
         ),
@@ -67,6 +77,7 @@ def websocket_session(
         anchor_threshold=anchor_threshold,
         join_deltas=join_deltas,
         coverage=Coverage(coverage),
+        falls_back=falls_back,
         log=log,
     )
 
@@ -77,11 +88,13 @@ def http_session(
     limits: ConnectionLimits,
     max_message_bytes: int,
     join_deltas: bool = True,
+    stats: SessionStats | None = None,
 ) -> HttpSession:
     """A session over HTTP."""
     return HttpSession(
         client,
         join_deltas=join_deltas,
+        stats=stats,
         options=HttpOptions(open_timeout=limits.open_secs, max_event_bytes=max_message_bytes),
     )
 
@@ -108,6 +121,11 @@ class SideRequests:
     def reached(self) -> bool:
         """Whether the server has been there at all."""
         return self._session.reached or self._http.reached
+
+    @property
+    def turns_off(self) -> bool:
+        """Whether the next request goes another way than the last one, and need not wait."""
+        return False
 
     async def respond(self, request: Request) -> Exchange:
         """Sends a request."""

@@ -124,6 +124,7 @@ class HttpSession:
         *,
         join_deltas: bool = True,
         options: HttpOptions | None = None,
+        stats: SessionStats | None = None,
     ) -> None:
         """Creates a session.
 
@@ -131,8 +132,9 @@ class HttpSession:
             client: The SDK's client.
             join_deltas: Whether text that has arrived together is joined.
             options: How requests behave.
+            stats: Where it counts; by default apart from everything.
         """
-        self.stats = SessionStats()
+        self.stats = stats or SessionStats()
         self._client = client
         self._join_deltas = join_deltas
         self._options = options or HttpOptions()
@@ -143,6 +145,11 @@ class HttpSession:
     def reached(self) -> bool:
         """Whether the server has been there at all."""
         return self._answered.is_set()
+
+    @property
+    def turns_off(self) -> bool:
+        """Whether the next request goes another way: there is one only."""
+        return False
 
     async def respond(self, request: Request) -> HttpExchange:
         """Sends a request; its answer is awaited through what is returned."""

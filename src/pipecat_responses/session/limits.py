@@ -55,6 +55,8 @@ class ConnectionLimits:
         attempts: Attempts in a row to reopen a lost connection while no turn waits for one, before
             the pauses become long (WebSocket only).
         backoff: The pauses between those.
+        way_back: The pauses between attempts to open a WebSocket while turns go over HTTP, since
+            none comes through.
     """
 
     open_secs: float = 8.0
@@ -62,6 +64,7 @@ class ConnectionLimits:
     ping_timeout_secs: float = 5.0
     attempts: int = 8
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.25, cap=10.0))
+    way_back: Backoff = field(default_factory=lambda: Backoff(first=10.0, cap=300.0))
 
     def __post_init__(self) -> None:
         """Refuses what makes no sense."""

@@ -24,7 +24,7 @@ from pipecat_responses.protocol.effects import (
     StateChanged,
 )
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
-from pipecat_responses.protocol.events import Event
+from pipecat_responses.protocol.events import ACTIVITY, Event
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
@@ -119,6 +119,12 @@ class LiveConnection:
             self._state.stats.count_abandoned()
         self._carry_out(self._connection.abandon(response, never_left=never_left))
 
+    def gave_no_answer(self) -> None:
+        """A request had all the time there was; nothing new starts here."""
+        self._state.unanswered()
+        if self.usable:
+            self.retire()
+
     def retire(self) -> None:
         """Lets nothing new start here."""
         self._carry_out(self._connection.retire())
@@ -134,6 +140,8 @@ class LiveConnection:
         # What comes most goes straight to its listener.
         response = self._connection.response_speaking(stream_id, event)
         if response is None:
+            if event is not ACTIVITY:
+                self._state.heard()
             self._carry_out(self._connection.receive(stream_id, event))
         elif response.listening:
             response.listener.put(event)
@@ -254,5 +262,5 @@ class WebSocketExchange:
         """
         self._inbox.close()
         self._live.abandon(self._response, self._message)
-        if unanswered and self._live.usable:
-            self._live.retire()
+        if unanswered:
+            self._live.gave_no_answer()

@@ -40,6 +40,19 @@ class ConnectFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TransportChanged:
+    """Turns go another way from now on.
+
+    Attributes:
+        transport: ``"http"`` or ``"websocket"``.
+        error: Why no WebSocket comes through; None on the way back.
+    """
+
+    transport: str
+    error: ResponsesError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AbandonedUsage:
     """A response that nobody waited for has ended and was billed.
 
@@ -54,5 +67,5 @@ class AbandonedUsage:
     usage: Usage
 
 
-Notice: TypeAlias = Connected | Disconnected | ConnectFailed | AbandonedUsage
+Notice: TypeAlias = Connected | Disconnected | ConnectFailed | TransportChanged | AbandonedUsage
 Listener: TypeAlias = Callable[[Notice], Awaitable[None]]

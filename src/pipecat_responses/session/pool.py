@@ -27,6 +27,7 @@ from pipecat_responses.session.notices import (
     Notice,
 )
 from pipecat_responses.session.state import SessionState
+from pipecat_responses.transport.handshake import refuses_upgrade
 from pipecat_responses.transport.websocket import Socket, SocketOptions
 
 NEARLY_FULL = 12
@@ -53,6 +54,7 @@ class PoolOptions:
         max_age: Seconds after which an idle one is replaced (the server allows 3600).
         reconnect: Whether lost ones are reopened.
         backoff: The pauses between attempts while nobody waits.
+        way_back: The pauses while turns go over HTTP, since no WebSocket comes through.
         attempts: Attempts in a row while nobody waits, before the pauses become long.
         abandoned_for: Seconds that a retiring one may wait for responses nobody listens to.
     """
@@ -61,6 +63,7 @@ class PoolOptions:
     max_age: float = 55 * 60.0
     reconnect: bool = True
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.25, cap=10.0))
+    way_back: Backoff = field(default_factory=lambda: Backoff(first=10.0, cap=300.0))
     attempts: int = 8
     abandoned_for: float = 60.0
 
@@ -103,7 +106,7 @@ class ConnectionPool:
         self._opening: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._waiting_turns = 0
-        self._failed_attempts = 0
+        self._failed_attempts = self._blocked_attempts = self._detours = 0
         self._attempt_at = NEVER
 
     # -- life ---------------------------------------------------------------------------------
@@ -189,6 +192,9 @@ class ConnectionPool:
             self._attempt_failed(error)
             raise
         self._attempt_at = self._clock()
+        if not self._state.swallowed:
+            self._blocked_attempts = 0
+        self._state.unblock()
         self._state.connection_opened()
         if not self.usable:
             self._state.notices.append(Connected())
@@ -214,12 +220,34 @@ class ConnectionPool:
         )
         if live.loss is not None:
             raise live.loss.error
+        if self._state.swallowed and not await socket.alive(self._options.socket.open_timeout):
+            await socket.close()
+            raise ConnectionLostError(
+                "A WebSocket was opened again, and a ping gets no answer",
+                failure=Failure.TIMEOUT,
+                transport="handshake",
+            )
         return Member(live, socket)
 
     def _attempt_failed(self, error: ResponsesError) -> None:
         self._failed_attempts += 1
         self._schedule(error)
+        if self._state.falls_back and (self._state.blocked or self._refuses(error)):
+            self._state.block(error)
+            self._put_off_way_back()
+            self._state.changed()
+            return
         self._state.notify(ConnectFailed(error, waited_for=self._waiting_turns > 0))
+
+    def _put_off_way_back(self) -> None:
+        """Turns go over HTTP: when a WebSocket is tried next."""
+        self._detours = self._state.detours
+        self._blocked_attempts += 1
+        pause = self._options.way_back.delay(self._blocked_attempts, self._rng)
+        self._attempt_at = self._clock() + pause
+
+    def _refuses(self, error: ResponsesError) -> bool:
+        return refuses_upgrade(error, ever_opened=self._state.stats.connections_opened > 0)
 
     def _drop_lost(self) -> None:
         """Takes note of the connections that have ended since it was last called."""
@@ -261,6 +289,8 @@ class ConnectionPool:
         while True:
             self._state.looked_at()
             self._drop_lost()
+            if self._detours != self._state.detours:
+                self._put_off_way_back()
             self._close_silent()
             self._open_what_is_needed()
             while self._state.notices:

@@ -12,9 +12,11 @@ from collections import deque
 
 from pipecat_responses.protocol.capabilities import Capability, ServerCapabilities
 from pipecat_responses.protocol.effects import AbandonedEnded
+from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
+from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.planning import FullReason, Rewritten
 from pipecat_responses.session.log import SessionLog
-from pipecat_responses.session.notices import AbandonedUsage, Notice
+from pipecat_responses.session.notices import AbandonedUsage, Notice, TransportChanged
 from pipecat_responses.session.stats import SessionStats
 
 FORKS_GIVEN_UP_AFTER = 3
@@ -32,19 +34,29 @@ class SessionState:
         stats: Counters.
         capabilities: What is known of the server.
         log: Where lines go.
+        falls_back: Whether turns go over HTTP where no WebSocket comes through.
         forks: Whether continuing on another lane is to be used.
         blank: The reason to give for a full request where nothing is remembered.
         notices: What the listener has not been told yet.
+        blocked: Whether no WebSocket comes through, and turns go over HTTP.
+        detours: How often that has begun to be so.
+        swallowed: Whether that is so since a connection that was opened gave no answer.
     """
 
-    def __init__(self, capabilities: ServerCapabilities, log: SessionLog) -> None:
+    def __init__(
+        self, capabilities: ServerCapabilities, log: SessionLog, *, falls_back: bool = False
+    ) -> None:
         """Creates the state of a session that has done nothing yet."""
+        self.falls_back = falls_back
         self.stats = SessionStats()
         self.capabilities = capabilities
         self.log = log
         self.forks = True
         self.blank = FullReason.FIRST
         self.notices: deque[Notice] = deque()
+        self.blocked = self.swallowed = False
+        self.detours = 0
+        self._heard = False
         self._wake = asyncio.Event()
         self._forks_failed = 0
         self._answers_missed = 0
@@ -75,6 +87,39 @@ class SessionState:
         self.stats.connection_opened()
         if self.blank is not FullReason.FIRST:
             self.blank = FullReason.RECONNECTED
+
+    def heard(self) -> None:
+        """An event has come: what is sent over WebSocket is answered."""
+        self._heard = True
+
+    def unanswered(self) -> None:
+        """A request over WebSocket got no answer in all the time there was."""
+        if self.falls_back and not self._heard:
+            self.swallowed = True
+            self.block(
+                ConnectionLostError(
+                    "A WebSocket was opened, and nothing that is sent over it is answered",
+                    failure=Failure.TIMEOUT,
+                    transport="handshake",
+                )
+            )
+
+    def block(self, error: ResponsesError) -> None:
+        """No WebSocket comes through.
+
+        Args:
+            error: Why.
+        """
+        if not self.blocked:
+            self.blocked = True
+            self.detours += 1
+            self.notify(TransportChanged("http", error))
+
+    def unblock(self) -> None:
+        """A WebSocket has come through."""
+        if self.blocked:
+            self.blocked = self.swallowed = False
+            self.notify(TransportChanged("websocket"))
 
     def turn_sent(self) -> None:
         """A turn's request is on its way: from here on, nothing remembered is no wonder."""

@@ -81,6 +81,10 @@ class Backend(Protocol):
     def reached(self) -> bool:
         """Whether the server has been there at all."""
 
+    @property
+    def turns_off(self) -> bool:
+        """Whether the next request goes another way than the last one, and need not wait."""
+
     async def respond(self, request: Request) -> Exchange:
         """Sends a request.
 
@@ -291,7 +295,8 @@ class Turn:
         if delay is None or stop:
             self._failed = self._lost(error)
             raise self._failed from None
-        if self._policy.output_timeout is not None and error.failure is Failure.TIMEOUT:
+        again = self._policy.output_timeout is not None and error.failure is Failure.TIMEOUT
+        if again or self._backend.turns_off:
             delay = 0.0
         self._log.warning("Trying again in {:.2f} s: {}", delay, error)
         if delay:

@@ -55,6 +55,7 @@ class WebSocketSession:
         join_deltas: bool = True,
         coverage: Coverage = Coverage.WORDS,
         patience: float = 60.0,
+        falls_back: bool = False,
         log: SessionLog | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -70,11 +71,14 @@ class WebSocketSession:
             join_deltas: Whether text that has arrived together is joined.
             coverage: When a context's text covers a response's.
             patience: Seconds that a warm-up or an anchor may take.
+            falls_back: Whether turns go over HTTP where no WebSocket comes through.
             log: Where lines go.
             clock: Seconds, from anywhere.
             rng: Where jitter comes from.
         """
-        self._state = SessionState(KNOWN.of(address.url), log or SessionLog())
+        self._state = SessionState(
+            KNOWN.of(address.url), log or SessionLog(), falls_back=falls_back
+        )
         self._pool = ConnectionPool(
             self._state,
             address,
@@ -99,6 +103,16 @@ class WebSocketSession:
     def reached(self) -> bool:
         """Whether the server has been there at all."""
         return self.stats.connections_opened > 0
+
+    @property
+    def turns_off(self) -> bool:
+        """Whether the next request goes another way: that is for others to decide."""
+        return False
+
+    @property
+    def blocked(self) -> bool:
+        """Whether no WebSocket comes through, though HTTP may."""
+        return self._state.blocked
 
     async def start(self) -> None:
         """Starts to connect, and does not wait for it. May be called again after ``close``."""

@@ -51,6 +51,31 @@ def handshake_error(error: BaseException, url: str, timeout: float) -> Responses
     return ConnectionLostError(message, transport="handshake")
 
 
+_REFUSALS = frozenset({400, 403, 404, 405, 406, 407, 410, 426, 501})
+"""Statuses that say that this is no place for a WebSocket; others pass (429, 503)."""
+
+
+def refuses_upgrade(error: ResponsesError, *, ever_opened: bool) -> bool:
+    """Whether a handshake has failed in a way that HTTP on the same server may not.
+
+    Args:
+        error: Why it has failed.
+        ever_opened: Whether the session has had a connection to this server. If so, no answer
+            is trouble on the way there, and HTTP would have it as well.
+    """
+    if error.transport != "handshake":
+        return False
+    if error.failure is Failure.TIMEOUT:
+        return not ever_opened
+    status = error.status
+    if status is None:
+        return False
+    if status == 403 and (error.code or error.type):
+        # The API's own words about the key; a proxy has none.
+        return False
+    return status in _REFUSALS or 200 <= status < 400
+
+
 def why_unreachable(error: OSError, where: str) -> str:
     """Why nothing can be reached at an address, in one sentence that says what to do.
 
@@ -62,8 +87,16 @@ def why_unreachable(error: OSError, where: str) -> str:
         return f"The name of {where} cannot be resolved: check the address and the network"
     if isinstance(error, ConnectionRefusedError):
         return f"Nothing answers at {where}: check that the server runs and the port is right"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        # HTTP libraries have classes of their own, which lack some of the attributes.
+        why = getattr(error, "verify_message", None) or "certificate verify failed"
+        return (
+            f"No secure connection to {where}: its certificate is not trusted ({why}): check "
+            "SSL_CERT_FILE, or pass ssl_context=..."
+        )
     if isinstance(error, ssl.SSLError):
-        return f"No secure connection to {where}: {error.reason or type(error).__name__}"
+        why = getattr(error, "reason", None) or type(error).__name__
+        return f"No secure connection to {where}: {why}"
     return f"No connection to {where}: {error.strerror or type(error).__name__}"
 
 

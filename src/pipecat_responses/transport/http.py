@@ -236,6 +236,8 @@ def _http_error(error: Exception) -> ResponsesError:
             transport="http",
             headers=dict(error.response.headers),
         )
+    if isinstance(error.__cause__, ResponsesError):
+        return error.__cause__
     cause = _cause(error)
     if cause is not None:
         return ConnectionLostError(why_unreachable(cause, "base_url"), transport="http")

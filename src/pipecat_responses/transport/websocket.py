@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Protocol
 
@@ -27,6 +27,7 @@ from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.transport.channel import Channel, Data, open_channel
 from pipecat_responses.transport.handshake import handshake_error
 from pipecat_responses.transport.outbox import Outbox
+from pipecat_responses.transport.tls import TlsSettings
 
 FRAGMENTED_FROM = 128 * 1024
 """Bytes from which a message is written in fragments, so that no single write is long."""
@@ -42,6 +43,7 @@ class SocketOptions:
         ping_interval: Seconds between keep-alive pings.
         ping_timeout: Seconds without a pong after which the peer counts as dead.
         max_message_bytes: Largest message that is accepted from the server.
+        tls: Which TLS context is used.
     """
 
     open_timeout: float = 8.0
@@ -49,6 +51,7 @@ class SocketOptions:
     ping_interval: float = 5.0
     ping_timeout: float = 5.0
     max_message_bytes: int = 16 * 1024 * 1024
+    tls: TlsSettings = field(default_factory=TlsSettings)
 
 
 class Receiver(Protocol):
@@ -112,12 +115,15 @@ class Socket:
             channel = await open_channel(
                 url,
                 headers,
+                ssl=await options.tls.context(url),
                 max_size=options.max_message_bytes,
                 open_timeout=options.open_timeout,
                 close_timeout=options.close_timeout,
                 # A relay may pass no pongs on while data flows, and data is a sign of life, too.
                 ping_interval=None,
             )
+        except ResponsesError as error:
+            raise ConnectionLostError(error.message, transport="handshake") from None
         except Exception as error:  # noqa: BLE001 - addresses and proxies may be anything
             raise handshake_error(error, url, options.open_timeout) from None
         channel.keep_little_unsent(FRAGMENTED_FROM)
