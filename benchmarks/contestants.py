@@ -50,7 +50,7 @@ def _address(base_url: str) -> dict[str, Any]:
 
 
 def _ws(base_url: str) -> str:
-    return f"ws://{base_url.removeprefix('http://')}/responses"
+    return f"ws{base_url.removeprefix('http')}/responses"
 
 
 def _pipecat_ws(base_url: str) -> Any:

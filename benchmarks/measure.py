@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import math
 import statistics
+import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.model import Cell
@@ -115,3 +118,18 @@ def environment() -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "packages": {name: version(name) for name in packages},
     }
+
+
+async def fresh_python(*arguments: str) -> Any:
+    """Runs a fresh interpreter that prints JSON."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        cwd=Path(__file__).parents[1],
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(err.decode()[-2000:])
+    return json.loads(out)

@@ -15,7 +15,8 @@ from contextlib import AsyncExitStack
 SESSIONS = 100
 
 
-def _resident() -> int:
+def resident() -> int:
+    """Bytes of this process in memory."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -34,11 +35,11 @@ async def _measure(short: str, base_url: str) -> float:
         for _ in range(5):
             await (await stack.enter_async_context(make())).ready()
         gc.collect()
-        before = _resident()
+        before = resident()
         for _ in range(SESSIONS):
             await (await stack.enter_async_context(make())).ready()
         gc.collect()
-        return (_resident() - before) / SESSIONS / 1000
+        return (resident() - before) / SESSIONS / 1000
 
 
 if __name__ == "__main__":

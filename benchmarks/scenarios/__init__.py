@@ -13,6 +13,7 @@ from benchmarks.scenarios import (
     interruptions,
     sessions,
     slowlink,
+    storm,
     traffic,
     voices,
 )
@@ -30,4 +31,5 @@ SCENARIOS: dict[str, Scenario] = {
     "sessions": sessions.run,
     "blocking": blocking.run,
     "footprint": footprint.run,
+    "storm": storm.run,
 }

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
 import time
 from collections import defaultdict
-from pathlib import Path
-from typing import Any
 
 from benchmarks import material
 from benchmarks.contestants import ALL, WEBSOCKETS
-from benchmarks.measure import Cpu, median, rounded, tidy
+from benchmarks.measure import Cpu, fresh_python, median, rounded, tidy
 from benchmarks.model import Findings
 from benchmarks.server import Server
 from benchmarks.stage import Stage
@@ -35,21 +30,6 @@ async def run(server: Server, quick: bool) -> Findings:
     return findings
 
 
-async def _python(*arguments: str) -> Any:
-    """Runs a fresh interpreter that prints JSON."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        cwd=Path(__file__).parents[2],
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    if process.returncode:
-        raise RuntimeError(err.decode()[-2000:])
-    return json.loads(out)
-
-
 async def _memory(findings: Findings, server: Server, quick: bool) -> None:
     table = findings.table(
         "memory",
@@ -62,7 +42,7 @@ async def _memory(findings: Findings, server: Server, quick: bool) -> None:
     names = {"none": "the pipeline alone", **{c.short: c.name for c in measured}}
     for _ in range(1 if quick else 3):
         for short in names:
-            answer = await _python("-m", "benchmarks.probe", short, server.base_url)
+            answer = await fresh_python("-m", "benchmarks.probe", short, server.base_url)
             found[short].append(answer["kilobytes"])
     alone = median(found["none"])
     for short, name in names.items():
@@ -87,7 +67,7 @@ async def _imports(findings: Findings, quick: bool) -> None:
                     f"start = time.perf_counter(); import {module}\n"
                     "print(json.dumps(time.perf_counter() - start))"
                 )
-                times[name, shared].append(await _python("-W", "ignore", "-c", code))
+                times[name, shared].append(await fresh_python("-W", "ignore", "-c", code))
     for name, module in MODULES.items():
         alone, after = (median(times[name, shared]) * 1e3 for shared in (False, True))
         table.add(f"{name} ({module})", rounded(alone), rounded(after))
