@@ -27,6 +27,7 @@ NAMES = (
     "sessions",
     "blocking",
     "footprint",
+    "storm",
 )
 
 
