@@ -106,7 +106,9 @@ def whole_answers_cost_one_request(turn: Turn, asked: Sequence[Asked], extra: in
 
 def what_is_forgotten_is_not_named_again(turn: Turn, asked: Sequence[Asked]) -> None:
     """A server that has forgotten a response is told everything from then on."""
-    if any(fault.name == "memory_lost_midway" for fault in turn.faults):
+    # What is to happen to the answer to a call's result happens only if there is a call.
+    played = [*turn.attempts, *(turn.then_attempts if calls(turn.meaning) else ())]
+    if any(fault.name == "memory_lost_midway" for faults in played for fault in faults):
         named = sum(each.parent is not None for each in asked)
         due = _up_to_forgetting(turn.attempts)
         if calls(turn.meaning):
