@@ -45,11 +45,13 @@ def new_service(address: Any, transport: Transport, /, **kwargs: Any) -> Any:
     Args:
         address: Anything with ``base_url`` and ``ws_url``.
         transport: Which of the two services.
-        **kwargs: More for the service; ``limits`` changes those of turns.
+        **kwargs: More for the service; ``limits`` changes those of turns, ``connections`` those of
+            connections.
     """
     limits = {**LIMITS, **kwargs.pop("limits", {})}
+    connections = {**CONNECTIONS, **kwargs.pop("connections", {})}
     return hurried_service(
-        transport, address, limits=limits, connections=CONNECTIONS, **{"api_key": KEY, **kwargs}
+        transport, address, limits=limits, connections=connections, **{"api_key": KEY, **kwargs}
     )
 
 
