@@ -9,13 +9,15 @@ import pytest
 from pipecat.frames.frames import LLMContextSummaryRequestFrame, LLMContextSummaryResultFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 
-from pipecat_responses import CompactionReport, OpenAIResponsesLLMSettings, ResponsesError
+from pipecat_responses import OpenAIResponsesLLMSettings, ResponsesError
 from pipecat_responses.protocol.items import make_item, original_call
 from pipecat_responses.protocol.requests import window
 from pipecat_responses.sandbox import Sandbox
 from pipecat_responses.service.compaction import put_in_place
 from pipecat_responses.testing import Conversation, VoiceKind
 from tests.support import history
+from tests.support.contexts import kept_items, messages_of
+from tests.support.events import told
 from tests.support.services import SERVICES
 
 THRESHOLD = 50
@@ -23,9 +25,7 @@ THRESHOLD = 50
 
 def passes(talk: Conversation) -> int:
     """How often the server has compacted, by what the context has kept."""
-    messages: list[Any] = talk.context.get_messages()
-    kept = [each.message for each in messages if not isinstance(each, dict)]
-    return sum(item["type"] == "compaction" for item in kept)
+    return sum(item["type"] == "compaction" for item in kept_items(talk.context))
 
 
 @pytest.mark.parametrize("transport", SERVICES)
@@ -86,21 +86,11 @@ def test_what_has_to_be_sent(items: list[Any], start: int) -> None:
     assert window(items) == items[start:]
 
 
-def reports_of(talk: Conversation) -> asyncio.Queue[CompactionReport]:
-    reports: asyncio.Queue[CompactionReport] = asyncio.Queue()
-
-    async def compacted(_: Any, report: CompactionReport) -> None:
-        reports.put_nowait(report)
-
-    talk.llm.add_event_handler("on_compacted", compacted)
-    return reports
-
-
 @pytest.mark.parametrize("transport", SERVICES)
 async def test_the_application_is_told(sandbox: Sandbox, transport: str) -> None:
     settings = OpenAIResponsesLLMSettings(compact_threshold=THRESHOLD)
     async with Conversation(SERVICES[transport](sandbox, settings=settings)) as talk:
-        reports = reports_of(talk)
+        reports = told(talk.llm, "on_compacted")
         while not passes(talk):
             await talk.say("count to 14")
             assert reports.empty()
@@ -115,13 +105,13 @@ async def test_the_application_is_told(sandbox: Sandbox, transport: str) -> None
 @pytest.mark.parametrize("transport", SERVICES)
 async def test_compaction_on_request(sandbox: Sandbox, transport: str) -> None:
     async with Conversation(SERVICES[transport](sandbox)) as talk:
-        reports = reports_of(talk)
+        reports = told(talk.llm, "on_compacted")
         await talk.say("count to 14")
         await talk.say("count to 3")
         report = await talk.llm.compact(talk.context)
         assert await reports.get() == report
         assert report.tokens_before is not None
-        first, second, made = messages_of(talk)
+        first, second, made = messages_of(talk.context)
         assert first == {"role": "user", "content": "count to 14"}
         assert second == {"role": "user", "content": "count to 3"}
         assert made.message["type"] == "compaction"
@@ -151,7 +141,7 @@ async def test_what_is_said_meanwhile_stays_behind_it(sandbox: Sandbox) -> None:
         await asyncio.sleep(0)
         talk.context.add_message({"role": "developer", "content": "Be brief."})
         await compacting
-        said, made, added = messages_of(talk)
+        said, made, added = messages_of(talk.context)
         assert said["role"] == "user"
         assert made.message["type"] == "compaction"
         assert added == {"role": "developer", "content": "Be brief."}
@@ -166,7 +156,7 @@ async def test_a_conversation_that_was_changed_stays(sandbox: Sandbox) -> None:
         talk.context.set_messages(changed)
         with pytest.raises(RuntimeError, match="changed meanwhile"):
             await compacting
-        assert messages_of(talk) == changed
+        assert messages_of(talk.context) == changed
 
 
 async def test_a_function_that_runs_stays(sandbox: Sandbox) -> None:
@@ -187,9 +177,9 @@ async def test_a_function_that_runs_stays(sandbox: Sandbox) -> None:
         ]
     )
     async with Conversation(SERVICES["http"](sandbox), context) as talk:
-        before = list(messages_of(talk))
+        before = list(messages_of(talk.context))
         await talk.llm.compact(context)
-        said, made, *rest = messages_of(talk)
+        said, made, *rest = messages_of(talk.context)
         assert said == before[0]
         assert made.message["type"] == "compaction"
         assert rest == before[1:]
@@ -203,11 +193,11 @@ async def test_what_cannot_be_compacted_stays(sandbox: Sandbox, transport: str) 
         with pytest.raises(ValueError, match="nothing to compact"):
             await talk.llm.compact(talk.context)
         await talk.say("count to 3")
-        before = list(messages_of(talk))
+        before = list(messages_of(talk.context))
         await sandbox.stop()
         with pytest.raises(ResponsesError):
             await talk.llm.compact(talk.context)
-        assert messages_of(talk) == before
+        assert messages_of(talk.context) == before
         await sandbox.start()
         await talk.llm.compact(talk.context)
         await talk.say("count to 4")
@@ -229,7 +219,7 @@ async def test_pipecats_summary_knows_what_a_compaction_stands_for(
     async with Conversation(SERVICES[transport](sandbox)) as talk:
         await talk.say("count to 14")
         await talk.llm.compact(talk.context)
-        made = messages_of(talk)[1].message
+        made = messages_of(talk.context)[1].message
         for number in (3, 4, 5):
             await talk.say(f"count to {number}")
         sandbox.script("They counted.")
@@ -247,7 +237,3 @@ async def test_pipecats_summary_knows_what_a_compaction_stands_for(
 
 def _is_summary(frame: Any) -> TypeGuard[LLMContextSummaryResultFrame]:
     return isinstance(frame, LLMContextSummaryResultFrame)
-
-
-def messages_of(talk: Conversation) -> list[Any]:
-    return talk.context.get_messages()

@@ -28,7 +28,6 @@ from pipecat_responses.service.sessions import (
     FallbackSession,
     HttpSession,
     SideRequests,
-    http_session,
     websocket_session,
 )
 from pipecat_responses.service.settings import (
@@ -157,18 +156,7 @@ class OpenAIResponsesLLMService(
             falls_back=transport == "auto",
             log=self._log,
         )
-        self._side_session = http_session(
-            self._client,
-            limits=self._connection_limits,
-            max_message_bytes=self._max_message_bytes,
-        )
-        self._detour = http_session(
-            self._client,
-            limits=self._connection_limits,
-            max_message_bytes=self._max_message_bytes,
-            join_deltas=self._batch_deltas,
-            stats=self._session.stats,
-        )
+        self._detour = self._new_http_session(self._session.stats)
         both = FallbackSession(self._session, self._detour)
         self._turns: Backend = both if transport == "auto" else self._session
 
@@ -209,16 +197,11 @@ class OpenAIResponsesLLMService(
         """Releases everything; nothing of the service is left running."""
         await self._disconnect()  # type: ignore[no-untyped-call]
         await self._detour.close()
-        await self._side_session.close()
         await super().cleanup()
 
     @property
     def _backend(self) -> Backend:
         return self._turns
-
-    @property
-    def _side_http(self) -> HttpSession:
-        return self._side_session
 
     def _side_backend(self) -> Backend:
         return SideRequests(self._session, self._side_session)
@@ -284,32 +267,15 @@ class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
         await self._session.close()
-        await self._side_session.close()
         await super().cleanup()
 
     @property
     def _backend(self) -> HttpSession:
         return self._session
 
-    @property
-    def _side_http(self) -> HttpSession:
-        return self._side_session
-
     def _side_backend(self) -> Backend:
         return self._side_session
 
     @cached_property
     def _session(self) -> HttpSession:
-        return self._new_session()
-
-    @cached_property
-    def _side_session(self) -> HttpSession:
-        return self._new_session()
-
-    def _new_session(self) -> HttpSession:
-        return http_session(
-            self._client,
-            limits=self._connection_limits,
-            max_message_bytes=self._max_message_bytes,
-            join_deltas=self._batch_deltas,
-        )
+        return self._new_http_session()

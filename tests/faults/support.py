@@ -15,6 +15,7 @@ from pipecat.frames.frames import ErrorFrame, LLMTextFrame
 
 from pipecat_responses.sandbox import Answer, HostedCall, ModelInput, Sandbox
 from pipecat_responses.sandbox.rules import answer_by_rules
+from tests.support.contexts import kept_items
 from tests.support.hurry import SWIFT, JudgedConversation, Transport, hurried_service
 
 KEY = "sk-test-0123456789abcdef-secret"
@@ -136,9 +137,7 @@ class Talk(JudgedConversation):
     @property
     def bookings(self) -> int:
         """How often the server's own tool has run, by what the context has kept."""
-        messages: list[Any] = self.context.get_messages()
-        kept = [each.message for each in messages if not isinstance(each, dict)]
-        return sum(item["type"] == "mcp_call" for item in kept)
+        return sum(item["type"] == "mcp_call" for item in kept_items(self.context))
 
     @property
     def written(self) -> str:

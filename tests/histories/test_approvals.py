@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from tests.histories.rows import BOTH
 from tests.histories.server import ScriptedServer
 from tests.histories.stage import Stage, service, stage
 from tests.histories.steps import Answer, Asked, Reset, Script, sends
+from tests.support.events import told
 from tests.support.hurry import Transport
 
 BOOKED = "Your table is booked."
@@ -76,17 +76,6 @@ def approvals(asked: Asked) -> list[Wire]:
     return [item for item in asked.told or [] if item.get("type") in kinds]
 
 
-def listen(talk: Stage) -> asyncio.Queue[McpApprovalRequest]:
-    """What the application is asked."""
-    heard: asyncio.Queue[McpApprovalRequest] = asyncio.Queue()
-
-    async def note(_: Any, request: McpApprovalRequest) -> None:
-        heard.put_nowait(request)
-
-    talk.llm.add_event_handler("on_mcp_approval_request", note)
-    return heard
-
-
 async def approve(talk: Stage, request_id: str, verdict: bool) -> None:
     ends = talk.ends
     await talk.worker.queue_frame(McpApprovalFrame(request_id=request_id, approve=verdict))
@@ -101,7 +90,7 @@ async def test_the_application_is_asked_and_answers_later(
 ) -> None:
     async with stage(transport) as talk:
         model = Model(talk.server)
-        asked = listen(talk)
+        asked = told(talk.llm, "on_mcp_approval_request")
         heard = await talk.turn("Book a table.")
         assert heard.text == ""
         assert not heard.errors
@@ -152,7 +141,7 @@ async def _yes(request: McpApprovalRequest) -> bool | None:
 async def test_a_policy_answers(transport: Transport, policy: Any, text: str) -> None:
     async with stage(transport, mcp_approval=policy) as talk:
         model = Model(talk.server)
-        asked = listen(talk)
+        asked = told(talk.llm, "on_mcp_approval_request")
         heard = await talk.turn("Book a table.")
         assert heard.text == text
         assert not heard.errors
@@ -165,7 +154,7 @@ async def test_a_policy_answers(transport: Transport, policy: Any, text: str) ->
 async def test_two_requests_go_on_once_when_both_are_answered(transport: Transport) -> None:
     async with stage(transport, mcp_approval={"book_1": "always"}) as talk:
         model = Model(talk.server, 2)
-        asked = listen(talk)
+        asked = told(talk.llm, "on_mcp_approval_request")
         assert (await talk.turn("Book two tables.")).text == ""
         await approve(talk, (await asked.get()).id, True)
         assert "".join(talk.texts) == BOOKED
@@ -178,7 +167,7 @@ async def test_two_requests_go_on_once_when_both_are_answered(transport: Transpo
 async def test_what_nobody_answers_is_declined_when_the_user_goes_on(transport: Transport) -> None:
     async with stage(transport) as talk:
         model = Model(talk.server)
-        listen(talk)
+        told(talk.llm, "on_mcp_approval_request")
         await talk.turn("Book a table.")
         heard = await talk.turn("Never mind.")
         assert heard.text == DECLINED
@@ -192,7 +181,7 @@ async def test_what_nobody_answers_is_declined_when_the_user_goes_on(transport: 
 async def test_an_answer_after_an_interruption_and_a_reconnect(transport: Transport) -> None:
     async with stage(transport) as talk:
         model = Model(talk.server)
-        asked = listen(talk)
+        asked = told(talk.llm, "on_mcp_approval_request")
         await talk.turn("Book a table.")
         request = await asked.get()
         await talk.interrupt()
@@ -209,7 +198,7 @@ async def test_a_request_is_not_made_twice_though_the_connection_is_lost_behind_
 ) -> None:
     async with stage(transport) as talk:
         model = Model(talk.server, lost=True)
-        asked = listen(talk)
+        asked = told(talk.llm, "on_mcp_approval_request")
         heard = await talk.turn("Book a table.")
         assert len(heard.asked) == 1
         assert not heard.errors

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
-from pipecat_responses import ResponseReport, TurnReport
+from pipecat_responses import ResponseReport
 from tests.histories.meaning import Wire, said
 from tests.histories.rows import BOTH
-from tests.histories.stage import Stage, stage
+from tests.histories.stage import stage
 from tests.histories.steps import Answer, Asked, Script, Wait, changed, error, only
+from tests.support.events import told
 from tests.support.hurry import Transport
 
 STORY = "All is well."
@@ -34,16 +34,6 @@ def with_details(**details: Any) -> Answer:
     return changed(said(STORY), change)
 
 
-def reports_of(talk: Stage) -> asyncio.Queue[TurnReport]:
-    reports: asyncio.Queue[TurnReport] = asyncio.Queue()
-
-    async def ended(_: Any, report: TurnReport) -> None:
-        reports.put_nowait(report)
-
-    talk.llm.add_event_handler("on_turn_ended", ended)
-    return reports
-
-
 @BOTH
 async def test_what_the_server_says(transport: Transport) -> None:
     details = {
@@ -52,7 +42,7 @@ async def test_what_the_server_says(transport: Transport) -> None:
         "prompt_cache_diagnostics": MISS,
     }
     async with stage(transport, with_details(**details)) as talk:
-        reports = reports_of(talk)
+        reports = told(talk.llm, "on_turn_ended")
         heard = await talk.turn()
         assert heard.text == STORY
         report = await reports.get()
@@ -76,7 +66,7 @@ async def test_what_the_server_says(transport: Transport) -> None:
 async def test_nonsense_reads_as_nothing(nonsense: Any, transport: Transport) -> None:
     details = {"moderation": nonsense, "prompt_cache_diagnostics": nonsense}
     async with stage(transport, with_details(service_tier=[1], **details)) as talk:
-        reports = reports_of(talk)
+        reports = told(talk.llm, "on_turn_ended")
         assert (await talk.turn()).text == STORY
         response = (await reports.get()).response
         assert isinstance(response, ResponseReport)
@@ -88,7 +78,7 @@ async def test_nonsense_reads_as_nothing(nonsense: Any, transport: Transport) ->
 async def test_a_turn_that_fails(transport: Transport) -> None:
     refusal = only(error(400, "Too long.", code="context_length_exceeded"))
     async with stage(transport, refusal) as talk:
-        reports = reports_of(talk)
+        reports = told(talk.llm, "on_turn_ended")
         assert (await talk.turn()).errors
         report = await reports.get()
         assert (report.outcome, report.response) == ("failed", None)
@@ -101,7 +91,7 @@ async def test_a_turn_that_is_interrupted(transport: Transport) -> None:
         return Script([*script.steps[:5], Wait("never")])
 
     async with stage(transport, answer) as talk:
-        reports = reports_of(talk)
+        reports = told(talk.llm, "on_turn_ended")
         await talk.start("Hello.")
         await talk.text_arrives()
         await talk.interrupt()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from pipecat_responses import OpenAIResponsesLLMService, ResponsesError
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Fault, Sandbox
 from tests.faults.support import CONNECTIONS, Talk, counted, our_tasks, until
+from tests.support.events import told
 from tests.support.hurry import SWIFT, hurried_service
 
 pytestmark = pytest.mark.clear_and_tls
@@ -45,14 +47,7 @@ SWALLOWED = Fault("stall", "request", times=None, transport="websocket")
 
 
 def fault(name: str) -> Fault:
-    found = SWALLOWED if name == "swallowed" else REFUSALS[name]
-    return Fault(
-        found.kind,
-        found.moment,
-        times=None,
-        transport=found.transport,
-        params=dict(found.params),
-    )
+    return replace(SWALLOWED if name == "swallowed" else REFUSALS[name])
 
 
 @asynccontextmanager
@@ -63,12 +58,7 @@ async def talking(
     llm = hurried_service(
         "websocket", sandbox, limits=LIMITS, connections=connections, api_key="x", **kwargs
     )
-    changes: asyncio.Queue[str] = asyncio.Queue()
-
-    async def changed(_: Any, transport: str) -> None:
-        changes.put_nowait(transport)
-
-    llm.add_event_handler("on_transport_changed", changed)
+    changes: asyncio.Queue[str] = told(llm, "on_transport_changed")
     talk = Talk(llm, tools=True)
     async with talk:
         yield talk, changes

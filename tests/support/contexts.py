@@ -16,6 +16,11 @@ def context_of(*messages: Any) -> LLMContext:
     return LLMContext(list(messages))
 
 
+def kept_items(context: LLMContext) -> list[Any]:
+    """The items that the context keeps for one LLM only."""
+    return [each.message for each in messages_of(context) if not isinstance(each, dict)]
+
+
 def messages_of(context: LLMContext) -> list[Any]:
     """The list that the context itself holds: a change to it is a change to the context."""
     return context.get_messages()

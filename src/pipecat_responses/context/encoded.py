@@ -9,6 +9,7 @@ from pipecat_responses.context.messages import LEADS_TO, RUN_HERE, WINDOW
 from pipecat_responses.protocol.encoding import LARGE_TEXT, encode_in_pieces
 from pipecat_responses.protocol.items import (
     CALLS,
+    COMPACTION,
     Compaction,
     Item,
     Reasoning,
@@ -29,7 +30,7 @@ async def encoded(wire: dict[str, Any]) -> Item:
     """
     leads_to = wire.pop(LEADS_TO, None) if wire.get("type") == "reasoning" else None
     run_here = wire.pop(RUN_HERE, False) if wire.get("type") in CALLS else False
-    window = wire.pop(WINDOW, None) if wire.get("type") == "compaction" else None
+    window = wire.pop(WINDOW, None) if wire.get("type") == COMPACTION else None
     pieces: list[bytes] | None = None
     if _is_large(wire):
         pieces = []

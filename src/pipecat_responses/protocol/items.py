@@ -29,6 +29,7 @@ CUSTOM_CALL = "custom_tool_call"
 CUSTOM_OUTPUT = "custom_tool_call_output"
 CALLS = ("function_call", CUSTOM_CALL)
 APPROVAL_REQUEST = "mcp_approval_request"
+COMPACTION = "compaction"
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 
@@ -313,7 +314,7 @@ _KINDS: dict[str, type[Item]] = {
     "reasoning": Reasoning,
     APPROVAL_REQUEST: ApprovalRequest,
     "mcp_approval_response": ApprovalResponse,
-    "compaction": Compaction,
+    COMPACTION: Compaction,
     "computer_call": ApplicationCall,
     "local_shell_call": ApplicationCall,
     "apply_patch_call": ApplicationCall,

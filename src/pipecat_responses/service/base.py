@@ -49,14 +49,18 @@ from pipecat_responses.service.frame_writer import FrameWriter
 from pipecat_responses.service.function_calls import run_calls
 from pipecat_responses.service.request_builder import RequestBuilder, settled
 from pipecat_responses.service.secrets import ApiKey, Secrets
-from pipecat_responses.service.sessions import TlsSettings, create_http_client
+from pipecat_responses.service.sessions import (
+    HttpSession,
+    TlsSettings,
+    create_http_client,
+    http_session,
+)
 from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
     OpenAIResponsesReasoningConfig,
     default_settings,
     supports_response_schema,
 )
-from pipecat_responses.session.http import HttpSession
 from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import Outcome, ResponseReport, SessionStats
@@ -189,6 +193,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         )
         self._check_transport(str(self._client.base_url))
         self._tls.prepare(str(self._client.base_url))
+        self._side_session = self._new_http_session()
         self._policy = TurnPolicy(
             on_mid_response_loss=on_mid_response_loss,
             output_timeout=retry_timeout_secs if retry_on_timeout else None,
@@ -207,11 +212,6 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     @abstractmethod
     def _backend(self) -> Backend:
         """How a turn's requests travel."""
-
-    @property
-    @abstractmethod
-    def _side_http(self) -> HttpSession:
-        """How requests travel that go over HTTP whatever the conversation does."""
 
     @abstractmethod
     def _side_backend(self) -> Backend:
@@ -313,7 +313,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         if len(request.items) < len(whole.items):
             count = whole.message_of(len(request.items)) or 0
         try:
-            answer = await self._side_http.compact(request)
+            answer = await self._side_session.compact(request)
         except ResponsesError as error:
             raise self._without_secrets(error) from None
         llm = self.get_llm_adapter().id_for_llm_specific_messages
@@ -513,11 +513,22 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             ),
         )
 
+    def _new_http_session(self, stats: SessionStats | None = None) -> HttpSession:
+        """A session over HTTP; by default it counts apart from everything."""
+        return http_session(
+            self._client,
+            limits=self._connection_limits,
+            max_message_bytes=self._max_message_bytes,
+            join_deltas=self._batch_deltas,
+            stats=stats,
+        )
+
     def _check_transport(self, url: str) -> None:
         check_address(url, allow_insecure=self._allow_insecure_transport)
 
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
+        await self._side_session.close()
         await super().cleanup()  # type: ignore[no-untyped-call]
         if self._owns_client:
             await self._client.close()

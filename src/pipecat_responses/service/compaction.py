@@ -12,9 +12,7 @@ from pipecat_responses.context.messages import WINDOW
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Usage
 from pipecat_responses.protocol.failures import Failure
-from pipecat_responses.protocol.items import plain_text
-
-COMPACTION = "compaction"
+from pipecat_responses.protocol.items import COMPACTION, plain_text
 
 
 @dataclass(frozen=True, slots=True)

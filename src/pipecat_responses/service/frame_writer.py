@@ -19,9 +19,8 @@ from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
 
 from pipecat_responses.context.messages import LEADS_TO, RUN_HERE
 from pipecat_responses.protocol.events import Status, Usage
-from pipecat_responses.protocol.items import APPROVAL_REQUEST, TEXT
+from pipecat_responses.protocol.items import APPROVAL_REQUEST, COMPACTION, TEXT
 from pipecat_responses.protocol.wording import PutOut, wording_wire
-from pipecat_responses.service.compaction import COMPACTION
 from pipecat_responses.service.hosted import (
     CitationsFrame,
     HostedToolEndedFrame,

@@ -87,8 +87,8 @@ def http_session(
     *,
     limits: ConnectionLimits,
     max_message_bytes: int,
-    join_deltas: bool = True,
-    stats: SessionStats | None = None,
+    join_deltas: bool,
+    stats: SessionStats | None,
 ) -> HttpSession:
     """A session over HTTP."""
     return HttpSession(
