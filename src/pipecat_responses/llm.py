@@ -23,6 +23,7 @@ from pipecat_responses.service.base import _BaseOpenAIResponsesLLMService
 from pipecat_responses.service.connection_events import Notice, tell
 from pipecat_responses.service.request_builder import OpenAIResponsesLLMAdapter, settled
 from pipecat_responses.service.sessions import (
+    KNOWN,
     Address,
     Backend,
     FallbackSession,
@@ -132,6 +133,8 @@ class OpenAIResponsesLLMService(
         self._ws_url = (
             ws_address(str(self._client.base_url)) if ws_url == DEFAULT_WS_URL else ws_url
         )
+        if kwargs.get("capabilities") is None:
+            self._capabilities = KNOWN.of(self._ws_url)
         self._secrets.add_address(self._ws_url)
         self._check_transport(self._ws_url)
         self._tls.prepare(self._ws_url)
@@ -154,6 +157,7 @@ class OpenAIResponsesLLMService(
             coverage=coverage,
             tls=self._tls,
             falls_back=transport == "auto",
+            capabilities=self._capabilities,
             log=self._log,
         )
         self._detour = self._new_http_session(self._session.stats)

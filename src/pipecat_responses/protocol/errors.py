@@ -316,18 +316,33 @@ def read_error(
         **(_lower(named) if isinstance(named, Mapping) else {}),
     }
     kind = _text(inner.get("type"))
-    message = _text(inner.get("message")) or _text(nested) or "The server reported an error"
+    place, said = _detail(inner.get("detail"))
+    message = _text(inner.get("message")) or _text(nested) or said or "The server reported an error"
     return ResponsesError(
         message,
         code=_text(inner.get("code")) or _text(outer.get("code")),
         type=None if kind == "error" else kind,
-        param=_text(inner.get("param")),
+        param=_text(inner.get("param")) or place,
         status=_status(outer.get("status")) or _status(inner.get("status")) or status,
         request_id=_text(outer.get("request_id")) or all_headers.get("x-request-id"),
         response_id=response_id,
         retry_after=_retry_after(inner, all_headers),
         transport=transport,
     )
+
+
+def _detail(detail: Any) -> tuple[str | None, str | None]:
+    """The first place that a validator objects to, and all it says (FastAPI's shape)."""
+    if isinstance(detail, str):
+        return None, detail or None
+    found = [each for each in detail if isinstance(each, Mapping)] if type(detail) is list else []
+    places: list[str] = []
+    for each in found:
+        where = each.get("loc")
+        steps = where if isinstance(where, list) else []
+        places.append(".".join(str(step) for step in steps if step != "body"))
+    said = [f"{place}: {_text(each.get('msg'))}" for place, each in zip(places, found, strict=True)]
+    return next(iter(places), None) or None, "; ".join(said) or None
 
 
 def _lower(headers: Mapping[str, Any] | None) -> dict[str, str]:

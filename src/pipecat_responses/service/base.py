@@ -27,6 +27,7 @@ from pipecat.utils.http import connection_limits as pool_limits
 from pipecat.utils.tracing.service_decorators import traced_llm
 
 from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
+from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.requests import Request
@@ -50,6 +51,7 @@ from pipecat_responses.service.function_calls import run_calls
 from pipecat_responses.service.request_builder import RequestBuilder, settled
 from pipecat_responses.service.secrets import ApiKey, Secrets
 from pipecat_responses.service.sessions import (
+    KNOWN,
     HttpSession,
     TlsSettings,
     create_http_client,
@@ -90,6 +92,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         service_tier: str | None = None,
         client: AsyncOpenAI | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        capabilities: ServerCapabilities | None = None,
         settings: OpenAIResponsesLLMSettings | None = None,
         retry_timeout_secs: float | None = 5.0,
         retry_on_timeout: bool | None = False,
@@ -118,6 +121,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             ssl_context: The TLS context for connections, for a private certificate authority or a
                 client's certificate. Left out, it is one for the whole process that trusts the
                 system's authorities, or those in ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
+            capabilities: What is known of the server, such as a file of ``pipecat-responses
+                doctor`` says (``ServerCapabilities.load``). Left out, it is what other services of
+                the process have learned of it. What is not known is tried, and what a server
+                refuses is left out from then on.
             settings: What can be changed while running: model, system instruction, and so on.
             retry_timeout_secs: With ``retry_on_timeout``, seconds for a response to put something
                 out before it is asked for once more.
@@ -193,6 +200,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         )
         self._check_transport(str(self._client.base_url))
         self._tls.prepare(str(self._client.base_url))
+        self._capabilities = capabilities or KNOWN.of(str(self._client.base_url))
         self._side_session = self._new_http_session()
         self._policy = TurnPolicy(
             on_mid_response_loss=on_mid_response_loss,
@@ -223,6 +231,11 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     def stats(self) -> SessionStats:
         """What the service has done so far, counted."""
         return self._backend.stats
+
+    @property
+    def capabilities(self) -> ServerCapabilities:
+        """What is known of the server, and why."""
+        return self._capabilities
 
     def can_generate_metrics(self) -> bool:
         """Whether the service measures itself: it does."""
@@ -521,6 +534,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             max_message_bytes=self._max_message_bytes,
             join_deltas=self._batch_deltas,
             stats=stats,
+            capabilities=self._capabilities,
+            log=self._log,
         )
 
     def _check_transport(self, url: str) -> None:

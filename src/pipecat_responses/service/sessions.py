@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from openai import AsyncOpenAI
 
+from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.output import Coverage
 from pipecat_responses.protocol.requests import Request
-from pipecat_responses.session.capabilities import Address
+from pipecat_responses.session.capabilities import KNOWN, Address
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.fallback import FallbackSession
 from pipecat_responses.session.http import HttpSession
@@ -23,6 +24,7 @@ from pipecat_responses.transport.tls import TlsSettings
 from pipecat_responses.transport.websocket import SocketOptions
 
 __all__ = [
+    "KNOWN",
     "Address",
     "Backend",
     "FallbackSession",
@@ -51,6 +53,7 @@ def websocket_session(
     coverage: str,
     tls: TlsSettings,
     falls_back: bool,
+    capabilities: ServerCapabilities,
     log: SessionLog,
 ) -> WebSocketSession:
     """A session over WebSocket; nothing is opened before it is started."""
@@ -78,6 +81,7 @@ def websocket_session(
         join_deltas=join_deltas,
         coverage=Coverage(coverage),
         falls_back=falls_back,
+        capabilities=capabilities,
         log=log,
     )
 
@@ -89,12 +93,16 @@ def http_session(
     max_message_bytes: int,
     join_deltas: bool,
     stats: SessionStats | None,
+    capabilities: ServerCapabilities,
+    log: SessionLog,
 ) -> HttpSession:
     """A session over HTTP."""
     return HttpSession(
         client,
         join_deltas=join_deltas,
         stats=stats,
+        capabilities=capabilities,
+        log=log,
         options=HttpOptions(open_timeout=limits.open_secs, max_event_bytes=max_message_bytes),
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 
@@ -31,10 +32,10 @@ class KnownServers(Mapping[str, ServerCapabilities]):
 
     def __getitem__(self, url: str) -> ServerCapabilities:
         """What is known of an address that was tried."""
-        return self._known[url]
+        return self._known[_server(url)]
 
     def __iter__(self) -> Iterator[str]:
-        """The addresses that were tried."""
+        """The addresses that were tried, without scheme and query."""
         return iter(self._known)
 
     def __len__(self) -> int:
@@ -47,15 +48,23 @@ class KnownServers(Mapping[str, ServerCapabilities]):
         Servers change. So what is older than ``KEPT_FOR`` is forgotten, and tried again by the
         sessions that begin from then on.
         """
-        now = self._clock()
-        if url not in self._known or now - self._since[url] > KEPT_FOR:
-            self._known[url], self._since[url] = ServerCapabilities(), now
-        return self._known[url]
+        now, server = self._clock(), _server(url)
+        if server not in self._known or now - self._since[server] > KEPT_FOR:
+            self._known[server], self._since[server] = ServerCapabilities(), now
+        return self._known[server]
 
     def reset(self) -> None:
         """Forgets everything; sessions that are open keep what they have."""
         self._known.clear()
         self._since.clear()
+
+
+def _server(url: str) -> str:
+    """What HTTP and the WebSocket of one server have in common in their addresses."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2].lower() + parts.path.rstrip("/").removesuffix(
+        "/responses"
+    )
 
 
 KNOWN = KnownServers()

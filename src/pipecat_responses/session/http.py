@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
+import msgspec
 from openai import AsyncOpenAI
 
+from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Event, Refused, Terminal
 from pipecat_responses.protocol.failures import Failure
@@ -19,7 +22,10 @@ from pipecat_responses.protocol.requests import (
     http_payload,
     window,
 )
+from pipecat_responses.session.capabilities import KNOWN
 from pipecat_responses.session.exchange import Inbox
+from pipecat_responses.session.knowledge import ServerKnowledge
+from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.transport.http import HttpOptions, ask, stream
 
@@ -37,6 +43,7 @@ class HttpExchange:
         report: TurnReport,
         stats: SessionStats,
         answered: asyncio.Event,
+        understood: Callable[[ResponsesError], ResponsesError],
         *,
         options: HttpOptions,
         join: bool,
@@ -49,6 +56,7 @@ class HttpExchange:
             report: How it goes out.
             stats: Where its abandonment is counted.
             answered: Is set when the server answers.
+            understood: Learns from a refusal, and tells what it has turned out to be.
             options: How it behaves.
             join: Whether text that waits is joined.
         """
@@ -56,6 +64,7 @@ class HttpExchange:
         self.request_id: str | None = None
         self._stats = stats
         self._answered = answered
+        self._understood = understood
         self._inbox = Inbox(join=join)
         self._ended = False
         self._linger: asyncio.TimerHandle | None = None
@@ -91,7 +100,7 @@ class HttpExchange:
                 transport="http",
             )
         except ResponsesError as raised:
-            error = raised
+            error = self._understood(raised)
         finally:
             if self._linger is not None:
                 self._linger.cancel()
@@ -104,11 +113,13 @@ class HttpExchange:
     def _receive(self, event: Event) -> None:
         if self._ended:
             return
-        self._inbox.put(event)
         if isinstance(event, (Terminal, Refused)):
+            if event.error is not None:
+                event = msgspec.structs.replace(event, error=self._understood(event.error))
             self._ended = True
             # Read to its end, so that the connection can be used again; but not for ever.
             self._linger = asyncio.get_running_loop().call_later(LINGER, self.task.cancel)
+        self._inbox.put(event)
 
 
 class HttpSession:
@@ -125,6 +136,8 @@ class HttpSession:
         join_deltas: bool = True,
         options: HttpOptions | None = None,
         stats: SessionStats | None = None,
+        capabilities: ServerCapabilities | None = None,
+        log: SessionLog | None = None,
     ) -> None:
         """Creates a session.
 
@@ -133,7 +146,12 @@ class HttpSession:
             join_deltas: Whether text that has arrived together is joined.
             options: How requests behave.
             stats: Where it counts; by default apart from everything.
+            capabilities: What is known of the server; by default what the process knows.
+            log: Where lines go.
         """
+        self._knowledge = ServerKnowledge(
+            capabilities or KNOWN.of(str(client.base_url)), log or SessionLog()
+        )
         self.stats = stats or SessionStats()
         self._client = client
         self._join_deltas = join_deltas
@@ -153,6 +171,7 @@ class HttpSession:
 
     async def respond(self, request: Request) -> HttpExchange:
         """Sends a request; its answer is awaited through what is returned."""
+        request = self._knowledge.fit(request, may_continue=False)
         items = window(request.items)
         payload = http_payload(request.fields, items)
         report = TurnReport(
@@ -170,6 +189,7 @@ class HttpSession:
             report,
             self.stats,
             self._answered,
+            partial(self._knowledge.understood, request=request),
             options=self._options,
             join=self._join_deltas,
         )
@@ -190,8 +210,15 @@ class HttpSession:
         Raises:
             ResponsesError: If the server does not do it.
         """
-        payload = compact_payload(request.fields, window(request.items))
-        return await ask(self._client, "/responses/compact", payload, self._options)
+        while True:
+            request = self._knowledge.fit(request, may_continue=False)
+            payload = compact_payload(request.fields, window(request.items))
+            try:
+                return await ask(self._client, "/responses/compact", payload, self._options)
+            except ResponsesError as raised:
+                error = self._knowledge.understood(raised, request)
+                if error.failure is not Failure.OPTION_REFUSED:
+                    raise
 
     async def close(self) -> None:
         """Closes every answer that still runs."""

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import Refused, Status, Terminal
 from pipecat_responses.protocol.items import Item
@@ -56,6 +57,7 @@ class WebSocketSession:
         coverage: Coverage = Coverage.WORDS,
         patience: float = 60.0,
         falls_back: bool = False,
+        capabilities: ServerCapabilities | None = None,
         log: SessionLog | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -72,12 +74,13 @@ class WebSocketSession:
             coverage: When a context's text covers a response's.
             patience: Seconds that a warm-up or an anchor may take.
             falls_back: Whether turns go over HTTP where no WebSocket comes through.
+            capabilities: What is known of the server; by default what the process knows.
             log: Where lines go.
             clock: Seconds, from anywhere.
             rng: Where jitter comes from.
         """
         self._state = SessionState(
-            KNOWN.of(address.url), log or SessionLog(), falls_back=falls_back
+            capabilities or KNOWN.of(address.url), log or SessionLog(), falls_back=falls_back
         )
         self._pool = ConnectionPool(
             self._state,
@@ -134,6 +137,7 @@ class WebSocketSession:
         Raises:
             ResponsesError: If no connection can be opened.
         """
+        request = self._fit(request)
         self._conversation = request.items
         planned = self._plan(request)
         if planned is None:
@@ -159,6 +163,7 @@ class WebSocketSession:
             request.items,
             request.fields.model,
             forks=self._state.forks,
+            continues=self._state.capabilities.continuation is not False,
             blank=blank,
             coverage=self._coverage,
         )
@@ -204,13 +209,14 @@ class WebSocketSession:
         Returns:
             Whether the server took it. False is no failure: the first turn sends everything.
         """
-        if not self._state.capabilities.warm_up or not request.items:
+        if not self._prepares or not request.items:
             return False
         if not self._pool.usable:
             try:
                 await self._pool.connect()
             except ResponsesError:
                 return False
+        request = self._fit(request)
         self._conversation = self._conversation or request.items
         found = self._plan_aside(request.items, request.fields.model)
         if found is None or not found[1].send:
@@ -235,9 +241,9 @@ class WebSocketSession:
             return
         if self._anchor is not None and not self._anchor.done():
             return
-        known = self._state.capabilities
-        if not (known.lanes and known.warm_up and self._state.forks):
+        if not (self._state.capabilities.lanes and self._prepares and self._state.forks):
             return
+        request = self._fit(request)
         model = request.fields.model
         if not written and any(
             worth(member.lanes, request.items, model, self._coverage).open
@@ -264,8 +270,18 @@ class WebSocketSession:
         if found is None:
             return None
         member, todo = found
+        request = self._state.knowledge.fit(request, may_continue=False)
         self.stats.count_side_request()
         return self._send_aside(member, replace(todo, send=request.items), request, keeps=False)
+
+    @property
+    def _prepares(self) -> bool:
+        """Whether a checkpoint can be laid without an answer, and continued from."""
+        known = self._state.capabilities
+        return known.warm_up is not False and known.continuation is not False
+
+    def _fit(self, request: Request) -> Request:
+        return self._state.knowledge.fit(request, may_continue=True)
 
     def _send_aside(
         self, member: Member, todo: Plan, request: Request, *, keeps: bool
