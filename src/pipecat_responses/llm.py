@@ -23,7 +23,6 @@ from pipecat_responses.service.base import _BaseOpenAIResponsesLLMService
 from pipecat_responses.service.connection_events import Notice, tell
 from pipecat_responses.service.request_builder import OpenAIResponsesLLMAdapter, settled
 from pipecat_responses.service.sessions import (
-    KNOWN,
     Address,
     Backend,
     FallbackSession,
@@ -131,10 +130,12 @@ class OpenAIResponsesLLMService(
             kwargs["base_url"] = os.environ.get("OPENAI_BASE_URL") or http_address(ws_url)
         super().__init__(**kwargs)
         self._ws_url = (
-            ws_address(str(self._client.base_url)) if ws_url == DEFAULT_WS_URL else ws_url
+            ws_address(str(self._client.base_url), self._client.default_query)
+            if ws_url == DEFAULT_WS_URL
+            else ws_url
         )
         if kwargs.get("capabilities") is None:
-            self._capabilities = KNOWN.of(self._ws_url)
+            self._capabilities = self._known_of(self._ws_url)
         self._secrets.add_address(self._ws_url)
         self._check_transport(self._ws_url)
         self._tls.prepare(self._ws_url)
@@ -144,7 +145,7 @@ class OpenAIResponsesLLMService(
         self._context: LLMContext | None = None
         self._context_is_live = False
         self._session = websocket_session(
-            Address(self._ws_url, self._handshake_headers),
+            Address(self._ws_url, self._handshake_headers, self._handshake_query),
             self._on_notice,
             limits=self._connection_limits,
             turn_limits=self._policy.limits,
@@ -241,11 +242,14 @@ class OpenAIResponsesLLMService(
 
     async def _handshake_headers(self) -> Mapping[str, str]:
         key = self._api_key if isinstance(self._api_key, str) else await self._api_key()
-        own = self._client.default_headers.items()
-        return {
-            "Authorization": f"Bearer {key}",
-            **{name: value for name, value in own if isinstance(value, str)},
-        }
+        headers = {"Authorization": f"Bearer {key}", **self._client.default_headers}
+        return {name: value for name, value in headers.items() if isinstance(value, str)}
+
+    def _handshake_query(self) -> Mapping[str, str]:
+        model = self._settings.model
+        if self._server.model_in_handshake and isinstance(model, str):
+            return {"model": model}
+        return {}
 
     async def _on_notice(self, notice: Notice) -> None:
         await tell(self, notice)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 
 def check_address(url: str, *, allow_insecure: bool) -> None:
@@ -30,11 +31,18 @@ def check_address(url: str, *, allow_insecure: bool) -> None:
         )
 
 
-def ws_address(base_url: str) -> str:
-    """The WebSocket's address of an API, from the API's base URL."""
+def ws_address(base_url: str, more: Mapping[str, object]) -> str:
+    """The WebSocket's address of an API.
+
+    Args:
+        base_url: The API's base URL.
+        more: What is added to the query.
+    """
     scheme, _, rest = base_url.partition("://")
-    path, mark, query = rest.partition("?")
-    return f"{'ws' if scheme == 'http' else 'wss'}://{path.rstrip('/')}/responses{mark}{query}"
+    path, _, query = rest.partition("?")
+    address = f"{'ws' if scheme == 'http' else 'wss'}://{path.rstrip('/')}/responses"
+    whole = "&".join(each for each in (query, urlencode(more)) if each)
+    return f"{address}?{whole}" if whole else address
 
 
 def http_address(ws_url: str) -> str | None:

@@ -50,6 +50,7 @@ from pipecat_responses.service.frame_writer import FrameWriter
 from pipecat_responses.service.function_calls import run_calls
 from pipecat_responses.service.request_builder import RequestBuilder, settled
 from pipecat_responses.service.secrets import ApiKey, Secrets
+from pipecat_responses.service.servers import ServerName, find_server
 from pipecat_responses.service.sessions import (
     KNOWN,
     HttpSession,
@@ -86,9 +87,12 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         *,
         api_key: ApiKey | None = None,
         base_url: str | None = None,
+        server: ServerName | None = None,
         organization: str | None = None,
         project: str | None = None,
         default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, str] | None = None,
+        model_family: str | None = None,
         service_tier: str | None = None,
         client: AsyncOpenAI | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -110,11 +114,19 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
         Args:
             api_key: An API key, or an async callable that gives one each time it is needed. Left
-                out, it is read from ``OPENAI_API_KEY``.
-            base_url: The API's base URL. Left out, it is OpenAI's (or ``OPENAI_BASE_URL``).
+                out, it is read from ``OPENAI_API_KEY``, or from the variable of ``server``.
+            base_url: The API's base URL. Left out, it is OpenAI's (or ``OPENAI_BASE_URL``), or that
+                of ``server``.
+            server: What kind of server it is: ``"azure"``, ``"xai"``, ``"openrouter"``,
+                ``"litellm"``, ``"vllm"``, ``"ollama"`` or ``"lmstudio"``. Left out, it is told
+                from the host where that is certain, and else taken for one like OpenAI's.
             organization: An organization's id, sent as a header.
             project: A project's id, sent as a header.
             default_headers: More headers for every request.
+            default_query: What is added to the address of every request, such as Azure's
+                ``api-version``, and to the WebSocket's.
+            model_family: The model behind a name of your own (a deployment, an alias), for the
+                defaults of reasoning: ``"gpt-5"``.
             service_tier: The processing tier to ask for.
             client: An SDK client to use instead of one of the service's own: with its key, address,
                 headers and connections. It stays open; whoever made it closes it.
@@ -147,7 +159,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         Raises:
             ValueError: If there is no API key, an address is not right, or an argument has a
                 value that makes no sense.
-            TypeError: If an argument is not known.
+            TypeError: If an argument is not known, or the client is none.
         """
         check_known(type(self), kwargs)
         check_values(on_mid_response_loss, retry_timeout_secs, max_message_bytes)
@@ -165,15 +177,13 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 organization=organization,
                 project=project,
                 default_headers=default_headers,
+                default_query=default_query,
             )
             api_key = key_of(client)
             base_url = str(client.base_url)
-        key = api_key or os.environ.get("OPENAI_API_KEY")
-        if not key:
-            raise ValueError(
-                "There is no OpenAI API key: pass api_key=... or set the environment variable "
-                "OPENAI_API_KEY"
-            )
+        self._server = find_server(server, base_url or os.environ.get("OPENAI_BASE_URL"))
+        base_url = self._server.address(base_url)
+        key = self._server.key(api_key)
         self._secrets = Secrets()
         self._log = SessionLog(self, self._secrets.mask)
         self._connection_limits = connection_limits or ConnectionLimits()
@@ -196,11 +206,12 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             base_url=base_url,
             organization=organization,
             project=project,
-            default_headers=default_headers,
+            default_headers={**self._server.key_headers(key), **(default_headers or {})},
+            default_query=default_query,
         )
         self._check_transport(str(self._client.base_url))
         self._tls.prepare(str(self._client.base_url))
-        self._capabilities = capabilities or KNOWN.of(str(self._client.base_url))
+        self._capabilities = capabilities or self._known_of(str(self._client.base_url))
         self._side_session = self._new_http_session()
         self._policy = TurnPolicy(
             on_mid_response_loss=on_mid_response_loss,
@@ -208,7 +219,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             limits=turn_limits or TurnLimits(),
         )
         self._requests = RequestBuilder(
-            self.get_llm_adapter, service_tier=service_tier, log=self._log
+            self.get_llm_adapter,
+            service_tier=service_tier,
+            model_family=model_family,
+            log=self._log,
         )
         self._compactions = CompactionWatch()
         self._unusable: ResponsesError | None = None
@@ -509,7 +523,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         base_url: str | None = None,
         organization: str | None = None,
         project: str | None = None,
-        default_headers: Mapping[str, str] | None = None,
+        default_headers: Mapping[str, Any] | None = None,
+        default_query: Mapping[str, str] | None = None,
     ) -> AsyncOpenAI:
         """Creates the SDK's client; override it for another kind of client."""
         return AsyncOpenAI(
@@ -518,6 +533,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             organization=organization,
             project=project,
             default_headers=default_headers,
+            default_query=default_query,
             http_client=create_http_client(
                 self._tls,
                 pool_limits(
@@ -537,6 +553,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             capabilities=self._capabilities,
             log=self._log,
         )
+
+    def _known_of(self, url: str) -> ServerCapabilities:
+        """What the process knows of an address; at first, what is known of such servers."""
+        return KNOWN.of(url, self._server.capabilities)
 
     def _check_transport(self, url: str) -> None:
         check_address(url, allow_insecure=self._allow_insecure_transport)

@@ -21,6 +21,9 @@ MOST = 64
 SHORTEST_VALUE = 8
 """Characters from which a part of an address counts as a secret."""
 
+_PUBLIC = ("api-version", "model")
+"""Parts of a query that are no secrets, and that messages are about."""
+
 _CREDENTIAL = re.compile(r"auth|key|token|secret|cookie|password|signature", re.IGNORECASE)
 
 
@@ -43,7 +46,7 @@ class Secrets:
     def add_address(self, url: str) -> None:
         """Has what is secret in an address masked: a password, and the values of its query."""
         parts = urlsplit(url)
-        values = [value for _, value in parse_qsl(parts.query)]
+        values = [value for name, value in parse_qsl(parts.query) if name not in _PUBLIC]
         for secret in (parts.username, parts.password, *values):
             if secret and len(secret) >= SHORTEST_VALUE:
                 self.add(secret)

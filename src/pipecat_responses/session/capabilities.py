@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 
@@ -42,15 +42,21 @@ class KnownServers(Mapping[str, ServerCapabilities]):
         """How many they are."""
         return len(self._known)
 
-    def of(self, url: str) -> ServerCapabilities:
+    def of(
+        self, url: str, begin: Callable[[], ServerCapabilities] = ServerCapabilities
+    ) -> ServerCapabilities:
         """What is known of an address; sessions share the object, so they learn together.
 
         Servers change. So what is older than ``KEPT_FOR`` is forgotten, and tried again by the
         sessions that begin from then on.
+
+        Args:
+            url: The address, of HTTP or of the WebSocket.
+            begin: What is known of it if it was never tried.
         """
         now, server = self._clock(), _server(url)
         if server not in self._known or now - self._since[server] > KEPT_FOR:
-            self._known[server], self._since[server] = ServerCapabilities(), now
+            self._known[server], self._since[server] = begin(), now
         return self._known[server]
 
     def reset(self) -> None:
@@ -78,7 +84,14 @@ class Address:
         url: A WebSocket address.
         headers: Gives the headers for a handshake, credentials included; asked each time, since
             keys may rotate.
+        query: Gives what is to be added to the address; asked each time.
     """
 
     url: str
     headers: Callable[[], Awaitable[Mapping[str, str]]]
+    query: Callable[[], Mapping[str, str]] = dict
+
+    def now(self) -> str:
+        """The address to open a connection at."""
+        query = urlencode(self.query())
+        return f"{self.url}{'&' if '?' in self.url else '?'}{query}" if query else self.url

@@ -120,7 +120,8 @@ class ConnectionPool:
         """Starts to connect, and does not wait for it."""
         if self._upkeep is None:
             self._failed_attempts = 0
-            self._attempt_at = self._clock()
+            # Where there are none, none is tried.
+            self._attempt_at = NEVER if self._state.blocked else self._clock()
             self._upkeep = asyncio.create_task(self._keep_up(), name="pipecat-responses upkeep")
 
     async def close(self) -> None:
@@ -216,7 +217,7 @@ class ConnectionPool:
             ) from error
         live = LiveConnection(self._state, self._clock)
         socket = await Socket.open(
-            self._address.url, headers, live, live.outbox, self._options.socket
+            self._address.now(), headers, live, live.outbox, self._options.socket
         )
         if live.loss is not None:
             raise live.loss.error

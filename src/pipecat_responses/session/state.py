@@ -55,7 +55,8 @@ class SessionState:
         self.forks = capabilities.forks is not False
         self.blank = FullReason.FIRST
         self.notices: deque[Notice] = deque()
-        self.blocked = self.swallowed = False
+        self.blocked = falls_back and capabilities.websocket is False
+        self.swallowed = False
         self.detours = 0
         self._heard = False
         self._wake = asyncio.Event()

@@ -22,6 +22,7 @@ from openai import (
     APITimeoutError,
     AsyncOpenAI,
     AsyncStream,
+    Omit,
     OpenAIError,
 )
 
@@ -135,6 +136,7 @@ async def _post(
                     "Content-Length": str(payload.size),
                     "Accept": accept,
                     "Accept-Encoding": "identity",
+                    **_no_bearer(client),
                 },
                 "max_retries": 0,
                 "timeout": httpx2.Timeout(
@@ -148,6 +150,12 @@ async def _post(
         raise _http_error(error) from None
     assert isinstance(response, httpx2.Response)
     return response
+
+
+def _no_bearer(client: AsyncOpenAI) -> dict[str, Omit]:
+    """Where another header holds the key, the SDK wants to be told so with each request."""
+    bearer = client.default_headers.get("Authorization")
+    return {"Authorization": bearer} if isinstance(bearer, Omit) else {}
 
 
 async def _pieces(payload: Payload) -> AsyncIterator[bytes]:
