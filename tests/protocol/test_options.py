@@ -81,6 +81,54 @@ WORDS: list[tuple[dict[str, Any], str]] = [
     (said("parallel_tool_calls is not allowed here", 422), "parallel_tool_calls"),
     ({"error": "unknown field safety_identifier", "status": 400}, "safety_identifier"),
     ({"detail": "Unexpected keyword argument 'store'", "status": 422}, "store"),
+    # xAI over HTTP, and over a WebSocket.
+    ({"code": "400", "error": "Argument not supported: prompt_cache_key"}, "prompt_cache_key"),
+    (
+        {"error": {"message": 'x: {"error":"Argument not supported: store"}', "type": "api_error"}},
+        "store",
+    ),
+    # OpenRouter, with zod's list beside the error or in it.
+    (
+        {
+            "error": {"code": "invalid_prompt", "message": "Invalid Responses API request"},
+            "metadata": {
+                "raw": [
+                    {
+                        "code": "invalid_type",
+                        "path": ["prompt_cache_key"],
+                        "message": "Invalid input: expected null, received string",
+                    }
+                ]
+            },
+        },
+        "prompt_cache_key",
+    ),
+    (
+        said(
+            "Provider returned error",
+            metadata={
+                "raw": [{"path": [], "keys": ["truncation"], "message": "Unrecognized key(s)"}]
+            },
+        ),
+        "truncation",
+    ),
+    (
+        said("Provider returned error", metadata={"raw": "Unknown parameter: 'truncation'."}),
+        "truncation",
+    ),
+    # LiteLLM numbers its codes.
+    (
+        {
+            "error": {
+                "message": "litellm.BadRequestError: OpenAIException - Unknown parameter: 'store'.",
+                "type": None,
+                "param": None,
+                "code": "400",
+            }
+        },
+        "store",
+    ),
+    ({"status": 400, "error": {"detail": "Unsupported parameter: store"}}, "store"),
     ({"object": "error", "message": "Unknown parameter", "param": "store", "code": 400}, "store"),
     (
         said("reasoning.effort is not supported", None, code="unsupported_parameter"),
@@ -91,7 +139,7 @@ WORDS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("wire", "path"), WORDS, ids=str)
 def test_what_is_refused(wire: dict[str, Any], path: str) -> None:
-    found = refused_option(read_error(wire, status=wire.get("code"), transport="http"), VALUES)
+    found = refused_option(read_error(wire), VALUES)
     assert found is not None
     assert (found.path, found.value) == (path, None)
     assert found.why == read_error(wire).message
@@ -113,6 +161,25 @@ def test_a_value_is_refused_and_others_are_not() -> None:
         {**VALUES, "model": "gpt-5.1"},
     ):
         assert without(other, [found]) == other
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        said("store must be set to false", param=None),
+        {"code": "400", "error": "Argument not supported: store=true"},
+        said("Unsupported value", param="store"),
+    ],
+    ids=str,
+)
+def test_a_server_that_does_not_store(wire: dict[str, Any]) -> None:
+    values = {**VALUES, "store": True}
+    found = refused_option(read_error(wire, status=400), values)
+    assert found is not None
+    assert (found.path, found.value) == ("store", "true")
+    # Left out, it might be the server's default.
+    assert without(values, [found])["store"] is False
+    assert without(VALUES, [found])["store"] is False
 
 
 def test_a_parameter_that_a_model_does_not_take_is_for_another_one() -> None:

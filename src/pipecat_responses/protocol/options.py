@@ -35,7 +35,7 @@ _OTHER_CODES = frozenset({"invalid_value", "unsupported_value", "invalid_type"})
 
 _UNKNOWN = re.compile(
     r"\b(unknown|unrecogni[sz]ed|(is|are) unsupported"
-    r"|(unexpected|unsupported) (keyword|parameter|field|argument|option|property)"
+    r"|expected null|(unexpected|unsupported) (keyword|parameter|field|argument|option|property)"
     r"|(not|n't) (currently |yet )?(support|permitted|allowed|accept|recogni[sz]ed|implement)"
     r"|extra (inputs|fields|keys)|no such (parameter|field))",
     re.IGNORECASE,
@@ -80,10 +80,12 @@ def refused_option(error: ResponsesError, values: Mapping[str, Any]) -> RefusedO
     path, value, entry = found
     unknown = says_unknown(error)
     of_model = not unknown or _OF_A_MODEL.search(error.message) is not None
+    # A server that does not store may know the field all the same.
+    one_value = entry or not unknown or (path, value) == ("store", True)
     return RefusedOption(
         path,
         error.message,
-        value=_json(value) if entry or not unknown else None,
+        value=_json(value) if one_value else None,
         model=str(values.get("model")) if of_model and not entry else None,
     )
 
@@ -127,10 +129,13 @@ def without(values: Mapping[str, Any], refused: Iterable[RefusedOption]) -> dict
             name, *rest = _segments(option.path)
             if name in result:
                 left = _taken_out(result[name], rest, option.value)
-                if left is _NOTHING:
-                    del result[name]
-                else:
+                if left is not _NOTHING:
                     result[name] = left
+                elif name == "store" and result[name] is True:
+                    # What is left out may mean the server's default, which may be to store.
+                    result[name] = False
+                else:
+                    del result[name]
     return result
 
 
@@ -236,12 +241,12 @@ def _stands_in(label: str, message: str) -> bool:
         re.search(
             rf"""['"`]{name}['"`]"""
             rf"|\b(?:parameter|argument|field|property|option|key)s?"
-            rf"(?: supplied| named| name)?\W{{1,4}}{name}\b"
-            rf"|\b{name} (?:is|are) (?:not|un)"
+            rf"(?: \w+){{,2}}\W{{1,4}}{name}\b"
+            rf"|\b{name} (?:(?:is|are) (?:not|un)|must be )"
             rf"|\b(?:body|request)\W{{1,4}}{name}\b"
             rf"|^{name}$",
             message,
-            re.MULTILINE,
+            re.MULTILINE | re.IGNORECASE,
         )
         is not None
     )

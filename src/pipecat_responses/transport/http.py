@@ -8,6 +8,7 @@ at a thousand tokens a second those cost more than everything else together.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -233,13 +234,22 @@ def _cause(error: BaseException | None) -> OSError | None:
     return None
 
 
+def _error_body(error: APIStatusError) -> dict[str, Any]:
+    """The whole body: the SDK gives its ``error`` only, and gateways put more beside it."""
+    body: Any = None
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError, httpx2.HTTPError):
+        body = msgspec.json.decode(error.response.content)
+    if isinstance(body, dict):
+        return body
+    return {"message": f"The server answered with status {error.status_code}"}
+
+
 def _http_error(error: Exception) -> ResponsesError:
     if isinstance(error, ResponsesError):
         return error
     if isinstance(error, APIStatusError):
-        body = error.body if isinstance(error.body, dict) else {}
         return read_error(
-            {"message": f"The server answered with status {error.status_code}", **body},
+            _error_body(error),
             status=error.status_code,
             transport="http",
             headers=dict(error.response.headers),
