@@ -41,7 +41,7 @@ class Sink(Protocol):
     async def close(self, code: int, reason: str) -> None:
         """Closes the connection properly."""
 
-    def reset(self) -> None:
+    async def reset(self) -> None:
         """Resets the TCP connection."""
 
     def stall(self) -> None:
@@ -446,7 +446,7 @@ class Engine:
                 await sink.close(int(code), str(reason))
                 raise Halt(fault, parked=True)
             case "reset":
-                sink.reset()
+                await sink.reset()
                 raise Halt(fault, parked=True)
             case "stall":
                 sink.stall()

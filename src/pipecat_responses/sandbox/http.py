@@ -90,7 +90,7 @@ class HttpSink:
         elif self._request.transport is not None:
             self._request.transport.close()
 
-    def reset(self) -> None:
+    async def reset(self) -> None:
         """Resets the TCP connection."""
         reset_transport(self._request.transport)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import time
@@ -31,6 +32,7 @@ from pipecat_responses.sandbox.records import RecordedRequest
 from pipecat_responses.sandbox.requests import check_stream_id, unknown_message
 
 _CLOSE_TIMEOUT = 1.0
+_READ_TIMEOUT = 1.0
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 _encode = msgspec.json.Encoder().encode
@@ -71,9 +73,9 @@ class LaneSink:
         """Closes the connection."""
         self._connection.close(code, reason)
 
-    def reset(self) -> None:
+    async def reset(self) -> None:
         """Resets the connection."""
-        self._connection.reset()
+        await self._connection.reset()
 
     def stall(self) -> None:
         """Stalls the connection."""
@@ -139,10 +141,12 @@ class Connection:
         self._slots = asyncio.Semaphore(config.max_in_flight)
         self._opened_at = time.monotonic()
         self._ws = web.WebSocketResponse(
-            timeout=_CLOSE_TIMEOUT, compress=False, max_msg_size=config.max_body
+            timeout=_CLOSE_TIMEOUT, autoping=False, compress=False, max_msg_size=config.max_body
         )
         self._transport: asyncio.BaseTransport | None = None
         self._stalled = False
+        self._unread = False
+        self._pings: dict[bytes, asyncio.Event] = {}
         self._closing: asyncio.Task[bool] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
@@ -184,10 +188,16 @@ class Connection:
     async def _receive(self) -> None:
         while True:
             message = await self._ws.receive()
-            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                return
-            if not self._stalled:
-                await self._message(message.data)
+            match message.type:
+                case WSMsgType.PING:
+                    await self._write(message.data, WSMsgType.PONG)
+                case WSMsgType.PONG:
+                    self._ponged(bytes(message.data))
+                case WSMsgType.TEXT | WSMsgType.BINARY:
+                    if not self._stalled:
+                        await self._message(message.data)
+                case _:
+                    return
 
     async def _finish(self) -> None:
         """Ends what is still running, and lets a proper close come to its end."""
@@ -213,6 +223,10 @@ class Connection:
 
     async def send_frame(self, data: bytes, kind: WSMsgType) -> None:
         """Sends a frame, unless the connection has stalled or is at its end."""
+        self._unread = True
+        await self._write(data, kind)
+
+    async def _write(self, data: bytes, kind: WSMsgType) -> None:
         if self._stalled or self._closing is not None or self._ws.closed:
             return
         # The peer may be gone already; the receiving side notices that and ends the connection.
@@ -232,9 +246,31 @@ class Connection:
         if self._closing is None:
             self._closing = asyncio.create_task(self._ws.close(code=code, message=reason.encode()))
 
-    def reset(self) -> None:
-        """Resets the TCP connection."""
+    async def reset(self) -> None:
+        """Resets the TCP connection, once the peer has read what was sent.
+
+        A reset throws away what the peer's system holds and the peer has not read, so without
+        this the moment of a reset would be anywhere before the one that was asked for.
+        """
+        if self._unread and not self._stalled:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._until_read(), _READ_TIMEOUT)
         reset_transport(self._transport)
+
+    async def _until_read(self) -> None:
+        """Waits until the peer has answered a ping, and so has read all that went before."""
+        name, read = os.urandom(8), asyncio.Event()
+        self._pings[name] = read
+        try:
+            await self._write(name, WSMsgType.PING)
+            await read.wait()
+        finally:
+            del self._pings[name]
+
+    def _ponged(self, name: bytes) -> None:
+        if (read := self._pings.get(name)) is not None:
+            self._unread = False
+            read.set()
 
     def stall(self) -> None:
         """Stops reading and sending, and leaves the connection open."""
