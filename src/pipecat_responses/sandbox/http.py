@@ -77,6 +77,11 @@ class HttpSink:
         if self._streaming:
             await self._write(data if binary else b"data: %b\n\n" % data)
 
+    async def comment(self, text: str) -> None:
+        """Sends a comment, which readers of server-sent events skip."""
+        if self._streaming:
+            await self._write(b": %b\n\n" % text.encode())
+
     async def _write(self, data: bytes) -> None:
         if not self.started:
             self.started = True

@@ -24,9 +24,9 @@ from pipecat_responses.sandbox.errors import (
     connection_limit_reached,
     invalid_type,
     stream_limit_reached,
-    unknown_parameter,
 )
 from pipecat_responses.sandbox.faults import Fault, Transport
+from pipecat_responses.sandbox.features import lanes_of, no_lanes
 from pipecat_responses.sandbox.memory import LaneMemory, PrefixCache
 from pipecat_responses.sandbox.records import RecordedRequest
 from pipecat_responses.sandbox.requests import check_stream_id, unknown_message
@@ -68,6 +68,9 @@ class LaneSink:
     async def send_raw(self, data: bytes, *, binary: bool) -> None:
         """Sends a frame as it is."""
         await self._connection.send_frame(data, WSMsgType.BINARY if binary else WSMsgType.TEXT)
+
+    async def comment(self, text: str) -> None:
+        """Sends nothing: a WebSocket has no comments."""
 
     async def close(self, code: int, reason: str) -> None:
         """Closes the connection."""
@@ -336,7 +339,7 @@ class Connection:
                 raise connection_limit_reached(self._config.max_connection_age)
         except ApiError as error:
             record.outcome = f"refused:{error.label}"
-            lanes = self._config.lanes == "supported"
+            lanes = lanes_of(self._config) == "supported"
             await self._send_error(error, stream_id if lanes else None)
             if not lanes:
                 self.memory.evict(None, record.previous_response_id)
@@ -351,9 +354,10 @@ class Connection:
         Raises:
             ApiError: When the server has no lanes, or no more of them.
         """
-        if self._config.lanes == "rejected" and sent:
-            raise unknown_parameter("stream_id")
-        name = None if self._config.lanes == "ignored" else stream_id
+        lanes = lanes_of(self._config)
+        if lanes == "rejected" and sent:
+            raise no_lanes(stream_id, self._config)
+        name = stream_id if lanes == "supported" else None
         if name not in self.lanes:
             named = sum(1 for known in self.lanes if known is not None)
             if name is not None and named >= self._config.max_streams:
