@@ -1,14 +1,19 @@
-"""The sandbox as a server other than OpenAI's: each switch."""
+"""The sandbox as a server other than OpenAI's: each switch, and each profile."""
 
 import json
 from typing import Any, get_args
 
 import aiohttp
+import openai
 import pytest
 import websockets
-from openai import AsyncOpenAI
+from openai import AsyncAzureOpenAI, AsyncOpenAI
+from typer.testing import CliRunner
 
+from pipecat_responses.cli.commands import Profile, app
+from pipecat_responses.cli.serve import usage
 from pipecat_responses.sandbox import (
+    PROFILES,
     Answer,
     HostedCall,
     Reasoning,
@@ -461,3 +466,150 @@ class TestSwitches:
             for wrong in bad:
                 async with session.patch(url, json=wrong) as answer:
                     assert answer.status == 400
+
+
+class TestProfiles:
+    def test_names(self) -> None:
+        assert list(PROFILES) == [profile.value for profile in Profile]
+        assert SandboxConfig.profile("openai") == SandboxConfig()
+        first = SandboxConfig.profile("azure")
+        first.deployments["x"] = "gpt-5"
+        assert "x" not in SandboxConfig.profile("azure").deployments
+        with pytest.raises(ValueError, match="no profile 'bedrock'; there are openai, azure, xai"):
+            SandboxConfig.profile("bedrock")
+
+    @pytest.mark.parametrize("name", PROFILES)
+    async def test_a_call(self, name: str) -> None:
+        """What every server does: it answers, calls tools, and takes the whole conversation."""
+        tool = function_tool("get_current_time", description="Tells the time")
+        async with Sandbox(SandboxConfig.profile(name)) as sandbox:
+            history: list[dict[str, Any]] = [user("What time is it?")]
+            _, first = await post(sandbox, history, tools=[tool])
+            call = first["output"][-1]
+            assert call["type"] == "function_call"
+            output = {"type": "function_call_output", "call_id": call["call_id"], "output": "noon"}
+            _, second = await post(sandbox, [*history, *first["output"], output], tools=[tool])
+            assert text_of(second) == "get_current_time says noon."
+            client = AsyncOpenAI(base_url=sandbox.base_url, api_key="x", max_retries=0)
+            events = await client.responses.create(
+                model=MODEL, input="hello", store=False, stream=True
+            )
+            assert [event.type async for event in events][-1] == "response.completed"
+
+    @pytest.mark.parametrize("name", PROFILES)
+    async def test_an_open_models_reasoning_comes_back(self, name: str) -> None:
+        """Reasoning is taken back as it was given, by the model that has it."""
+        config = SandboxConfig.profile(name)
+        reasoners = [each for each in config.deployments if config.family(each) != "gpt-4.1"]
+        model = reasoners[-1] if reasoners else "gpt-5"
+        async with Sandbox(config) as sandbox:
+            fields = {"model": model, "include": [ENCRYPTED]}
+            _, first = await post(sandbox, "x", **fields)
+            kinds = [item["type"] for item in first["output"]]
+            assert kinds == ["reasoning", "message"]
+            shown = bool(first["output"][0].get("content"))
+            assert shown == (name in ("vllm", "lmstudio"))
+            given = "encrypted_content" in first["output"][0]
+            assert given == (name not in ("vllm", "lmstudio", "ollama"))
+            status, _ = await post(sandbox, [user("x"), *first["output"], user("y")], **fields)
+            assert status == 200
+
+    @pytest.mark.parametrize(
+        ("name", "status"),
+        [
+            ("openai", 101),
+            ("azure", 101),
+            ("xai", 101),
+            ("openrouter", 404),
+            ("litellm", 403),
+            ("vllm", 403),
+            ("ollama", 404),
+            ("lmstudio", 200),
+        ],
+    )
+    async def test_websockets(self, name: str, status: int) -> None:
+        async with Sandbox(SandboxConfig.profile(name)) as sandbox:
+            assert await handshake(sandbox) == status
+
+    async def test_azure(self) -> None:
+        async with Sandbox(SandboxConfig.profile("azure")) as sandbox:
+            client = AsyncAzureOpenAI(
+                base_url=sandbox.base_url, api_key="k", api_version="v1", max_retries=0
+            )
+            answer = await client.responses.create(model="voice", input="hello")
+            assert answer.output_text
+            with pytest.raises(openai.BadRequestError) as filtered:
+                await client.responses.create(model="voice", input="Trigger the content filter!")
+            assert (filtered.value.code, filtered.value.param) == ("content_filter", "prompt")
+            async with connected(sandbox) as wire:
+                await wire.create("x", stream_id="a")
+                assert (await wire.event())["error"]["param"] == "stream_id"
+                first = await wire.respond("x", generate=False)
+                await wire.respond("x", previous_response_id=first["id"], instructions="Hm.")
+
+    async def test_xai(self) -> None:
+        async with Sandbox(SandboxConfig.profile("xai")) as sandbox, connected(sandbox) as wire:
+            first = await wire.respond("x", instructions="Be brief.", model="grok-4")
+            fields = {"instructions": "Be brief.", "previous_response_id": first["id"]}
+            await wire.create("y", **fields)
+            said = "Argument not supported: instructions and previous_response_id together"
+            body = {"code": "400", "error": said}
+            text = json.dumps(body, separators=(",", ":"))
+            # As in the tests of other clients, which have recorded it.
+            assert await wire.event() == {
+                "error": {"message": f"Request validation error: {text}", "type": "api_error"}
+            }
+            status, refused = await request(sandbox, **fields)
+            assert (status, json.loads(refused)) == (400, body)
+            # Lanes are dropped without a word.
+            await wire.create("z", stream_id="a")
+            assert (await wire.until_terminal())[-1]["type"] == "response.completed"
+
+    async def test_openrouter(self) -> None:
+        async with Sandbox(SandboxConfig.profile("openrouter")) as sandbox:
+            client = AsyncOpenAI(base_url=sandbox.base_url, api_key="x", max_retries=0)
+            for fields in ({"store": True}, {"previous_response_id": "resp_1"}):
+                with pytest.raises(openai.BadRequestError) as refused:
+                    await client.responses.create(
+                        model="openai/gpt-4.1", input="x", extra_body=fields
+                    )
+                assert refused.value.code == "invalid_prompt"
+            answer = await client.responses.create(model="openai/gpt-4.1", input="x")
+            assert answer.output_text
+
+    async def test_litellm(self) -> None:
+        async with Sandbox(SandboxConfig.profile("litellm")) as sandbox:
+            assert await handshake(sandbox, "?model=gpt-4.1") == 101
+            assert (await post(sandbox, "x"))[0] == 200
+
+    async def test_vllm(self) -> None:
+        async with Sandbox(SandboxConfig.profile("vllm")) as sandbox:
+            status, body = await post(sandbox, "x", store=True, model="Qwen/Qwen3-8B")
+            assert (status, body["store"]) == (200, False)
+            assert "input_tokens_details" not in body["usage"]
+            status, body = await post(sandbox, "x", include=["web_search_call.results"])
+            assert (status, body["detail"][0]["loc"]) == (422, ["body", "include", 0])
+
+    async def test_ollama(self) -> None:
+        async with Sandbox(SandboxConfig.profile("ollama")) as sandbox:
+            _, first = await post(sandbox, "x", store=True)
+            _, body = await post(sandbox, "y", previous_response_id=first["id"])
+            assert text_of(body) == 'You said: "y". I remember 1 item.'
+
+    async def test_lmstudio(self) -> None:
+        async with Sandbox(SandboxConfig.profile("lmstudio")) as sandbox:
+            _, first = await post(sandbox, "x", store=True)
+            _, body = await post(sandbox, "y", previous_response_id=first["id"])
+            assert text_of(body) == 'You said: "y". I remember 3 items.'
+
+    async def test_serve_tells_the_line_of_the_client(self) -> None:
+        async with Sandbox(SandboxConfig.profile("xai")) as sandbox:
+            shown = usage(sandbox, "xai")
+            assert f'api_key="any", base_url="{sandbox.base_url}", server="xai")' in shown
+            assert "It plays a server of xai." in shown
+            assert "server=" not in usage(sandbox, "openai")
+
+    def test_serve_knows_no_other_names(self) -> None:
+        refused = CliRunner().invoke(app, ["serve", "--profile", "bedrock"])
+        assert refused.exit_code == 2
+        assert "'openai', 'azure', 'xai'" in refused.output.replace("\n", " ")

@@ -17,11 +17,13 @@ from pipecat_responses.sandbox.answers import (
 )
 from pipecat_responses.sandbox.config import KNOWN_MODELS, RequiredQuery, SandboxConfig
 from pipecat_responses.sandbox.faults import Fault, Faults
+from pipecat_responses.sandbox.profiles import PROFILES
 from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest
 from pipecat_responses.sandbox.server import Sandbox
 
 __all__ = [
     "KNOWN_MODELS",
+    "PROFILES",
     "Answer",
     "Call",
     "Compaction",

@@ -109,7 +109,7 @@ class SandboxConfig:
 
     The defaults follow the documentation, and where nobody says how the real server behaves, the
     case that is worst for a client. Other servers differ in what the switches from ``dialect`` on
-    say.
+    say; ``profile`` has them as some servers are.
 
     Attributes:
         api_keys: Accepted bearer tokens; None accepts any that is not empty.
@@ -220,6 +220,23 @@ class SandboxConfig:
     api_key_header: bool = False
     required_query: tuple[RequiredQuery, ...] = ()
     filtered_words: tuple[str, ...] = ()
+
+    @classmethod
+    def profile(cls, name: str) -> SandboxConfig:
+        """How another server behaves, as far as its documentation and its users tell.
+
+        Args:
+            name: One of ``PROFILES``.
+
+        Returns:
+            A fresh configuration.
+
+        Raises:
+            ValueError: When there is no such profile.
+        """
+        from pipecat_responses.sandbox.profiles import make_profile
+
+        return make_profile(name)
 
     def accepts_model(self, name: str) -> bool:
         """Whether there is a model of that name."""
