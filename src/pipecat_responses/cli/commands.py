@@ -45,6 +45,19 @@ class Cancel(StrEnum):
     HONOURED = "honoured"
 
 
+class Profile(StrEnum):
+    """Whose server the sandbox plays."""
+
+    OPENAI = "openai"
+    AZURE = "azure"
+    XAI = "xai"
+    OPENROUTER = "openrouter"
+    LITELLM = "litellm"
+    VLLM = "vllm"
+    OLLAMA = "ollama"
+    LMSTUDIO = "lmstudio"
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"pipecat-responses {version('pipecat-responses')}")
@@ -106,10 +119,17 @@ def serve(
     tokens_per_second: Annotated[
         float, typer.Option(help="Pace of an answer; 0 sends it at once.", min=0.0)
     ] = 40.0,
-    lanes: Annotated[Lanes, typer.Option(help="What becomes of lanes.")] = Lanes.SUPPORTED,
+    profile: Annotated[
+        Profile, typer.Option(help="Whose server to play, as far as is known.")
+    ] = Profile.OPENAI,
+    lanes: Annotated[
+        Lanes | None,
+        typer.Option(help="What becomes of lanes. Default: as the profile has it."),
+    ] = None,
     cancel: Annotated[
-        Cancel, typer.Option(help="What becomes of response.cancel.")
-    ] = Cancel.IGNORED,
+        Cancel | None,
+        typer.Option(help="What becomes of response.cancel. Default: as the profile has it."),
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Write the debug log to stderr.")] = False,
 ) -> None:
     """Run the sandbox, a Responses API server for trying out, on this machine.
@@ -122,10 +142,11 @@ def serve(
     from pipecat_responses.cli.serve import run
     from pipecat_responses.sandbox import SandboxConfig
 
-    config = SandboxConfig(
-        time_to_first_token=time_to_first_token,
-        tokens_per_second=tokens_per_second or None,
-        lanes=lanes.value,
-        cancel=cancel.value,
-    )
-    raise typer.Exit(run(config, port))
+    config = SandboxConfig.profile(profile.value)
+    config.time_to_first_token = time_to_first_token
+    config.tokens_per_second = tokens_per_second or None
+    if lanes is not None:
+        config.lanes = lanes.value
+    if cancel is not None:
+        config.cancel = cancel.value
+    raise typer.Exit(run(config, port, profile.value))
