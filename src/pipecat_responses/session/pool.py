@@ -151,6 +151,11 @@ class ConnectionPool:
         """Whether a response runs anywhere that nobody listens to."""
         return any(member.live.abandoned for member in self._members)
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether a turn waits for a connection."""
+        return self._waiting_turns > 0
+
     async def connect(self) -> None:
         """Opens a connection for a turn that found no room, or waits for the one being opened.
 
@@ -199,6 +204,7 @@ class ConnectionPool:
         if not self.usable:
             self._state.notices.append(Connected())
         self._members.append(member)
+        self._state.connection_free()
         self._state.changed()
 
     async def _new_member(self) -> Member:
@@ -237,7 +243,7 @@ class ConnectionPool:
             self._put_off_way_back()
             self._state.changed()
             return
-        self._state.notify(ConnectFailed(error, waited_for=self._waiting_turns > 0))
+        self._state.notify(ConnectFailed(error, waited_for=self.waited_for))
 
     def _put_off_way_back(self) -> None:
         """Turns go over HTTP: when a WebSocket is tried next."""
