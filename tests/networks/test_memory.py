@@ -1,4 +1,4 @@
-"""What a server remembers outlives rotations and reconnects."""
+"""What a server remembers outlives rotations, reconnects and interruptions without lanes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.support.history import of_context, of_items
 from tests.support.services import websocket_service
 from tests.support.waiting import eventually
 
+LONG = "count to 60"
 BRIEFING = "The house rules, in full: " + "be kind to guests; " * 400
 QUICK = ConnectionLimits(backoff=Backoff(first=0.01, cap=0.05))
 
@@ -26,8 +27,9 @@ async def at_rest(llm: Any, *, anchors: int | None = None) -> None:
     """Waits until anchors were laid: so many, or as many as there are to be."""
 
     def resting() -> bool:
-        anchor = llm._session._anchor
-        return not llm._session._state.notices and (anchor is None or anchor.done())
+        anchor, pool = llm._session._anchor, llm._session._pool
+        spare = llm._session._state.capabilities.lanes is not False or len(pool.usable) > 1
+        return spare and not llm._session._state.notices and (anchor is None or anchor.done())
 
     await eventually(lambda: llm.stats.anchors >= (anchors or 0) and resting())
     if anchors is not None:
@@ -181,7 +183,9 @@ async def test_what_fails_is_not_tried_again_before_the_next_turn(sandbox: Sandb
     assert llm.stats.full == 2
 
 
-async def test_a_server_that_prepares_nothing_is_asked_once(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("lanes", ["supported", "rejected"])
+async def test_a_server_that_prepares_nothing_is_asked_once(sandbox: Sandbox, lanes: Any) -> None:
+    sandbox.config.lanes = lanes
     sandbox.config.generate_false = "rejected"
     llm = websocket_service(sandbox, connection_limits=QUICK)
     async with Conversation(llm, tts=None) as talk:
@@ -265,4 +269,124 @@ async def test_a_server_that_refuses_forks(sandbox: Sandbox) -> None:
             await talk.say(f"hello again {number}")
             assert last_turn(llm).incremental
             same_as_context(sandbox, talk)
+        assert not talk.errors
+
+
+# -- servers without lanes ------------------------------------------------------------------------
+
+
+async def interrupted(talk: Conversation, sandbox: Sandbox) -> None:
+    sandbox.config.tokens_per_second = 20
+    await talk.start(LONG)
+    await talk.text_arrives()
+    await talk.interrupt()
+    await talk.settle()
+    sandbox.config.tokens_per_second = None
+
+
+@pytest.mark.parametrize("cancel", ["ignored", "honoured"])
+@pytest.mark.parametrize("lanes", ["rejected", "ignored"])
+async def test_the_turn_after_an_interruption_is_incremental(
+    sandbox: Sandbox, lanes: Any, cancel: Any
+) -> None:
+    sandbox.config.lanes = lanes
+    sandbox.config.cancel = cancel
+    llm = websocket_service(sandbox)
+    async with Conversation(llm, tts=None) as talk:
+        await brief(talk, sandbox)
+        for number in range(3):
+            await at_rest(llm)
+            await interrupted(talk, sandbox)
+            await at_rest(llm)
+            await talk.say(f"next {number}")
+            assert last_turn(llm).incremental
+            same_as_context(sandbox, talk)
+        assert not talk.errors
+    # The first one, which is sent once more where `stream_id` is refused.
+    assert llm.stats.full == (2 if lanes == "rejected" else 1)
+
+
+async def test_an_interruption_of_the_very_first_answer(sandbox: Sandbox) -> None:
+    sandbox.config.lanes = "rejected"
+    llm = websocket_service(sandbox)
+    async with Conversation(llm, tts=None) as talk:
+        sandbox.script(Answer("one two three four five six", tokens_per_second=20))
+        await talk.start(BRIEFING)
+        await talk.text_arrives()
+        await at_rest(llm, anchors=1)
+        await talk.interrupt()
+        await talk.settle()
+        await talk.say("next")
+        assert last_turn(llm).prepared
+        same_as_context(sandbox, talk)
+
+
+async def test_answers_that_are_cut_after_they_have_ended(sandbox: Sandbox) -> None:
+    """As with most voices: the server has long ended the response that the user interrupts."""
+    sandbox.config.lanes = "rejected"
+    llm = websocket_service(sandbox)
+    async with Conversation(llm, tts="word", paced=True) as talk:
+        sandbox.script("So it is.")
+        await talk.start(BRIEFING)
+        await talk.answer_ends()
+        await talk.play_all()
+        for number in range(3):
+            await at_rest(llm)
+            await talk.start(f"{LONG}, {number}")
+            await talk.answer_ends()
+            await talk.play(0.5)
+            await talk.interrupt()
+            await at_rest(llm)
+            await talk.start(f"next {number}")
+            await talk.answer_ends()
+            await talk.play_all()
+            assert last_turn(llm).incremental
+            same_as_context(sandbox, talk)
+        assert not talk.errors
+    assert llm.stats.full == 2
+    # What connections are given again is all that their checkpoints were of no use for.
+    assert llm.stats.anchors <= 8
+
+
+async def test_a_spare_is_brought_up_to_date_from_itself(sandbox: Sandbox) -> None:
+    sandbox.config.lanes = "rejected"
+    llm = websocket_service(sandbox)
+    async with Conversation(llm, tts=None) as talk:
+        await brief(talk, sandbox)
+        await at_rest(llm, anchors=1)
+        for number in range(3):
+            await talk.say("tell me " + "more and " * 250)
+            await at_rest(llm)
+            newest = anchors(sandbox)[-1]
+            if number:
+                assert newest.incremental
+                assert BRIEFING not in str(newest.input)
+        # The threshold is 4096 bytes: not with each turn.
+        assert 1 < llm.stats.anchors <= 4
+        await interrupted(talk, sandbox)
+        await talk.say("next")
+        assert last_turn(llm).incremental
+        assert sandbox.requests[-1].size < 8192
+        same_as_context(sandbox, talk)
+
+
+@pytest.mark.parametrize("how", [cut, rotated])
+async def test_without_lanes_a_fresh_pair_is_given_the_conversation(
+    sandbox: Sandbox, how: Callable[..., Any]
+) -> None:
+    sandbox.config.lanes = "ignored"
+    llm = websocket_service(sandbox, connection_limits=QUICK)
+    async with Conversation(llm, tts=None) as talk:
+        await brief(talk, sandbox)
+        await at_rest(llm, anchors=1)
+        await how(sandbox, llm)
+        await at_rest(llm, anchors=3)
+        assert llm.stats.connections_opened == 4
+        await talk.say("hello")
+        assert last_turn(llm).prepared
+        same_as_context(sandbox, talk)
+        await interrupted(talk, sandbox)
+        await talk.say("next")
+        assert last_turn(llm).incremental
+        same_as_context(sandbox, talk)
         assert not talk.errors

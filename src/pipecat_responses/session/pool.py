@@ -2,8 +2,8 @@
 
 Upkeep is one task. It opens the first connection, reopens a lost one (with growing pauses; a turn
 does not wait for those), replaces one that nears its age limit while nobody speaks, keeps a spare
-for servers without lanes and for connections that are nearly full, closes what has fallen silent,
-and tells the listener.
+for servers without lanes and for connections that are nearly full, closes what has fallen silent
+or is one too many, and tells the listener.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ NEARLY_FULL = 12
 
 SPARE = 2
 """Connections to a server without lanes: one to use, one to go on with after an interruption."""
+
+MOST = 4
+"""Connections to a server without lanes, those included that abandoned responses have taken."""
 
 AT_ONCE = 1.0
 """Seconds within which a connection that closes without a word counts as closed at once."""
@@ -168,7 +171,7 @@ class ConnectionPool:
         for member in self.usable:
             # A fresh one takes over from one that is full. Without lanes, full is no more than
             # busy: such a one is the next spare.
-            if not member.lanes.room and (member.lanes.named or len(self._members) > SPARE):
+            if not member.lanes.room and (member.lanes.named or len(self._members) >= MOST):
                 member.live.retire()
         attempt = self._open()
         self._waiting_turns += 1
@@ -297,6 +300,7 @@ class ConnectionPool:
             self._drop_lost()
             if self._detours != self._state.detours:
                 self._put_off_way_back()
+            self._retire_surplus()
             self._close_silent()
             self._open_what_is_needed()
             while self._state.notices:
@@ -362,8 +366,20 @@ class ConnectionPool:
 
     def _wants_spare(self, usable: Sequence[Member]) -> bool:
         if self._state.capabilities.lanes is False:
-            return len(usable) < SPARE
+            free = [member for member in usable if not member.live.abandoned]
+            return len(free) < SPARE and len(usable) < MOST
         return all(member.lanes.in_flight >= NEARLY_FULL for member in usable)
+
+    def _retire_surplus(self) -> None:
+        """Lets go of spares that were opened while others were taken, and are so no more."""
+        if self._state.capabilities.lanes is not False:
+            return
+        free = [member for member in self.usable if not member.live.abandoned]
+        silent = [member for member in free if member.live.silent]
+        limit = self._clock() - self._options.max_age
+        silent.sort(key=lambda each: (each.live.opened > limit, each.lanes.remembered))
+        for member in silent[: max(0, len(free) - SPARE)]:
+            member.live.retire()
 
     def _close_silent(self) -> None:
         now = self._clock()

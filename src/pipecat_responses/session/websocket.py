@@ -9,7 +9,8 @@ What happens when the user interrupts: the turn calls ``abandon()`` on its excha
 (``session.live``), and ``protocol.connection`` decides what that means. The lane is left alone
 until the response ends (``protocol.lanes``), and the next turn is planned on another one, from an
 older checkpoint, and leaves at once. If cut replies have left much to send again, or a connection
-was opened anew, ``lay_anchor`` puts a checkpoint in place while nobody waits.
+was opened anew, ``lay_anchor`` puts a checkpoint in place while nobody waits. On a server without
+lanes it keeps the spare connection ready in the same way.
 """
 
 from __future__ import annotations
@@ -264,12 +265,17 @@ class WebSocketSession:
 
     def _may_answer(self, member: Member, request: Request) -> bool:
         """Whether the last answer is on a connection where the next turn goes on from it."""
+        if member.lanes.named is False:
+            # Its only lane is looked at as such.
+            return False
         judged = worth(member.lanes, request.items, request.fields.model, self._coverage)
         return member.live.listened_to or bool(judged.open)
 
     def _plan_anchor(self, member: Member, request: Request) -> Plan | None:
         lanes = member.lanes
-        if not lanes.named or any(lanes is each for each in self._unanchored):
+        if lanes.named is None or any(lanes is each for each in self._unanchored):
+            return None
+        if lanes.named is False and not self._leaves_room(member):
             return None
         return plan_anchor(
             lanes,
@@ -279,6 +285,12 @@ class WebSocketSession:
             forks=self._state.forks,
             coverage=self._coverage,
         )
+
+    def _leaves_room(self, member: Member) -> bool:
+        """Whether a turn that comes while a connection is taken need not wait for another."""
+        others = [each for each in self._pool.usable if each is not member]
+        # As long as one is being answered, none is due.
+        return any(each.lanes.room or each.live.listened_to for each in others)
 
     async def _lay(self, exchange: WebSocketExchange, lanes: LaneSet) -> None:
         if not await self._settle(exchange):
