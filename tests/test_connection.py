@@ -263,10 +263,12 @@ async def test_no_lanes_means_one_connection_to_spare(sandbox: Sandbox) -> None:
             await talk.settle()
             await talk.say(f"next {number}")
             used.add(sandbox.requests[-1].connection)
+            assert sandbox.connections <= 4
             await abandoned(talk, number + 1)
+            # What an abandoned response had taken is free again, and one is too many.
+            await eventually(lambda: sandbox.connections == 2)
         assert not talk.errors
-        assert sandbox.connections == sandbox.connections_opened == 2
-        assert len(used) == 2
+        assert len(used) > 1
     # The next session with this address knows it from the start.
     requests = len(sandbox.requests)
     other = websocket_service(sandbox)

@@ -39,7 +39,14 @@ from pipecat_responses.protocol.events import decode, read
 from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.items import Item, make_item
 from pipecat_responses.protocol.lanes import LaneSet
-from pipecat_responses.protocol.planning import FullReason, Plan, plan, plan_side_request, worth
+from pipecat_responses.protocol.planning import (
+    FullReason,
+    Plan,
+    plan,
+    plan_anchor,
+    plan_side_request,
+    worth,
+)
 from pipecat_responses.protocol.requests import Fields, Payload, Request
 from pipecat_responses.protocol.response import Response
 from pipecat_responses.sandbox import Fault, Sandbox
@@ -682,16 +689,18 @@ class World:
     def anchor(self, a: int, b: int) -> None:
         """What is known of the conversation is given to the server, beside the turns."""
         items = list(settled(self.items()))
-        if not items or self.capabilities.lanes is not True or not self.forks:
+        if not items or self.capabilities.lanes is None:
             return
         for peer in self.usable():
-            todo = plan_side_request(peer.connection.lanes, items, self.model, self.conversation)
+            lanes = peer.connection.lanes
+            todo = plan_anchor(lanes, items, self.model, self.conversation, forks=self.forks)
             if todo is not None and todo.send:
                 self.expected = meaning(self.context[: len(items)])
                 request = Request(Fields({"model": self.model}), items, generate=False)
                 before = self.covered(peer)
                 self.send(peer, todo, request)
-                assert self.covered(peer) >= before, "an anchor took what the next turn needs"
+                if self.capabilities.lanes and self.forks:
+                    assert self.covered(peer) >= before, "an anchor took what the next turn needs"
                 return
 
     def beside(self, a: int, b: int) -> None:

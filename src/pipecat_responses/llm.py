@@ -100,9 +100,9 @@ class OpenAIResponsesLLMService(
 
         Args:
             ws_url: The WebSocket's address. Left at its default, it follows ``base_url``.
-            anchor_threshold_bytes: When an interruption leaves more than this to send again, the
-                conversation is given to the server in the background while the user speaks. None
-                turns that off.
+            anchor_threshold_bytes: When an interruption or a new connection leaves more than this
+                to send again, the conversation is given to the server in the background while
+                nobody waits. None turns that off.
             connection_max_age_secs: An idle connection is replaced at this age; OpenAI ends
                 connections at 3600.
             coverage: When the context counts as saying what the model said, so that a turn need
@@ -196,6 +196,8 @@ class OpenAIResponsesLLMService(
         """
         if not context.get_messages():
             return False
+        if self._context is None:
+            self._context = context
         return await self._session.warm_up(await self._request(context))
 
     async def cleanup(self) -> None:

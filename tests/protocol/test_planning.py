@@ -15,6 +15,7 @@ from pipecat_responses.protocol.planning import (
     ROOM_FOR_TURNS,
     FullReason,
     plan,
+    plan_anchor,
     plan_side_request,
     worth,
 )
@@ -466,3 +467,63 @@ def test_beside_without_lanes_only_an_empty_default_lane_is_used() -> None:
     assert plan_side_request(lanes, [NEXT], MODEL, ()) is None
     todo.lane.complete(after(1))
     assert plan_side_request(lanes, [*talk(1), NEXT], MODEL, talk(1)) is None
+
+
+# -- anchors --------------------------------------------------------------------------------------
+
+
+def test_an_anchor_on_lanes_takes_what_no_turn_needs() -> None:
+    lanes = lanes_with(after(1), after(2))
+    items = [*talk(2), NEXT]
+    todo = plan_anchor(lanes, items, MODEL, items)
+    assert todo is not None
+    assert todo.fork
+    assert todo.checkpoint is lanes.lanes[1].checkpoint
+    assert todo.lane not in lanes.lanes[:2]
+
+
+@pytest.mark.parametrize(
+    ("named", "forks"), [(False, True), (True, False)], ids=["no lanes", "no forks"]
+)
+@pytest.mark.parametrize(
+    ("held", "items", "continues", "sent"),
+    [
+        # Brought up to date from itself.
+        (after(1), [*talk(2), NEXT], True, [*talk(2)[2:], NEXT]),
+        # Of no use: another conversation, another model, nothing.
+        (after(1), [user("x"), NEXT], False, [user("x"), NEXT]),
+        (after(1, "gpt-5"), [*talk(1), NEXT], False, [*talk(1), NEXT]),
+        (None, talk(2), False, talk(2)),
+        # Up to date, or about to be.
+        (after(2), talk(2), None, None),
+        (after(2), talk(2)[:-1], None, None),
+        (after(2), talk(1), None, None),
+        # It runs.
+        (LaneState.RUNNING, talk(2), None, None),
+        (None, [], None, None),
+    ],
+)
+def test_an_anchor_where_a_lane_only_continues_itself(
+    named: bool, forks: bool, held: Any, items: list[Item], continues: Any, sent: Any
+) -> None:
+    lanes = LaneSet(named=named)
+    lane = Lane("lane-1" if named else None)
+    if isinstance(held, LaneState):
+        lane.start(None)
+    else:
+        lane.checkpoint = held
+    lanes.lanes.append(lane)
+    todo = plan_anchor(lanes, items, MODEL, items, forks=forks)
+    if named and isinstance(held, LaneState):
+        # There are others.
+        assert todo is not None
+        assert todo.lane is not lane
+    elif sent is None:
+        assert todo is None
+    else:
+        assert todo is not None
+        assert (todo.checkpoint is not None) is continues
+        assert list(todo.send) == sent
+        assert not todo.fork
+        if continues or not named:
+            assert todo.lane is lane

@@ -205,6 +205,11 @@ class LaneSet:
         """Whether nothing runs here."""
         return all(lane.idle for lane in self.lanes)
 
+    @property
+    def remembered(self) -> int:
+        """Items of the longest conversation that is remembered here."""
+        return max(map(_length, self.lanes), default=0)
+
     def free_lane(
         self, keep: Collection[Checkpoint], worthless: Collection[Checkpoint]
     ) -> Lane | None:

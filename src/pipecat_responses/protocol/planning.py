@@ -407,5 +407,49 @@ def plan_side_request(
     return Plan(lanes, lane, None, window(items), FullReason.FIRST, fork=False)
 
 
+def plan_anchor(
+    lanes: LaneSet,
+    items: Sequence[Item],
+    model: str,
+    conversation: Sequence[Item],
+    *,
+    forks: bool = True,
+    coverage: Coverage = Coverage.WORDS,
+) -> Plan | None:
+    """Plans a checkpoint without an answer, for the next turn to continue from.
+
+    Where lanes continue one another it goes on a lane that no turn needs. Elsewhere a lane is
+    brought up to date from what it remembers itself, or given everything if that is of no use. What
+    an answer has left there that may yet be written down stays.
+
+    Args:
+        lanes: The connection's lanes.
+        items: The part of the conversation that will not change any more.
+        model: The model that is to answer.
+        conversation: The conversation's items, whose two best checkpoints are kept.
+        forks: Whether continuing on another lane than the parent's is to be used.
+        coverage: When a context's text covers a response's.
+
+    Returns:
+        The plan, or None if there is nothing to send, or no lane to spare.
+    """
+    if not items:
+        return None
+    if lanes.named is not False and forks:
+        return plan_side_request(lanes, items, model, conversation, coverage=coverage)
+    if lanes.room < min(ROOM_FOR_TURNS, lanes.limit):
+        return None
+    judged = worth(lanes, items, model, coverage)
+    if judged.complete is not None or judged.open:
+        return None
+    if judged.covering:
+        best = judged.covering[0]
+        return Plan(lanes, best.lane, best.checkpoint, best.send, None, fork=False)
+    lane = lanes.free_lane((), judged.never)
+    if lane is None:
+        return None
+    return Plan(lanes, lane, None, window(items), FullReason.FIRST, fork=False)
+
+
 ROOM_FOR_TURNS = 3
 """Responses that must still fit on a connection after one has started beside the conversation."""

@@ -19,6 +19,7 @@ from pipecat_responses.session.notices import (
     Disconnected,
     Notice,
     TransportChanged,
+    Unprepared,
 )
 
 __all__ = ["Notice", "tell"]
@@ -51,6 +52,9 @@ class Reporter(Protocol):
     async def _report(self, error: ResponsesError) -> None:
         """Reports a failure, once."""
 
+    async def _lay_anchor(self, *, written: bool) -> None:
+        """Puts a checkpoint in place where the next turn would carry too much."""
+
 
 async def tell(service: Reporter, notice: Notice) -> None:
     """Tells an application what has happened.
@@ -71,6 +75,9 @@ async def tell(service: Reporter, notice: Notice) -> None:
             await _connect_failed(service, notice)
         case TransportChanged():
             await _transport_changed(service, notice)
+        case Unprepared():
+            # What was said last may not be written down yet.
+            await service._lay_anchor(written=False)
         case AbandonedUsage():
             await _count_abandoned(service, notice)
         case _:

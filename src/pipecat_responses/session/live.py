@@ -95,6 +95,11 @@ class LiveConnection:
         """Its end, once it has ended."""
         return self._connection.loss
 
+    @property
+    def _is_spare(self) -> bool:
+        """Whether a turn may want to go on here because the other connections are taken."""
+        return self._connection.lanes.named is False and self.usable and self.silent
+
     # -- intentions ---------------------------------------------------------------------------
 
     def start(
@@ -186,6 +191,8 @@ class LiveConnection:
                     if self.retired == NEVER and self.retiring:
                         self.retired = self._clock()
                     state.changed()
+                    if self._is_spare:
+                        state.connection_free()
                 case _:
                     assert_never(effect)
 

@@ -53,6 +53,11 @@ class TransportChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Unprepared:
+    """A connection was opened, or is free again: it may lack what the next turn continues from."""
+
+
+@dataclass(frozen=True, slots=True)
 class AbandonedUsage:
     """A response that nobody waited for has ended and was billed.
 
@@ -67,5 +72,7 @@ class AbandonedUsage:
     usage: Usage
 
 
-Notice: TypeAlias = Connected | Disconnected | ConnectFailed | TransportChanged | AbandonedUsage
+Notice: TypeAlias = (
+    Connected | Disconnected | ConnectFailed | TransportChanged | Unprepared | AbandonedUsage
+)
 Listener: TypeAlias = Callable[[Notice], Awaitable[None]]

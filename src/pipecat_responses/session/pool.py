@@ -2,8 +2,8 @@
 
 Upkeep is one task. It opens the first connection, reopens a lost one (with growing pauses; a turn
 does not wait for those), replaces one that nears its age limit while nobody speaks, keeps a spare
-for servers without lanes and for connections that are nearly full, closes what has fallen silent,
-and tells the listener.
+for servers without lanes and for connections that are nearly full, closes what has fallen silent
+or is one too many, and tells the listener.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ NEARLY_FULL = 12
 
 SPARE = 2
 """Connections to a server without lanes: one to use, one to go on with after an interruption."""
+
+MOST = 4
+"""Connections to a server without lanes, those included that abandoned responses have taken."""
 
 AT_ONCE = 1.0
 """Seconds within which a connection that closes without a word counts as closed at once."""
@@ -152,6 +155,11 @@ class ConnectionPool:
         """Whether a response runs anywhere that nobody listens to."""
         return any(member.live.abandoned for member in self._members)
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether a turn waits for a connection."""
+        return self._waiting_turns > 0
+
     async def connect(self) -> None:
         """Opens a connection for a turn that found no room, or waits for the one being opened.
 
@@ -164,7 +172,7 @@ class ConnectionPool:
         for member in self.usable:
             # A fresh one takes over from one that is full. Without lanes, full is no more than
             # busy: such a one is the next spare.
-            if not member.lanes.room and (member.lanes.named or len(self._members) > SPARE):
+            if not member.lanes.room and (member.lanes.named or len(self._members) >= MOST):
                 member.live.retire()
         attempt = self._open()
         self._waiting_turns += 1
@@ -200,6 +208,7 @@ class ConnectionPool:
         if not self.usable:
             self._state.notices.append(Connected())
         self._members.append(member)
+        self._state.connection_free()
         self._state.changed()
 
     async def _new_member(self) -> Member:
@@ -238,7 +247,7 @@ class ConnectionPool:
             self._put_off_way_back()
             self._state.changed()
             return
-        self._state.notify(ConnectFailed(error, waited_for=self._waiting_turns > 0))
+        self._state.notify(ConnectFailed(error, waited_for=self.waited_for))
 
     def _put_off_way_back(self) -> None:
         """Turns go over HTTP: when a WebSocket is tried next."""
@@ -292,6 +301,7 @@ class ConnectionPool:
             self._drop_lost()
             if self._detours != self._state.detours:
                 self._put_off_way_back()
+            self._retire_surplus()
             self._close_silent()
             self._open_what_is_needed()
             while self._state.notices:
@@ -357,8 +367,20 @@ class ConnectionPool:
 
     def _wants_spare(self, usable: Sequence[Member]) -> bool:
         if self._state.capabilities.lanes is False:
-            return len(usable) < SPARE
+            free = [member for member in usable if not member.live.abandoned]
+            return len(free) < SPARE and len(usable) < MOST
         return all(member.lanes.in_flight >= NEARLY_FULL for member in usable)
+
+    def _retire_surplus(self) -> None:
+        """Lets go of spares that were opened while others were taken, and are so no more."""
+        if self._state.capabilities.lanes is not False:
+            return
+        free = [member for member in self.usable if not member.live.abandoned]
+        silent = [member for member in free if member.live.silent]
+        limit = self._clock() - self._options.max_age
+        silent.sort(key=lambda each: (each.live.opened > limit, each.lanes.remembered))
+        for member in silent[: max(0, len(free) - SPARE)]:
+            member.live.retire()
 
     def _close_silent(self) -> None:
         now = self._clock()

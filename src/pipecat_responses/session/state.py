@@ -17,7 +17,12 @@ from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.planning import FullReason, Rewritten
 from pipecat_responses.session.knowledge import ServerKnowledge
 from pipecat_responses.session.log import SessionLog
-from pipecat_responses.session.notices import AbandonedUsage, Notice, TransportChanged
+from pipecat_responses.session.notices import (
+    AbandonedUsage,
+    Notice,
+    TransportChanged,
+    Unprepared,
+)
 from pipecat_responses.session.stats import SessionStats
 
 FORKS_GIVEN_UP_AFTER = 3
@@ -94,6 +99,11 @@ class SessionState:
         self.stats.connection_opened()
         if self.blank is not FullReason.FIRST:
             self.blank = FullReason.RECONNECTED
+
+    def connection_free(self) -> None:
+        """A connection has nothing to do, and may be lacking what the next turn continues from."""
+        if Unprepared() not in self.notices:
+            self.notify(Unprepared())
 
     def heard(self) -> None:
         """An event has come: what is sent over WebSocket is answered."""

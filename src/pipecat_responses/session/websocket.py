@@ -8,8 +8,9 @@ not happen.
 What happens when the user interrupts: the turn calls ``abandon()`` on its exchange
 (``session.live``), and ``protocol.connection`` decides what that means. The lane is left alone
 until the response ends (``protocol.lanes``), and the next turn is planned on another one, from an
-older checkpoint, and leaves at once. If cut replies have left much to send again,
-``lay_anchor`` puts a checkpoint in place while the user speaks.
+older checkpoint, and leaves at once. If cut replies have left much to send again, or a connection
+was opened anew, ``lay_anchor`` puts a checkpoint in place while nobody waits. On a server without
+lanes it keeps the spare connection ready in the same way.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import Refused, Status, Terminal
 from pipecat_responses.protocol.items import Item
+from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.output import Coverage
 from pipecat_responses.protocol.planning import (
     FullReason,
     Plan,
     plan,
+    plan_anchor,
     plan_side_request,
     rewritten_answer,
     worth,
@@ -94,7 +97,10 @@ class WebSocketSession:
         self._join_deltas = join_deltas
         self._coverage = coverage
         self._patience = patience
-        self._anchor: asyncio.Task[bool] | None = None
+        self._anchor: asyncio.Task[None] | None = None
+        self._anchor_wanted = False
+        # Where one has failed since the latest turn.
+        self._unanchored: list[LaneSet] = []
         self._conversation: Sequence[Item] = ()
 
     @property
@@ -123,11 +129,12 @@ class WebSocketSession:
 
     async def close(self) -> None:
         """Closes everything, within the close timeout. May be called more than once."""
+        # The pool first: its listener may be about to lay an anchor.
+        await self._pool.close()
         anchor, self._anchor = self._anchor, None
         if anchor is not None:
             anchor.cancel()
             await asyncio.wait({anchor})
-        await self._pool.close()
 
     # -- turns --------------------------------------------------------------------------------
 
@@ -139,6 +146,7 @@ class WebSocketSession:
         """
         request = self._fit(request)
         self._conversation = request.items
+        self._unanchored.clear()
         planned = self._plan(request)
         if planned is None:
             await self._pool.connect()
@@ -228,8 +236,9 @@ class WebSocketSession:
     def lay_anchor(self, request: Request, *, written: bool = True) -> None:
         """Puts a checkpoint in place, in the background, if the next turn would carry too much.
 
-        Call it when the user interrupts. There is never more than one anchor at a time, and a turn
-        never waits for it.
+        Call it when the user interrupts, and when a connection may lack what the next turn
+        continues from. There is never more than one anchor at a time, and where one fails there is
+        no other before the next turn. A turn never waits for it.
 
         Args:
             request: The part of the conversation that will not change any more.
@@ -240,22 +249,62 @@ class WebSocketSession:
         if threshold is None or not self._pool.started:
             return
         if self._anchor is not None and not self._anchor.done():
+            self._anchor_wanted = True
             return
-        if not (self._state.capabilities.lanes and self._prepares and self._state.forks):
+        if not self._prepares or self._pool.waited_for:
             return
         request = self._fit(request)
-        model = request.fields.model
-        if not written and any(
-            worth(member.lanes, request.items, model, self._coverage).open
-            for member in self._pool.usable
-        ):
-            return
-        found = self._plan_aside(request.items, model)
-        if found is None or items_size(found[1].send) <= threshold:
-            return
-        exchange = self._send_aside(*found, replace(request, generate=False), keeps=True)
-        self.stats.count_anchor()
-        self._anchor = asyncio.create_task(self._settle(exchange), name="pipecat-responses anchor")
+        plans: list[tuple[int, Member, Plan]] = []
+        for member in self._pool.usable:
+            if written or not self._may_answer(member, request):
+                todo = self._plan_anchor(member, request)
+                size = 0 if todo is None else items_size(todo.send)
+                if todo is not None and size > threshold:
+                    plans.append((size, member, todo))
+        if plans:
+            # What is nearly there is ready first.
+            _, member, todo = min(plans, key=lambda each: each[0])
+            exchange = self._send_aside(member, todo, replace(request, generate=False), keeps=True)
+            self.stats.count_anchor()
+            self._anchor = asyncio.create_task(
+                self._lay(exchange, member.lanes), name="pipecat-responses anchor"
+            )
+
+    def _may_answer(self, member: Member, request: Request) -> bool:
+        """Whether the last answer is on a connection where the next turn goes on from it."""
+        if member.lanes.named is False:
+            # Its only lane is looked at as such.
+            return False
+        judged = worth(member.lanes, request.items, request.fields.model, self._coverage)
+        return member.live.listened_to or bool(judged.open)
+
+    def _plan_anchor(self, member: Member, request: Request) -> Plan | None:
+        lanes = member.lanes
+        if lanes.named is None or any(lanes is each for each in self._unanchored):
+            return None
+        if lanes.named is False and not self._leaves_room(member):
+            return None
+        return plan_anchor(
+            lanes,
+            request.items,
+            request.fields.model,
+            self._conversation,
+            forks=self._state.forks,
+            coverage=self._coverage,
+        )
+
+    def _leaves_room(self, member: Member) -> bool:
+        """Whether a turn that comes while a connection is taken need not wait for another."""
+        others = [each for each in self._pool.usable if each is not member]
+        # As long as one is being answered, none is due.
+        return any(each.lanes.room or each.live.listened_to for each in others)
+
+    async def _lay(self, exchange: WebSocketExchange, lanes: LaneSet) -> None:
+        if not await self._settle(exchange):
+            self._unanchored.append(lanes)
+        if self._anchor_wanted:
+            self._anchor_wanted = False
+            self._state.connection_free()
 
     async def respond_aside(self, request: Request) -> WebSocketExchange | None:
         """Sends a request that is no part of the conversation, at the same time as turns.
