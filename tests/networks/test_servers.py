@@ -13,6 +13,7 @@ from pipecat_responses import (
     ServerCapabilities,
 )
 from pipecat_responses.sandbox import Sandbox
+from pipecat_responses.sandbox.config import RequiredQuery
 from pipecat_responses.service.servers import SERVERS, ServerName, find_server
 from pipecat_responses.session.capabilities import KNOWN
 from pipecat_responses.testing import Conversation
@@ -101,7 +102,7 @@ def test_a_server_of_ones_own_wants_no_key(name: Any) -> None:
 def test_what_is_known_before_it_was_asked() -> None:
     known = OpenAIResponsesLLMService(api_key=KEY, server="openrouter").capabilities
     assert (known.websocket, known.continuation, known.lanes) == (False, False, None)
-    assert known.why["websocket"] == "The documentation of openrouter"
+    assert known.why["websocket"] == "What is published about openrouter"
     given = ServerCapabilities(lanes=False)
     llm = OpenAIResponsesLLMService(api_key=KEY, server="openrouter", capabilities=given)
     assert llm.capabilities is given
@@ -116,6 +117,8 @@ async def test_what_one_learns_others_know(sandbox: Sandbox, transport: Any) -> 
 
 @pytest.mark.parametrize("transport", SERVICES)
 async def test_a_key_of_azure_and_a_token(sandbox: Sandbox, transport: Any) -> None:
+    sandbox.config.api_key_header = True
+    sandbox.config.required_query = (RequiredQuery("api-version"),)
     query = {"api-version": "2026-01-01"}
     more = {"server": "azure", "default_query": query}
     async with Conversation(SERVICES[transport](sandbox, api_key="azure-key-1", **more)) as talk:

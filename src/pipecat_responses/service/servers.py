@@ -1,6 +1,6 @@
 """Servers by name: where they are, how they take a key, and what they are known to lack.
 
-What stands here is from their documentation (autumn 2026). Whatever a server lacks beyond it is
+What stands here is from their documentation and their users (autumn 2026). Whatever a server lacks beyond it is
 learned from it (``ServerCapabilities``); nothing here has to be right for a call to hold.
 """
 
@@ -40,7 +40,7 @@ class Server:
         key_header: The header for a key; None for a bearer token. Tokens that a callable gives are
             always bearer tokens.
         model_in_handshake: Whether the WebSocket's address has to name the model.
-        lacks: What it does not have, by its documentation.
+        lacks: What it does not have, by what is published.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Server:
         """What is known of it before it was ever asked."""
         known = ServerCapabilities()
         for capability in self.lacks:
-            known.learn(capability, False, f"The documentation of {self.name}")
+            known.learn(capability, False, f"What is published about {self.name}")
         return known
 
     def address(self, base_url: str | None) -> str | None:
@@ -123,7 +123,12 @@ SERVERS: dict[str, Server] = {
             key_header="api-key",
         ),
         Server(
-            "xai", base_url="https://api.x.ai/v1", key_variable="XAI_API_KEY", hosts=("api.x.ai",)
+            "xai",
+            base_url="https://api.x.ai/v1",
+            key_variable="XAI_API_KEY",
+            hosts=("api.x.ai",),
+            # Its users say so; instructions in a message are right either way.
+            lacks=(Capability.INSTRUCTIONS_WHEN_CONTINUING,),
         ),
         Server(
             "openrouter",
