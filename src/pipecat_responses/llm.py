@@ -153,6 +153,7 @@ class OpenAIResponsesLLMService(
             join_deltas=self._batch_deltas,
             coverage=coverage,
             tls=self._tls,
+            proxies=self._proxies,
             falls_back=transport == "auto",
             log=self._log,
         )

@@ -16,6 +16,7 @@ class Failure(StrEnum):
     CANCEL_REFUSED = "cancel_refused"
     RATE_LIMIT = "rate_limit"
     QUOTA = "quota"
+    NO_KEY = "no_key"
     AUTHENTICATION = "authentication"
     PERMISSION = "permission"
     MODEL = "model"
@@ -48,6 +49,7 @@ EXPLANATIONS: dict[Failure, str] = {
     ),
     Failure.RATE_LIMIT: "Too many requests or tokens for now; the server says when to come back.",
     Failure.QUOTA: "The account has no money or no quota left.",
+    Failure.NO_KEY: "Whatever gives the API key gave none that can be used.",
     Failure.AUTHENTICATION: "The server does not accept the API key.",
     Failure.PERMISSION: "The API key is known, and may not do this.",
     Failure.MODEL: "There is no such model, or not for this account.",
@@ -88,6 +90,7 @@ RECOVERIES: dict[Failure, Recovery] = {
     Failure.CANCEL_REFUSED: Recovery.OTHER_LANE,
     Failure.RATE_LIMIT: Recovery.RETRY,
     Failure.QUOTA: Recovery.PERMANENT,
+    Failure.NO_KEY: Recovery.REPORT,
     Failure.AUTHENTICATION: Recovery.PERMANENT,
     Failure.PERMISSION: Recovery.PERMANENT,
     Failure.MODEL: Recovery.PERMANENT,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from pipecat_responses.transport.proxies import NO_SOCKS, Proxy, has_socks
+
 
 def check_address(url: str, *, allow_insecure: bool) -> None:
     """Refuses what is no address of a server, and what would show the key to the network.
@@ -28,6 +30,22 @@ def check_address(url: str, *, allow_insecure: bool) -> None:
             f"{parts.scheme}://{parts.hostname} would send the API key in clear text: use "
             f"{parts.scheme}s://, or pass allow_insecure_transport=True if the network is safe"
         )
+
+
+def check_proxy(address: str) -> Proxy:
+    """Reads the address of a proxy.
+
+    Raises:
+        ValueError: If it is none, or of a kind that is not known.
+        ImportError: If it speaks SOCKS, and the packages for that are not there.
+    """
+    try:
+        proxy = Proxy.parse(address)
+    except ValueError as error:
+        raise ValueError(f"proxy {error}") from None
+    if proxy.is_socks and not has_socks():
+        raise ImportError(NO_SOCKS)
+    return proxy
 
 
 def ws_address(base_url: str) -> str:

@@ -30,7 +30,7 @@ from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.requests import Request
-from pipecat_responses.service.addresses import check_address
+from pipecat_responses.service.addresses import check_address, check_proxy
 from pipecat_responses.service.approvals import (
     McpApproval,
     McpApprovalFrame,
@@ -51,6 +51,7 @@ from pipecat_responses.service.request_builder import RequestBuilder, settled
 from pipecat_responses.service.secrets import ApiKey, Secrets
 from pipecat_responses.service.sessions import (
     HttpSession,
+    Proxies,
     TlsSettings,
     create_http_client,
     http_session,
@@ -90,6 +91,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         service_tier: str | None = None,
         client: AsyncOpenAI | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
         settings: OpenAIResponsesLLMSettings | None = None,
         retry_timeout_secs: float | None = 5.0,
         retry_on_timeout: bool | None = False,
@@ -118,6 +120,11 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             ssl_context: The TLS context for connections, for a private certificate authority or a
                 client's certificate. Left out, it is one for the whole process that trusts the
                 system's authorities, or those in ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
+            proxy: The address of a proxy for all connections, such as
+                ``http://user:password@host:3128``; also ``https://``, ``socks5://`` (names are
+                looked up here) and ``socks5h://`` (names are looked up by the proxy), which need
+                the extra ``socks``. Left out, it is what ``HTTPS_PROXY``, ``HTTP_PROXY`` and
+                ``ALL_PROXY`` say; ``NO_PROXY`` names the exceptions from those.
             settings: What can be changed while running: model, system instruction, and so on.
             retry_timeout_secs: With ``retry_on_timeout``, seconds for a response to put something
                 out before it is asked for once more.
@@ -158,6 +165,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 organization=organization,
                 project=project,
                 default_headers=default_headers,
+                proxy=proxy,
             )
             api_key = key_of(client)
             base_url = str(client.base_url)
@@ -183,7 +191,12 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._max_message_bytes = max_message_bytes
         self._allow_insecure_transport = allow_insecure_transport
         self._tls = TlsSettings(ssl_context)
+        self._proxies = Proxies(None if proxy is None else check_proxy(proxy))
+        self._secrets.add_address(proxy or "")
         self._owns_client = client is None
+        if client is not None and not isinstance(self._api_key, str):
+            # The same client, whose source of keys has no more time than any other.
+            client = client.with_options(api_key=self._api_key)
         self._client = client or self._create_client(
             api_key=self._api_key,
             base_url=base_url,
@@ -507,6 +520,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             default_headers=default_headers,
             http_client=create_http_client(
                 self._tls,
+                self._proxies,
                 pool_limits(
                     max_keepalive_connections=100, max_connections=1000, keepalive_expiry=None
                 ),
