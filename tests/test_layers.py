@@ -34,7 +34,16 @@ OF_PROTOCOL = {
 
 LIBRARIES = {
     "protocol": {"msgspec"},
-    "transport": {"websockets", "openai", "httpx2", "httpx", "loguru", "msgspec"},
+    "transport": {
+        "aiohttp",
+        "aiohttp_socks",
+        "httpx",
+        "httpx2",
+        "loguru",
+        "msgspec",
+        "openai",
+        "websockets",
+    },
     "session": {"openai", "loguru", "msgspec", "websockets"},
     "sandbox": {"aiohttp", "msgspec", "trustme"},
     "testing": {"pipecat"},

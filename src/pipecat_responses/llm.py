@@ -126,7 +126,8 @@ class OpenAIResponsesLLMService(
             raise ValueError(f'coverage must be "words" or "exact", not {coverage!r}')
         if transport not in ("auto", "websocket"):
             raise ValueError(f'transport must be "auto" or "websocket", not {transport!r}')
-        if ws_url != DEFAULT_WS_URL and not kwargs.get("base_url"):
+        told = kwargs.get("base_url") or kwargs.get("client")
+        if ws_url != DEFAULT_WS_URL and not told:
             kwargs["base_url"] = os.environ.get("OPENAI_BASE_URL") or http_address(ws_url)
         super().__init__(**kwargs)
         self._ws_url = (
@@ -157,6 +158,7 @@ class OpenAIResponsesLLMService(
             join_deltas=self._batch_deltas,
             coverage=coverage,
             tls=self._tls,
+            proxies=self._proxies,
             falls_back=transport == "auto",
             capabilities=self._capabilities,
             log=self._log,

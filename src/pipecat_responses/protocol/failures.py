@@ -17,6 +17,7 @@ class Failure(StrEnum):
     OPTION_REFUSED = "option_refused"
     RATE_LIMIT = "rate_limit"
     QUOTA = "quota"
+    NO_KEY = "no_key"
     AUTHENTICATION = "authentication"
     PERMISSION = "permission"
     MODEL = "model"
@@ -50,6 +51,7 @@ EXPLANATIONS: dict[Failure, str] = {
     Failure.OPTION_REFUSED: "The server does not take an optional part of the request.",
     Failure.RATE_LIMIT: "Too many requests or tokens for now; the server says when to come back.",
     Failure.QUOTA: "The account has no money or no quota left.",
+    Failure.NO_KEY: "Whatever gives the API key gave none that can be used.",
     Failure.AUTHENTICATION: "The server does not accept the API key.",
     Failure.PERMISSION: "The API key is known, and may not do this.",
     Failure.MODEL: "There is no such model, or not for this account.",
@@ -92,6 +94,7 @@ RECOVERIES: dict[Failure, Recovery] = {
     Failure.OPTION_REFUSED: Recovery.WITHOUT_OPTION,
     Failure.RATE_LIMIT: Recovery.RETRY,
     Failure.QUOTA: Recovery.PERMANENT,
+    Failure.NO_KEY: Recovery.REPORT,
     Failure.AUTHENTICATION: Recovery.PERMANENT,
     Failure.PERMISSION: Recovery.PERMANENT,
     Failure.MODEL: Recovery.PERMANENT,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlencode, urlsplit
 
+from pipecat_responses.transport.proxies import NO_SOCKS, Proxy, has_socks
+
 
 def check_address(url: str, *, allow_insecure: bool) -> None:
     """Refuses what is no address of a server, and what would show the key to the network.
@@ -29,6 +31,22 @@ def check_address(url: str, *, allow_insecure: bool) -> None:
             f"{parts.scheme}://{parts.hostname} would send the API key in clear text: use "
             f"{parts.scheme}s://, or pass allow_insecure_transport=True if the network is safe"
         )
+
+
+def check_proxy(address: str) -> Proxy:
+    """Reads the address of a proxy.
+
+    Raises:
+        ValueError: If it is none, or of a kind that is not known.
+        ImportError: If it speaks SOCKS, and the packages for that are not there.
+    """
+    try:
+        proxy = Proxy.parse(address)
+    except ValueError as error:
+        raise ValueError(f"proxy {error}") from None
+    if proxy.is_socks and not has_socks():
+        raise ImportError(NO_SOCKS)
+    return proxy
 
 
 def ws_address(base_url: str, more: Mapping[str, object]) -> str:

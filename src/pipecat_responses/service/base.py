@@ -31,7 +31,7 @@ from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.requests import Request
-from pipecat_responses.service.addresses import check_address
+from pipecat_responses.service.addresses import check_address, check_proxy
 from pipecat_responses.service.approvals import (
     McpApproval,
     McpApprovalFrame,
@@ -54,6 +54,7 @@ from pipecat_responses.service.servers import ServerName, find_server
 from pipecat_responses.service.sessions import (
     KNOWN,
     HttpSession,
+    Proxies,
     TlsSettings,
     create_http_client,
     http_session,
@@ -97,6 +98,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         client: AsyncOpenAI | None = None,
         ssl_context: ssl.SSLContext | None = None,
         capabilities: ServerCapabilities | None = None,
+        proxy: str | None = None,
         settings: OpenAIResponsesLLMSettings | None = None,
         retry_timeout_secs: float | None = 5.0,
         retry_on_timeout: bool | None = False,
@@ -137,6 +139,11 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 doctor`` says (``ServerCapabilities.load``). Left out, it is what other services of
                 the process have learned of it. What is not known is tried, and what a server
                 refuses is left out from then on.
+            proxy: The address of a proxy for all connections, such as
+                ``http://user:password@host:3128``; also ``https://``, ``socks5://`` (names are
+                looked up here) and ``socks5h://`` (names are looked up by the proxy), which need
+                the extra ``socks``. Left out, it is what ``HTTPS_PROXY``, ``HTTP_PROXY`` and
+                ``ALL_PROXY`` say; ``NO_PROXY`` names the exceptions from those.
             settings: What can be changed while running: model, system instruction, and so on.
             retry_timeout_secs: With ``retry_on_timeout``, seconds for a response to put something
                 out before it is asked for once more.
@@ -178,6 +185,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 project=project,
                 default_headers=default_headers,
                 default_query=default_query,
+                proxy=proxy,
             )
             api_key = key_of(client)
             base_url = str(client.base_url)
@@ -200,7 +208,12 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._max_message_bytes = max_message_bytes
         self._allow_insecure_transport = allow_insecure_transport
         self._tls = TlsSettings(ssl_context)
+        self._proxies = Proxies(None if proxy is None else check_proxy(proxy))
+        self._secrets.add_address(proxy or "")
         self._owns_client = client is None
+        if client is not None and not isinstance(self._api_key, str):
+            # The same client, whose source of keys has no more time than any other.
+            client = client.with_options(api_key=self._api_key)
         self._client = client or self._create_client(
             api_key=self._api_key,
             base_url=base_url,
@@ -536,6 +549,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             default_query=default_query,
             http_client=create_http_client(
                 self._tls,
+                self._proxies,
                 pool_limits(
                     max_keepalive_connections=100, max_connections=1000, keepalive_expiry=None
                 ),

@@ -17,6 +17,7 @@ CATEGORIES: dict[Failure, ErrorCategory] = {
     Failure.OPTION_REFUSED: ErrorCategory.SERVER,
     Failure.RATE_LIMIT: ErrorCategory.RATE_LIMIT,
     Failure.QUOTA: ErrorCategory.QUOTA,
+    Failure.NO_KEY: ErrorCategory.APPLICATION,
     Failure.AUTHENTICATION: ErrorCategory.AUTHENTICATION,
     Failure.PERMISSION: ErrorCategory.AUTHORIZATION,
     Failure.MODEL: ErrorCategory.INVALID_REQUEST,

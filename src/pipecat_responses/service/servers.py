@@ -1,7 +1,8 @@
 """Servers by name: where they are, how they take a key, and what they are known to lack.
 
-What stands here is from their documentation and their users (autumn 2026). Whatever a server lacks beyond it is
-learned from it (``ServerCapabilities``); nothing here has to be right for a call to hold.
+What stands here is from their documentation and their users (autumn 2026). Whatever a server lacks
+beyond it is learned from it (``ServerCapabilities``); nothing here has to be right for a call to
+hold.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from pipecat_responses.session.turn import Backend
 from pipecat_responses.session.websocket import WebSocketSession
 from pipecat_responses.transport.http import HttpOptions
 from pipecat_responses.transport.http_client import create_http_client
+from pipecat_responses.transport.proxies import Proxies
 from pipecat_responses.transport.tls import TlsSettings
 from pipecat_responses.transport.websocket import SocketOptions
 
@@ -29,6 +30,7 @@ __all__ = [
     "Backend",
     "FallbackSession",
     "HttpSession",
+    "Proxies",
     "SideRequests",
     "TlsSettings",
     "WebSocketSession",
@@ -52,6 +54,7 @@ def websocket_session(
     join_deltas: bool,
     coverage: str,
     tls: TlsSettings,
+    proxies: Proxies,
     falls_back: bool,
     capabilities: ServerCapabilities,
     log: SessionLog,
@@ -68,6 +71,7 @@ def websocket_session(
                 ping_timeout=limits.ping_timeout_secs,
                 max_message_bytes=max_message_bytes,
                 tls=tls,
+                proxies=proxies,
             ),
             max_age=max_age,
             reconnect=reconnect,

@@ -66,16 +66,18 @@ class HttpExchange:
         self._answered = answered
         self._understood = understood
         self._inbox = Inbox(join=join)
-        self._ended = False
+        self._ended = self._leaving = False
         self._linger: asyncio.TimerHandle | None = None
+        # What gives the key and what opens the connection have that long, each.
+        self._gone_by = asyncio.get_running_loop().time() + 2 * options.open_timeout
         self.task = asyncio.create_task(
             self._run(client, payload, options), name="pipecat-responses http"
         )
 
     @property
     def sent(self) -> bool:
-        """HTTP does not tell; the turn's own limits apply from the start."""
-        return True
+        """Whether a connection is there and the request is written to it, or was to be by now."""
+        return self._leaving or asyncio.get_running_loop().time() > self._gone_by
 
     def next(self, within: float | None = None) -> Coroutine[Any, Any, list[Event]]:
         """Waits for events."""
@@ -93,7 +95,7 @@ class HttpExchange:
 
     async def _run(self, client: AsyncOpenAI, payload: Payload, options: HttpOptions) -> None:
         try:
-            await stream(client, payload, self._receive, self._opened, options)
+            await stream(client, payload, self._receive, self._leaves, self._opened, options)
             error = ResponsesError(
                 "The answer ended without its terminal event",
                 failure=Failure.UNENDED,
@@ -105,6 +107,9 @@ class HttpExchange:
             if self._linger is not None:
                 self._linger.cancel()
         self._inbox.fail(error)
+
+    def _leaves(self) -> None:
+        self._leaving = True
 
     def _opened(self, request_id: str | None) -> None:
         self.request_id = request_id

@@ -214,10 +214,8 @@ class ConnectionPool:
     async def _new_member(self) -> Member:
         try:
             headers = await self._address.headers()
-        except TimeoutError:
-            raise ConnectionLostError(
-                "api_key gave no key in time", failure=Failure.TIMEOUT, transport="handshake"
-            ) from None
+        except ResponsesError:
+            raise
         except Exception as error:
             # Whatever gives the key is the application's code.
             raise ConnectionLostError(
