@@ -46,6 +46,19 @@ class Cancel(StrEnum):
     HONOURED = "honoured"
 
 
+class Profile(StrEnum):
+    """Whose server the sandbox plays."""
+
+    OPENAI = "openai"
+    AZURE = "azure"
+    XAI = "xai"
+    OPENROUTER = "openrouter"
+    LITELLM = "litellm"
+    VLLM = "vllm"
+    OLLAMA = "ollama"
+    LMSTUDIO = "lmstudio"
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"pipecat-responses {version('pipecat-responses')}")
@@ -97,42 +110,6 @@ def chat(
 
 
 @app.command()
-def serve(
-    port: Annotated[
-        int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
-    ] = 8765,
-    time_to_first_token: Annotated[
-        float, typer.Option(help="Seconds until an answer begins.", min=0.0)
-    ] = 0.15,
-    tokens_per_second: Annotated[
-        float, typer.Option(help="Pace of an answer; 0 sends it at once.", min=0.0)
-    ] = 40.0,
-    lanes: Annotated[Lanes, typer.Option(help="What becomes of lanes.")] = Lanes.SUPPORTED,
-    cancel: Annotated[
-        Cancel, typer.Option(help="What becomes of response.cancel.")
-    ] = Cancel.IGNORED,
-    verbose: Annotated[bool, typer.Option(help="Write the debug log to stderr.")] = False,
-) -> None:
-    """Run the sandbox, a Responses API server for trying out, on this machine.
-
-    Ctrl-C stops it.
-    """
-    from pipecat_responses.cli.logs import set_up_logs
-
-    set_up_logs(verbose=verbose)
-    from pipecat_responses.cli.serve import run
-    from pipecat_responses.sandbox import SandboxConfig
-
-    config = SandboxConfig(
-        time_to_first_token=time_to_first_token,
-        tokens_per_second=tokens_per_second or None,
-        lanes=lanes.value,
-        cancel=cancel.value,
-    )
-    raise typer.Exit(run(config, port))
-
-
-@app.command()
 def doctor(
     url: Annotated[
         str | None,
@@ -177,3 +154,47 @@ def doctor(
 
     options = DoctorOptions(url, ws_url, model, key_env, stored, timeout, write, as_json)
     raise typer.Exit(run(options))
+
+
+@app.command()
+def serve(
+    port: Annotated[
+        int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
+    ] = 8765,
+    time_to_first_token: Annotated[
+        float, typer.Option(help="Seconds until an answer begins.", min=0.0)
+    ] = 0.15,
+    tokens_per_second: Annotated[
+        float, typer.Option(help="Pace of an answer; 0 sends it at once.", min=0.0)
+    ] = 40.0,
+    profile: Annotated[
+        Profile, typer.Option(help="Whose server to play, as far as is known.")
+    ] = Profile.OPENAI,
+    lanes: Annotated[
+        Lanes | None,
+        typer.Option(help="What becomes of lanes. Default: as the profile has it."),
+    ] = None,
+    cancel: Annotated[
+        Cancel | None,
+        typer.Option(help="What becomes of response.cancel. Default: as the profile has it."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option(help="Write the debug log to stderr.")] = False,
+) -> None:
+    """Run the sandbox, a Responses API server for trying out, on this machine.
+
+    Ctrl-C stops it.
+    """
+    from pipecat_responses.cli.logs import set_up_logs
+
+    set_up_logs(verbose=verbose)
+    from pipecat_responses.cli.serve import run
+    from pipecat_responses.sandbox import SandboxConfig
+
+    config = SandboxConfig.profile(profile.value)
+    config.time_to_first_token = time_to_first_token
+    config.tokens_per_second = tokens_per_second or None
+    if lanes is not None:
+        config.lanes = lanes.value
+    if cancel is not None:
+        config.cancel = cancel.value
+    raise typer.Exit(run(config, port, profile.value))
