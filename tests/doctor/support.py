@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -15,15 +15,23 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from pipecat_responses.doctor import Diagnosis, Verdict, diagnose
-from pipecat_responses.sandbox import Sandbox
+from pipecat_responses.sandbox import Answer, Sandbox
+from pipecat_responses.sandbox.answers import ModelInput
+from pipecat_responses.sandbox.rules import answer_by_rules
 
 KEY = "sk-of-the-doctor-0001"
-PACE = 500.0
-"""Tokens a second at which an answer can be stopped while it runs."""
+
+
+def unhurried(given: ModelInput) -> Answer:
+    """Counts so slowly that it can be stopped; all else is said at once."""
+    answer = answer_by_rules(given)
+    counts = "count" in (given.last_user_text or "")
+    return replace(answer, tokens_per_second=200.0) if counts else answer
 
 
 async def examine(sandbox: Sandbox, **kwargs: Any) -> Diagnosis:
     """Examines a sandbox; nothing may be left of it."""
+    sandbox.config.responder = unhurried
     options = {"ssl_context": sandbox.ssl_context, "timeout_secs": 5.0, **kwargs}
     before = asyncio.all_tasks()
     diagnosis = await diagnose(sandbox.base_url, options.pop("api_key", KEY), **options)
@@ -111,7 +119,9 @@ class OddServer:
         fork_moves: A fork takes the response from the lane that remembered it.
         connections: How many may be open at a time.
         usage: Whether tokens are told.
-        cancel: ``vanishes`` ends the response without a last event, ``drops`` the connection.
+        cancel: ``stops`` ends the response, ``vanishes`` without a last event, ``drops`` the
+            connection; ``late`` answers at once, so that nothing is left to be stopped, and
+            ``objects`` says so.
         vague: Errors are words only.
         refuses: Fields that are refused.
         mute: Refusals of fields do not say of which.
@@ -149,6 +159,9 @@ class OddServer:
                     if self.cancel == "drops":
                         return
                     running[body.get("stream_id")].cancel()
+                    if self.cancel == "objects":
+                        objection = {"message": "It has ended.", "code": "not_running"}
+                        await connection.send(json.dumps({"type": "error", "error": objection}))
                     continue
                 lane = body.get("stream_id")
                 self.bodies.append(body)
@@ -202,7 +215,7 @@ class OddServer:
             limit = min(body.get("max_output_tokens", 100), 100)
             for number in range(1, limit + 1):
                 await send("response.output_text.delta", delta=f"{number} ")
-                if limit == 100 and number == 3:
+                if limit == 100 and number == 3 and self.cancel not in ("late", "objects"):
                     try:
                         await asyncio.get_running_loop().create_future()
                     except asyncio.CancelledError:

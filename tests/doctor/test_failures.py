@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipecat_responses.doctor import Diagnosis, Verdict, diagnose
+from pipecat_responses.doctor.server import Server
 from pipecat_responses.sandbox import Fault, Sandbox
 
 from .support import KEY, answering, examine, examine_odd, seen, silent, tcp_server, verdicts
@@ -74,9 +75,9 @@ async def test_no_tls_where_there_is_some() -> None:
 
 async def test_silence_instead_of_tls() -> None:
     async with tcp_server(silent) as url:
-        diagnosis = await examine_at(url.replace("http:", "https:"), timeout_secs=0.3)
+        diagnosis = await examine_at(url.replace("http:", "https:"), timeout_secs=0.5)
     assert first_failure(diagnosis) == "TLS"
-    assert "did not take part in TLS within 0.3 s" in seen(diagnosis, "TLS")
+    assert "did not take part in TLS within 0.5 s" in seen(diagnosis, "TLS")
 
 
 async def test_a_wrong_key(sandbox: Sandbox) -> None:
@@ -110,6 +111,18 @@ async def test_no_credit(sandbox: Sandbox) -> None:
     diagnosis = await examine(sandbox)
     assert first_failure(diagnosis) == "key"
     assert "billing" in seen(diagnosis, "key")
+
+
+async def test_a_server_that_takes_no_request(sandbox: Sandbox) -> None:
+    said = {"status": 400, "code": "bad_request", "message": "No."}
+    sandbox.faults.add(Fault("error", times=None, params=said))
+    diagnosis = await examine(sandbox)
+    assert not diagnosis.usable
+    assert diagnosis.verdict_of("key") is Verdict.OK
+    assert first_failure(diagnosis) == "HTTP"
+    # It was not the optional fields, so they are sent again.
+    bodies = [each.body for each in sandbox.requests]
+    assert [("store" in body) for body in bodies[:3]] == [True, False, True]
 
 
 async def test_too_many_requests(sandbox: Sandbox) -> None:
@@ -157,17 +170,20 @@ async def test_a_page_instead_of_an_api(status: int) -> None:
 
 async def test_a_server_that_accepts_and_is_silent() -> None:
     async with tcp_server(silent) as url:
-        diagnosis = await examine_at(url, timeout_secs=0.3)
+        diagnosis = await examine_at(url, timeout_secs=0.5)
     assert not diagnosis.usable
     assert diagnosis.verdict_of("TCP") is Verdict.OK
     for name in ("HTTP", "WebSocket"):
         assert diagnosis.verdict_of(name) is Verdict.FAILED
-        assert "within 0.3 s" in seen(diagnosis, name)
+        assert "within 0.5 s" in seen(diagnosis, name)
     assert "more time with --timeout" in seen(diagnosis, "HTTP")
 
 
 @pytest.mark.parametrize("status", [403, 407, 200, 302])
-async def test_a_websocket_that_something_on_the_way_refuses(sandbox: Sandbox, status: int) -> None:
+async def test_a_websocket_that_something_on_the_way_refuses(
+    sandbox: Sandbox, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Server, "on_this_machine", False)
     sandbox.faults.add(Fault("http_html", "handshake", times=None, params={"status": status}))
     diagnosis = await examine(sandbox)
     assert diagnosis.usable
@@ -181,10 +197,10 @@ async def test_a_websocket_that_something_on_the_way_refuses(sandbox: Sandbox, s
 
 async def test_a_websocket_that_swallows(sandbox: Sandbox) -> None:
     sandbox.faults.add(Fault("stall", times=None, transport="websocket"))
-    diagnosis = await examine(sandbox, timeout_secs=0.5)
+    diagnosis = await examine(sandbox, timeout_secs=1.0)
     assert diagnosis.usable
     assert first_failure(diagnosis) == "WebSocket answer"
-    assert "no answer within 0.5 s" in seen(diagnosis, "WebSocket answer")
+    assert "no answer within 1 s" in seen(diagnosis, "WebSocket answer")
 
 
 async def test_an_answer_that_breaks_off(sandbox: Sandbox) -> None:

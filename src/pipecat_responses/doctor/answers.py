@@ -169,12 +169,14 @@ def is_refusal(error: ResponsesError, *fields: str) -> bool:
 
     Args:
         error: The error.
-        fields: The fields that the request was about; an error without code and status that
-            names one of them is an answer as well.
+        fields: The fields that the request was about; an error without a code and a status of
+            their own that names one of them is an answer as well.
     """
     if error.failure in _REFUSALS:
         return True
-    vague = error.status is None and error.code is None and error.failure is Failure.SERVER
+    # Some number their codes by the statuses that HTTP has.
+    coded = error.code is not None and not re.fullmatch(r"4\d\d", error.code)
+    vague = error.status is None and not coded and error.failure is Failure.SERVER
     return vague and named_field(error, fields) is not None
 
 

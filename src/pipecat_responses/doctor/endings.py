@@ -78,7 +78,8 @@ async def cancel(server: Server) -> Finding:
         return unclear("The server gives responses no ids, so none can be named.")
     await line.stop(answer)
     ended, pieces = answer.ended.is_set(), answer.deltas
-    await answer.until_ended(server.within)
+    if answer.cancel_error is None:
+        await answer.until_ended(server.within)
     if answer.cancel_error is not None:
         if ended and not _is_about_the_message(answer):
             return _too_quick()

@@ -9,27 +9,21 @@ from typing import Any
 
 
 class Verdict(StrEnum):
-    """What came of a check."""
+    """What came of a check.
+
+    Attributes:
+        OK: It works.
+        NO: The server cannot do this.
+        FAILED: Something is wrong, on the way or with the server.
+        UNCLEAR: What was seen proves neither.
+        SKIPPED: There was nothing to check, or it needs another check that has failed.
+    """
 
     OK = "ok"
     NO = "no"
     FAILED = "failed"
     UNCLEAR = "unclear"
     SKIPPED = "skipped"
-
-    @property
-    def explanation(self) -> str:
-        """What it means, in a sentence."""
-        return _EXPLANATIONS[self]
-
-
-_EXPLANATIONS = {
-    Verdict.OK: "It works.",
-    Verdict.NO: "The server cannot do this.",
-    Verdict.FAILED: "Something is wrong, on the way or with the server.",
-    Verdict.UNCLEAR: "What was seen proves neither.",
-    Verdict.SKIPPED: "There was nothing to check, or it needs another check that has failed.",
-}
 
 
 @dataclass(frozen=True, slots=True)

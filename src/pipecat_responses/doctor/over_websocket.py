@@ -12,8 +12,11 @@ from pipecat_responses.protocol.failures import Failure
 
 NOT_CERTAIN = "Run this again; a larger model is easier to question."
 
-_OTHERS = frozenset({403, 407, *range(200, 400)})
-"""Statuses by which something on the way refuses rather than a server."""
+_OF_PROXIES = frozenset({407, *range(300, 400)})
+"""Statuses by which something on the way refuses."""
+
+_OF_EITHER = frozenset({403, *range(200, 300)})
+"""Statuses by which something on the way refuses, or a server that knows no WebSockets."""
 
 
 async def upgrade(server: Server) -> Finding:
@@ -31,14 +34,17 @@ def _refused(error: ResponsesError, server: Server) -> Finding:
         return trouble(error, server)
     if error.failure is Failure.PERMISSION and spoke:
         return trouble(error, server)
-    if error.status in _OTHERS and not spoke:
+    on_the_way = error.status in _OF_PROXIES or (
+        error.status in _OF_EITHER and not server.on_this_machine
+    )
+    if on_the_way and not spoke:
         return failed(
             f"The upgrade was answered with status {error.status}, without the API's words.",
             "Have WebSockets let through, if a proxy is on the way; until then use HTTP.",
         )
     if error.status is not None and error.status < 500:
         return no(
-            f"The server refuses the upgrade with status {error.status}.",
+            f"The server answers the upgrade with status {error.status}.",
             "Use HTTP, unless the WebSocket is at another address (--ws-url).",
             websocket=False,
         )

@@ -8,8 +8,9 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from httpx2 import Limits
 from openai import AsyncOpenAI
@@ -104,7 +105,7 @@ class Server:
         for url in (self.base_url, self.ws_url):
             # Without a key there is none to be shown to the network.
             check_address(url, allow_insecure=not self.has_key)
-            self._secrets.add_address(url)
+            self._secrets.add_address(_without_value(url, model))
         self.model = model
         self.within = within
         self.tls = TlsSettings(ssl_context)
@@ -141,6 +142,16 @@ class Server:
     def host(self) -> str:
         """The host's name, for sentences."""
         return urlsplit(self.base_url).hostname or "?"
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the server is here, with nothing on the way to it."""
+        if self.proxy is not None:
+            return False
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @property
     def reasons(self) -> bool | None:
@@ -294,6 +305,13 @@ class Server:
             answer.fail(error)
         said = "The answer ended without its last event"
         answer.fail(ResponsesError(said, failure=Failure.UNENDED, transport="http"))
+
+
+def _without_value(url: str, value: str) -> str:
+    """An address without a value in its query: the model's name is no secret."""
+    parts = urlsplit(url)
+    others = [pair for pair in parse_qsl(parts.query) if pair[1] != value]
+    return parts._replace(query=urlencode(others)).geturl()
 
 
 def _proxy_for(address: SplitResult) -> str | None:
