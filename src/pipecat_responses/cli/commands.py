@@ -168,8 +168,17 @@ def serve(
         float, typer.Option(help="Pace of an answer; 0 sends it at once.", min=0.0)
     ] = 40.0,
     profile: Annotated[
-        Profile, typer.Option(help="Whose server to play, as far as is known.")
-    ] = Profile.OPENAI,
+        Profile | None,
+        typer.Option(help="Whose server to play, as far as is known. Default: openai."),
+    ] = None,
+    capabilities: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Play the server that a capabilities file tells of, written by doctor.",
+            show_default=False,
+        ),
+    ] = None,
     lanes: Annotated[
         Lanes | None,
         typer.Option(help="What becomes of lanes. Default: as the profile has it."),
@@ -190,11 +199,22 @@ def serve(
     from pipecat_responses.cli.serve import run
     from pipecat_responses.sandbox import SandboxConfig
 
-    config = SandboxConfig.profile(profile.value)
+    if capabilities is not None and profile is not None:
+        raise typer.BadParameter("--profile and --capabilities both say whose server to play")
+    server = (profile or Profile.OPENAI).value
+    try:
+        config = (
+            SandboxConfig.from_capabilities(capabilities)
+            if capabilities is not None
+            else SandboxConfig.profile(server)
+        )
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
     config.time_to_first_token = time_to_first_token
     config.tokens_per_second = tokens_per_second or None
     if lanes is not None:
         config.lanes = lanes.value
     if cancel is not None:
         config.cancel = cancel.value
-    raise typer.Exit(run(config, port, profile.value))
+    raise typer.Exit(run(config, port, server))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pipecat_responses.sandbox.answers import Answer, ModelInput
 
@@ -237,6 +238,23 @@ class SandboxConfig:
         from pipecat_responses.sandbox.profiles import make_profile
 
         return make_profile(name)
+
+    @classmethod
+    def from_capabilities(cls, source: str | os.PathLike[str] | Mapping[str, Any]) -> SandboxConfig:
+        """A server as a capabilities file says that it is.
+
+        Args:
+            source: The file that ``pipecat-responses doctor --write`` has made, or what it says.
+
+        Returns:
+            A fresh configuration. What the file does not tell is as the defaults have it.
+
+        Raises:
+            ValueError: When it is no such file.
+        """
+        from pipecat_responses.sandbox.capabilities import config_of
+
+        return config_of(source)
 
     def accepts_model(self, name: str) -> bool:
         """Whether there is a model of that name."""

@@ -264,6 +264,7 @@ class Connection:
         """Waits until the peer has answered a ping, and so has read all that went before."""
         name, read = os.urandom(8), asyncio.Event()
         self._pings[name] = read
+        self._unread = False
         try:
             await self._write(name, WSMsgType.PING)
             await read.wait()
@@ -272,7 +273,6 @@ class Connection:
 
     def _ponged(self, name: bytes) -> None:
         if (read := self._pings.get(name)) is not None:
-            self._unread = False
             read.set()
 
     def stall(self) -> None:
