@@ -105,3 +105,19 @@ async def test_a_query_that_is_wanted() -> None:
         diagnosis = await diagnose(f"{sandbox.base_url}?api-version=2026-01-01", KEY)
     assert known(diagnosis)["websocket"] is True
     assert "failed" not in verdicts(diagnosis).values()
+
+
+@pytest.mark.parametrize("name", ["openai", "azure", "xai", "ollama"])
+async def test_a_server_played_by_what_was_written_is_found_to_be_the_same(name: str) -> None:
+    model = MODELS.get(name, "gpt-5-mini")
+    async with Sandbox(SandboxConfig.profile(name)) as sandbox:
+        first = await examine(sandbox, model=model, stored=True)
+    async with Sandbox(SandboxConfig.from_capabilities(first.capabilities)) as sandbox:
+        second = await examine(sandbox, model=model, stored=True)
+    told = {key: value for key, value in known(first).items() if value is not None}
+    if name in MODELS:
+        # The file does not say that a model of that name reasons.
+        del told["encrypted_reasoning"]
+    assert told.items() <= known(second).items()
+    refused = [each.capabilities["refused_fields"] for each in (first, second)]
+    assert refused[0] == refused[1]

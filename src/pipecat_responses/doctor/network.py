@@ -15,7 +15,7 @@ from pipecat_responses.doctor.advice import failed, nothing_to_check, ok, troubl
 from pipecat_responses.doctor.findings import Finding
 from pipecat_responses.doctor.server import Server
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
-from pipecat_responses.transport.handshake import why_unreachable
+from pipecat_responses.transport.handshake import handshake_error
 from pipecat_responses.transport.tls import is_secure
 
 
@@ -130,6 +130,7 @@ async def _connect(
         ConnectionLostError: If that fails, with what to do about it.
     """
     where = f"{host}:{port}"
+    url = server.proxy or server.base_url
     try:
         async with asyncio.timeout(server.within):
             _, writer = await asyncio.open_connection(
@@ -143,7 +144,7 @@ async def _connect(
         ) from None
     except (ssl.SSLError, ConnectionResetError) as error:
         if context is None or isinstance(error, ssl.SSLCertVerificationError):
-            raise ConnectionLostError(why_unreachable(error, where)) from None
+            raise handshake_error(error, url, server.within) from None
         why = getattr(error, "reason", None) or type(error).__name__
         raise ConnectionLostError(
             f"{where} does not speak TLS as it should ({why}): check the port, or use http:// if "
@@ -153,7 +154,7 @@ async def _connect(
         if f"[Errno {errno.ECONNREFUSED}]" in str(error):
             # One error for several addresses, which says why in its text only.
             error = ConnectionRefusedError()
-        raise ConnectionLostError(why_unreachable(error, where)) from None
+        raise handshake_error(error, url, server.within) from None
     return writer
 
 
