@@ -128,7 +128,7 @@ async def instructions(server: Server) -> Finding:
         case Memory.REFUSED if recalled.error.failure is not Failure.MEMORY_LOST:
             return no(
                 f"Instructions are refused beside previous_response_id: {said(recalled.error)}",
-                "Nothing to do; the first request of a conversation carries them.",
+                "Give them as the first message of the context instead.",
                 instructions_when_continuing=False,
             )
         case Memory.TROUBLE:
