@@ -110,6 +110,53 @@ def chat(
 
 
 @app.command()
+def doctor(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="The server: https://, wss://, http:// or ws://. Default: OPENAI_BASE_URL, or "
+            "OpenAI.",
+            show_default=False,
+        ),
+    ] = None,
+    ws_url: Annotated[
+        str | None,
+        typer.Option(help="Its WebSocket, if it is not where the server is.", show_default=False),
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model.")] = "gpt-4.1",
+    key_env: Annotated[
+        str, typer.Option(help="The variable of the environment that holds the key.")
+    ] = "OPENAI_API_KEY",
+    stored: Annotated[
+        bool,
+        typer.Option(
+            "--stored", help="Try store: true as well; what it stores is deleted afterwards."
+        ),
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds that each step may take.", min=0.1)
+    ] = 10.0,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="A file for what the server can do.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Find out whether a call can be held with a server, and what the server can do.
+
+    It takes seconds and some hundreds of tokens. The exit status is 0 if a call can be held.
+    """
+    from pipecat_responses.cli.logs import set_up_logs
+
+    # Before Pipecat is imported, which says so in the log.
+    set_up_logs(verbose=False)
+    from pipecat_responses.cli.doctor import DoctorOptions, run
+
+    options = DoctorOptions(url, ws_url, model, key_env, stored, timeout, write, as_json)
+    raise typer.Exit(run(options))
+
+
+@app.command()
 def serve(
     port: Annotated[
         int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
