@@ -131,19 +131,17 @@ class OpenAIResponsesLLMService(
             kwargs["base_url"] = os.environ.get("OPENAI_BASE_URL") or http_address(ws_url)
         super().__init__(**kwargs)
         self._ws_url = (
-            ws_address(str(self._client.base_url), self._client.default_query)
-            if ws_url == DEFAULT_WS_URL
-            else ws_url
+            ws_address(self._base_url, self._default_query) if ws_url == DEFAULT_WS_URL else ws_url
         )
         if kwargs.get("capabilities") is None:
             self._capabilities = self._known_of(self._ws_url)
         self._secrets.add_address(self._ws_url)
         self._check_transport(self._ws_url)
-        self._tls.prepare(self._ws_url)
         self._register_event_handler("on_connected")
         self._register_event_handler("on_disconnected")
         self._register_event_handler("on_transport_changed")
         self._context: LLMContext | None = None
+        self._fallback: FallbackSession | None = None
         self._context_is_live = False
         self._session = websocket_session(
             Address(self._ws_url, self._handshake_headers, self._handshake_query),
@@ -163,9 +161,11 @@ class OpenAIResponsesLLMService(
             capabilities=self._capabilities,
             log=self._log,
         )
-        self._detour = self._new_http_session(self._session.stats)
-        both = FallbackSession(self._session, self._detour)
-        self._turns: Backend = both if transport == "auto" else self._session
+        self._turns: Backend = self._session
+        if transport == "auto":
+            self._turns = self._fallback = FallbackSession(
+                self._session, lambda: self._new_http_session(self._session.stats)
+            )
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Answers context frames; passes every other frame on.
@@ -205,7 +205,8 @@ class OpenAIResponsesLLMService(
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
         await self._disconnect()  # type: ignore[no-untyped-call]
-        await self._detour.close()
+        if self._fallback is not None:
+            await self._fallback.close()
         await super().cleanup()
 
     @property

@@ -23,9 +23,11 @@ from pipecat_responses.protocol.errors import ConnectionLostError
 from pipecat_responses.sandbox import Answer, Call, Sandbox
 from pipecat_responses.testing import Conversation
 from pipecat_responses.transport import tls
+from pipecat_responses.transport.connectors import CONNECTORS
 from pipecat_responses.transport.tls import TlsContexts
+from pipecat_responses.transport.turnstile import HANDSHAKES
 from tests.faults.support import Talk, counted, talking
-from tests.support.services import SERVICES
+from tests.support.services import SERVICES, websocket_service
 
 ONCE = TurnLimits(attempts=1)
 
@@ -233,3 +235,38 @@ def test_a_client_is_not_to_be_contradicted(make: Make) -> None:
         make(client=client, api_key="sk-y", project="p")
     with pytest.raises(TypeError, match="AsyncOpenAI"):
         make(client="https://example.com")
+
+
+async def test_a_connection_sets_little_space_aside(secure: Sandbox) -> None:
+    """It is 256 kB in asyncio; and a large message comes through all the same."""
+    llm = websocket_service(secure)
+    words = "tea" * 100_000
+    async with Conversation(llm, tts=None) as talk:
+        secure.script(words)
+        assert await talk.say("hello") == words
+        (member,) = llm._session._pool.usable
+        transport: Any = member.socket._channel._below
+        protocol = transport._ssl_protocol
+        assert len(protocol._ssl_buffer) == protocol.max_size == tls.READ_AT_ONCE
+
+
+async def test_services_share_what_is_idle_over_http(
+    secure: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handshakes: list[int] = []
+    enter = HANDSHAKES.enter
+
+    async def counting() -> None:
+        handshakes.append(1)
+        await enter()
+
+    monkeypatch.setattr(HANDSHAKES, "enter", counting)
+    one, other = (SERVICES["http"](secure) for _ in range(2))
+    async with Conversation(one) as talk:
+        assert await talk.say("count to 3") == counted(3)
+        async with Conversation(other) as beside:
+            assert await beside.say("count to 4") == counted(4)
+        # Closed with the last that uses it, not before.
+        assert await talk.say("count to 5") == counted(5)
+    assert len(handshakes) == 1
+    assert not CONNECTORS._of_loops.get(asyncio.get_running_loop())

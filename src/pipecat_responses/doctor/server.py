@@ -11,7 +11,6 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from httpx2 import Limits
 from openai import AsyncOpenAI
 
 from pipecat_responses.doctor.answers import Answer, named_field
@@ -126,7 +125,7 @@ class Server:
             api_key=api_key or _NO_KEY,
             base_url=parts._replace(query="").geturl(),
             default_query=dict(parse_qsl(parts.query)),
-            http_client=create_http_client(self.tls, self._proxies, Limits(max_connections=20)),
+            http_client=create_http_client(self.tls, self._proxies),
         )
 
     @property

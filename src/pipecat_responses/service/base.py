@@ -7,6 +7,7 @@ import ssl
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal
 
 from openai import AsyncOpenAI
@@ -23,7 +24,6 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.utils.context.llm_context_summarization import LLMContextSummarizationUtil
 from pipecat.utils.errors import ErrorCategory
-from pipecat.utils.http import connection_limits as pool_limits
 from pipecat.utils.tracing.service_decorators import traced_llm
 
 from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
@@ -70,6 +70,11 @@ from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import Outcome, ResponseReport, SessionStats
 from pipecat_responses.session.turn import Backend, Turn, TurnPolicy
 from pipecat_responses.session.turn_events import Text, TurnDone
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+
+_TURN_LIMITS = TurnLimits()
+_CONNECTION_LIMITS = ConnectionLimits()
 
 
 class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
@@ -189,15 +194,18 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             )
             api_key = key_of(client)
             base_url = str(client.base_url)
+            default_query = {name: str(value) for name, value in client.default_query.items()}
         self._server = find_server(server, base_url or os.environ.get("OPENAI_BASE_URL"))
-        base_url = self._server.address(base_url)
+        base_url = self._server.address(base_url) or os.environ.get("OPENAI_BASE_URL")
+        self._base_url = base_url or DEFAULT_BASE_URL
+        self._default_query = default_query or {}
         key = self._server.key(api_key)
         self._secrets = Secrets()
         self._log = SessionLog(self, self._secrets.mask)
-        self._connection_limits = connection_limits or ConnectionLimits()
+        self._connection_limits = connection_limits or _CONNECTION_LIMITS
         self._api_key = self._secrets.guard(key, self._connection_limits.open_secs)
         self._secrets.add_headers(default_headers or {})
-        self._secrets.add_address(base_url or "")
+        self._secrets.add_address(self._base_url)
         self._lost_turn_text = lost_turn_text
         self._register_event_handler("on_turn_lost")
         self._register_event_handler("on_turn_ended")
@@ -210,26 +218,28 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._tls = TlsSettings(ssl_context)
         self._proxies = Proxies(None if proxy is None else check_proxy(proxy))
         self._secrets.add_address(proxy or "")
-        self._owns_client = client is None
         if client is not None and not isinstance(self._api_key, str):
             # The same client, whose source of keys has no more time than any other.
             client = client.with_options(api_key=self._api_key)
-        self._client = client or self._create_client(
-            api_key=self._api_key,
-            base_url=base_url,
-            organization=organization,
-            project=project,
-            default_headers={**self._server.key_headers(key), **(default_headers or {})},
-            default_query=default_query,
-        )
-        self._check_transport(str(self._client.base_url))
-        self._tls.prepare(str(self._client.base_url))
-        self._capabilities = capabilities or self._known_of(str(self._client.base_url))
-        self._side_session = self._new_http_session()
+        self._given_client = client
+        self._client_arguments: dict[str, Any] = {
+            "api_key": self._api_key,
+            "base_url": base_url,
+            "organization": organization,
+            "project": project,
+            "default_headers": {**self._server.key_headers(key), **(default_headers or {})},
+            "default_query": default_query,
+        }
+        if type(self)._create_client is not _BaseOpenAIResponsesLLMService._create_client:
+            # A client of a subclass's own says where it is.
+            self._base_url = str(self._client.base_url)
+        self._check_transport(self._base_url)
+        self._tls.prepare(self._base_url)
+        self._capabilities = capabilities or self._known_of(self._base_url)
         self._policy = TurnPolicy(
             on_mid_response_loss=on_mid_response_loss,
             output_timeout=retry_timeout_secs if retry_on_timeout else None,
-            limits=turn_limits or TurnLimits(),
+            limits=turn_limits or _TURN_LIMITS,
         )
         self._requests = RequestBuilder(
             self.get_llm_adapter,
@@ -492,8 +502,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
     def _without_secrets(self, error: ResponsesError) -> ResponsesError:
         """A turn's error, as it leaves the service."""
-        # Another's client may have been given a new one.
-        self._secrets.add(self._client.api_key)
+        if self._given_client is not None:
+            # It may have been given a new one.
+            self._secrets.add(self._given_client.api_key)
         return error.rewritten(mask=self._secrets.mask)
 
     async def _request(self, context: LLMContext) -> Request:
@@ -528,6 +539,16 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             self._out_of_reach = False
             await self.set_usable(True)
 
+    @cached_property
+    def _client(self) -> AsyncOpenAI:
+        """The SDK's client, made when it is first needed: it takes more than all the rest."""
+        return self._given_client or self._create_client(**self._client_arguments)
+
+    @cached_property
+    def _side_session(self) -> HttpSession:
+        """Requests beside the conversation."""
+        return self._new_http_session()
+
     # -- construction -----------------------------------------------------------------------------
 
     def _create_client(
@@ -547,13 +568,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             project=project,
             default_headers=default_headers,
             default_query=default_query,
-            http_client=create_http_client(
-                self._tls,
-                self._proxies,
-                pool_limits(
-                    max_keepalive_connections=100, max_connections=1000, keepalive_expiry=None
-                ),
-            ),
+            http_client=create_http_client(self._tls, self._proxies),
         )
 
     def _new_http_session(self, stats: SessionStats | None = None) -> HttpSession:
@@ -577,7 +592,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
-        await self._side_session.close()
+        if "_side_session" in vars(self):
+            await self._side_session.close()
         await super().cleanup()  # type: ignore[no-untyped-call]
-        if self._owns_client:
+        if self._given_client is None and "_client" in vars(self):
             await self._client.close()

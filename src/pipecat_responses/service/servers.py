@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
@@ -193,7 +194,11 @@ def find_server(name: str | None, base_url: str | None) -> Server:
             names = ", ".join(repr(each) for each in get_args(ServerName))
             raise ValueError(f"server must be one of {names}, not {name!r}")
         return SERVERS[name]
-    host = (urlsplit(base_url or "").hostname or "").lower()
+    return _by_host((urlsplit(base_url or "").hostname or "").lower())
+
+
+@lru_cache
+def _by_host(host: str) -> Server:
     for server in SERVERS.values():
         if any(host == each or host.endswith(f".{each}") for each in server.hosts):
             return server

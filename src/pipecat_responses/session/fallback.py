@@ -8,6 +8,8 @@ first connection that is opened turns are on the WebSocket again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.session.exchange import Exchange
@@ -19,10 +21,16 @@ from pipecat_responses.session.websocket import WebSocketSession
 class FallbackSession:
     """What turns are given as their backend: a WebSocket session, and HTTP behind it."""
 
-    def __init__(self, websocket: WebSocketSession, http: HttpSession) -> None:
-        """Puts the two together; they count together."""
+    def __init__(self, websocket: WebSocketSession, http: Callable[[], HttpSession]) -> None:
+        """Puts the two together.
+
+        Args:
+            websocket: The session over WebSocket, whose owner closes it.
+            http: Makes one over HTTP that counts with it, if ever it is needed.
+        """
         self._websocket = websocket
-        self._http = http
+        self._make_http = http
+        self._http: HttpSession | None = None
         self._over_websocket = self._detoured = False
 
     @property
@@ -33,7 +41,7 @@ class FallbackSession:
     @property
     def reached(self) -> bool:
         """Whether the server has been there at all."""
-        return self._websocket.reached or self._http.reached
+        return self._websocket.reached or self._over_http
 
     @property
     def turns_off(self) -> bool:
@@ -47,7 +55,7 @@ class FallbackSession:
             ResponsesError: If there is no way to send it now.
         """
         # Where HTTP was tried and there was nobody, it is the WebSocket or nothing.
-        if not self._websocket.blocked or (self._detoured and not self._http.reached):
+        if not self._websocket.blocked or (self._detoured and not self._over_http):
             self._over_websocket = True
             try:
                 return await self._websocket.respond(request)
@@ -55,4 +63,15 @@ class FallbackSession:
                 if not self._websocket.blocked:
                     raise
         self._over_websocket, self._detoured = False, True
+        if self._http is None:
+            self._http = self._make_http()
         return await self._http.respond(request)
+
+    async def close(self) -> None:
+        """Closes what goes over HTTP."""
+        if self._http is not None:
+            await self._http.close()
+
+    @property
+    def _over_http(self) -> bool:
+        return self._http is not None and self._http.reached

@@ -28,6 +28,8 @@ from pipecat_responses.session.notices import (
 )
 from pipecat_responses.session.state import SessionState
 from pipecat_responses.transport.handshake import refuses_upgrade
+from pipecat_responses.transport.tls import is_secure
+from pipecat_responses.transport.turnstile import HANDSHAKES
 from pipecat_responses.transport.websocket import Socket, SocketOptions
 
 NEARLY_FULL = 12
@@ -212,6 +214,8 @@ class ConnectionPool:
         self._state.changed()
 
     async def _new_member(self) -> Member:
+        if is_secure(self._address.url):
+            await HANDSHAKES.enter()
         try:
             headers = await self._address.headers()
         except ResponsesError:

@@ -91,7 +91,7 @@ class WebSocketSession:
             listener,
             pool or PoolOptions(),
             clock=clock,
-            rng=rng or random.Random(),
+            rng=rng or _RNG,
         )
         self._anchor_threshold = anchor_threshold
         self._join_deltas = join_deltas
@@ -371,3 +371,7 @@ class WebSocketSession:
             return False
         finally:
             exchange.abandon()
+
+
+_RNG = random.Random()
+"""One for all sessions: to seed one costs more than to use it."""

@@ -35,6 +35,7 @@ from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.protocol.sse import EventStream
 from pipecat_responses.transport.handshake import redirected, unreachable
 from pipecat_responses.transport.proxies import host_and_port
+from pipecat_responses.transport.turnstile import REQUESTS
 
 _PIECE = 128 * 1024
 """Bytes of a request's body that are written in one step."""
@@ -135,6 +136,7 @@ async def _post(
     leaving: Callable[[], None] | None = None,
 ) -> httpx2.Response:
     """Posts a request; the answer's body is still to be read."""
+    await REQUESTS.enter()
     try:
         response = await client.post(
             path,

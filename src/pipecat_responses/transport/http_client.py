@@ -9,32 +9,30 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
 import httpx2
 
 from pipecat_responses.protocol.errors import ConnectionLostError
+from pipecat_responses.transport.connectors import CONNECTORS, Lease
 from pipecat_responses.transport.handshake import proxy_error, unreachable
 from pipecat_responses.transport.proxies import Proxies, Proxy, host_and_port
-from pipecat_responses.transport.tls import TlsSettings, is_secure
+from pipecat_responses.transport.tls import TlsSettings, is_secure, read_in_smaller_pieces
+from pipecat_responses.transport.turnstile import HANDSHAKES
 
 _PIECE = 16 * 1024
 """Bytes of an answer that are handed on at a time, at most."""
 
 
-def create_http_client(
-    tls: TlsSettings, proxies: Proxies, limits: httpx2.Limits
-) -> httpx2.AsyncClient:
+def create_http_client(tls: TlsSettings, proxies: Proxies) -> httpx2.AsyncClient:
     """Creates a client for ``AsyncOpenAI``; nothing is opened before its first request.
 
     Args:
         tls: Which TLS context it uses.
         proxies: Which proxy leads to an address.
-        limits: How many connections it keeps.
     """
     return httpx2.AsyncClient(
-        transport=_Transport(tls, proxies, limits),
+        transport=_Transport(tls, proxies),
         # The proxies are ours to choose.
         trust_env=False,
         # A redirect would carry the conversation and its headers to another address.
@@ -45,12 +43,11 @@ def create_http_client(
 class _Transport(httpx2.AsyncBaseTransport):
     """Sends requests by aiohttp."""
 
-    def __init__(self, tls: TlsSettings, proxies: Proxies, limits: httpx2.Limits) -> None:
+    def __init__(self, tls: TlsSettings, proxies: Proxies) -> None:
         self._tls = tls
         self._proxies = proxies
-        self._limits = limits
         # SOCKS proxies each have one of their own.
-        self._sessions: dict[Proxy | None, aiohttp.ClientSession] = {}
+        self._sessions: dict[Proxy | None, tuple[aiohttp.ClientSession, Lease]] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         url = str(request.url)
@@ -66,7 +63,7 @@ class _Transport(httpx2.AsyncBaseTransport):
             headers += through.credentials.items()
         body = _Body(request)
         try:
-            response = await self._session(proxy).request(
+            response = await self._session(proxy, secure=context is not None).request(
                 request.method,
                 url,
                 headers=headers,
@@ -88,6 +85,8 @@ class _Transport(httpx2.AsyncBaseTransport):
             why = _why(error, url, proxy, timeout.get("pool") or 0.0, begun=body.begun)
             # Without what aiohttp says, which may hold the proxy's password.
             raise why from None
+        if response.connection is not None:
+            read_in_smaller_pieces(response.connection.transport)
         if response.status == 407 and proxy is not None:
             response.close()
             raise proxy_error(407, proxy, url, transport="http")
@@ -101,35 +100,32 @@ class _Transport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
+        for session, lease in sessions.values():
             await session.close()
+            await lease.give_back()
 
-    def _session(self, proxy: Proxy | None) -> aiohttp.ClientSession:
+    def _session(self, proxy: Proxy | None, *, secure: bool) -> aiohttp.ClientSession:
         key = proxy if proxy is not None and proxy.is_socks else None
-        session = self._sessions.get(key)
-        if session is None:
-            session = self._sessions[key] = aiohttp.ClientSession(
-                connector=self._connector(key), cookie_jar=aiohttp.DummyCookieJar()
+        found = self._sessions.get(key)
+        if found is None:
+            lease = CONNECTORS.lease(key)
+            session = aiohttp.ClientSession(
+                connector=lease.connector,
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[_PACED] if secure else None,
             )
-        return session
+            found = self._sessions[key] = (session, lease)
+        return found[0]
 
-    def _connector(self, socks: Proxy | None) -> aiohttp.BaseConnector:
-        limits: dict[str, Any] = {
-            "limit": self._limits.max_connections or 0,
-            "keepalive_timeout": self._limits.keepalive_expiry,
-        }
-        if socks is None:
-            return aiohttp.TCPConnector(**limits)
-        from aiohttp_socks import ProxyConnector
 
-        return ProxyConnector(
-            host=socks.host,
-            port=socks.port,
-            username=socks.user,
-            password=socks.password,
-            rdns=socks.scheme == "socks5h",
-            **limits,
-        )
+async def _enter_turnstile(*_: object) -> None:
+    await HANDSHAKES.enter()
+
+
+_PACED = aiohttp.TraceConfig()
+_PACED.on_connection_create_start.append(_enter_turnstile)
+_PACED.freeze()
 
 
 def _of_socks(proxy: Proxy | None) -> tuple[type[Exception], ...]:
