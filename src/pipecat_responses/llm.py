@@ -154,9 +154,10 @@ class OpenAIResponsesLLMService(
             coverage=coverage,
             tls=self._tls,
             falls_back=transport == "auto",
+            stored=self._stored,
             log=self._log,
         )
-        self._detour = self._new_http_session(self._session.stats)
+        self._detour = self._new_http_session(self._session.stats, self._stored, coverage)
         both = FallbackSession(self._session, self._detour)
         self._turns: Backend = both if transport == "auto" else self._session
 
@@ -252,8 +253,8 @@ class OpenAIResponsesLLMService(
 class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):
     """The Responses API over HTTP, with streaming (server-sent events).
 
-    Each turn sends the whole conversation. ``previous_response_id`` is not used: over HTTP it would
-    need ``store=True``, which keeps conversations on OpenAI's side for 30 days.
+    Each turn sends the whole conversation. With ``extra={"store": True}`` in the settings, which
+    keeps responses on OpenAI's side for 30 days, it sends what is new, by ``previous_response_id``.
 
     Example::
 
@@ -280,4 +281,4 @@ class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):
 
     @cached_property
     def _session(self) -> HttpSession:
-        return self._new_http_session()
+        return self._new_http_session(stored=self._stored)

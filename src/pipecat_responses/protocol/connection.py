@@ -40,6 +40,7 @@ from pipecat_responses.protocol.effects import (
     ListenerT,
     MemoryLost,
     Send,
+    Stored,
 )
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import (
@@ -68,7 +69,7 @@ from pipecat_responses.protocol.requests import (
     cancel_payload,
     websocket_payload,
 )
-from pipecat_responses.protocol.response import Response
+from pipecat_responses.protocol.response import Response, is_stored
 
 
 class ConnectionState(Enum):
@@ -417,11 +418,14 @@ class Connection(Generic[ListenerT]):
     def _terminal(self, response: Response[ListenerT], event: Terminal) -> list[Effect[ListenerT]]:
         lane = response.lane
         self._running.end(response, event.response_id)
+        effects: list[Effect[ListenerT]] = [STATE_CHANGED]
         if event.status is Status.COMPLETED:
-            lane.complete(response.checkpoint(event))
+            checkpoint = response.checkpoint(event)
+            lane.complete(checkpoint)
+            if checkpoint is not None and is_stored(response.request, event):
+                effects.append(Stored(checkpoint))
         else:
             lane.end()
-        effects: list[Effect[ListenerT]] = [STATE_CHANGED]
         if response.cancelled:
             self._cancel_doubt.settled()
         if event.error is not None and event.error.failure is Failure.MEMORY_LOST:

@@ -64,6 +64,7 @@ from pipecat_responses.service.settings import (
 from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import Outcome, ResponseReport, SessionStats
+from pipecat_responses.session.stored import StoredResponses
 from pipecat_responses.session.turn import Backend, Turn, TurnPolicy
 from pipecat_responses.session.turn_events import Text, TurnDone
 
@@ -194,6 +195,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._check_transport(str(self._client.base_url))
         self._tls.prepare(str(self._client.base_url))
         self._side_session = self._new_http_session()
+        self._stored = StoredResponses()
         self._policy = TurnPolicy(
             on_mid_response_loss=on_mid_response_loss,
             output_timeout=retry_timeout_secs if retry_on_timeout else None,
@@ -420,6 +422,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             turn.abandon()
             self._requests.leave_out(frames.unreadable)
             await frames.keep_wording(turn.messages)
+            if frames.done is not None:
+                await frames.keep_stored(self._stored.mark(frames.done.response_id))
             await self._tell_of_turn(turn, outcome, frames)
         await frames.close()
         # Read by Pipecat's tracing for its spans.
@@ -457,7 +461,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         return error.rewritten(mask=self._secrets.mask)
 
     async def _request(self, context: LLMContext) -> Request:
-        return await self._requests.build(context, self._settings)
+        request = await self._requests.build(context, self._settings)
+        self._stored.recall(request)
+        return request
 
     # -- errors -----------------------------------------------------------------------------------
 
@@ -513,14 +519,27 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             ),
         )
 
-    def _new_http_session(self, stats: SessionStats | None = None) -> HttpSession:
-        """A session over HTTP; by default it counts apart from everything."""
+    def _new_http_session(
+        self,
+        stats: SessionStats | None = None,
+        stored: StoredResponses | None = None,
+        coverage: str = "words",
+    ) -> HttpSession:
+        """A session over HTTP; by default apart from everything.
+
+        Args:
+            stats: Where it counts.
+            stored: What it goes on from, where the application has responses stored.
+            coverage: When a context's text covers a response's.
+        """
         return http_session(
             self._client,
             limits=self._connection_limits,
             max_message_bytes=self._max_message_bytes,
             join_deltas=self._batch_deltas,
             stats=stats,
+            stored=stored,
+            coverage=coverage,
         )
 
     def _check_transport(self, url: str) -> None:

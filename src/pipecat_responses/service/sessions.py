@@ -15,6 +15,7 @@ from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.notices import Listener
 from pipecat_responses.session.pool import PoolOptions
 from pipecat_responses.session.stats import SessionStats
+from pipecat_responses.session.stored import StoredResponses
 from pipecat_responses.session.turn import Backend
 from pipecat_responses.session.websocket import WebSocketSession
 from pipecat_responses.transport.http import HttpOptions
@@ -51,6 +52,7 @@ def websocket_session(
     coverage: str,
     tls: TlsSettings,
     falls_back: bool,
+    stored: StoredResponses,
     log: SessionLog,
 ) -> WebSocketSession:
     """A session over WebSocket; nothing is opened before it is started."""
@@ -78,6 +80,7 @@ def websocket_session(
         join_deltas=join_deltas,
         coverage=Coverage(coverage),
         falls_back=falls_back,
+        stored=stored,
         log=log,
     )
 
@@ -89,12 +92,16 @@ def http_session(
     max_message_bytes: int,
     join_deltas: bool,
     stats: SessionStats | None,
+    stored: StoredResponses | None,
+    coverage: str,
 ) -> HttpSession:
     """A session over HTTP."""
     return HttpSession(
         client,
         join_deltas=join_deltas,
         stats=stats,
+        stored=stored,
+        coverage=Coverage(coverage),
         options=HttpOptions(open_timeout=limits.open_secs, max_event_bytes=max_message_bytes),
     )
 

@@ -1,4 +1,7 @@
-"""A conversation over HTTP: each request carries everything, and nothing is remembered."""
+"""A conversation over HTTP: each request carries everything, and nothing is remembered.
+
+Unless the application has responses stored: then a request carries what is new.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from openai import AsyncOpenAI
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Event, Refused, Terminal
 from pipecat_responses.protocol.failures import Failure
-from pipecat_responses.protocol.planning import FullReason
+from pipecat_responses.protocol.output import Coverage
+from pipecat_responses.protocol.planning import FullReason, StoredPlan, plan_over_http
 from pipecat_responses.protocol.requests import (
     Payload,
     Request,
@@ -21,6 +25,7 @@ from pipecat_responses.protocol.requests import (
 )
 from pipecat_responses.session.exchange import Inbox
 from pipecat_responses.session.stats import SessionStats, TurnReport
+from pipecat_responses.session.stored import HttpStoring, StoredResponses
 from pipecat_responses.transport.http import HttpOptions, ask, stream
 
 LINGER = 2.0
@@ -37,6 +42,7 @@ class HttpExchange:
         report: TurnReport,
         stats: SessionStats,
         answered: asyncio.Event,
+        storing: HttpStoring | None,
         *,
         options: HttpOptions,
         join: bool,
@@ -49,6 +55,7 @@ class HttpExchange:
             report: How it goes out.
             stats: Where its abandonment is counted.
             answered: Is set when the server answers.
+            storing: Follows the response, if it is to be stored.
             options: How it behaves.
             join: Whether text that waits is joined.
         """
@@ -56,6 +63,7 @@ class HttpExchange:
         self.request_id: str | None = None
         self._stats = stats
         self._answered = answered
+        self._storing = storing
         self._inbox = Inbox(join=join)
         self._ended = False
         self._linger: asyncio.TimerHandle | None = None
@@ -95,7 +103,12 @@ class HttpExchange:
         finally:
             if self._linger is not None:
                 self._linger.cancel()
+        self._failed(error)
         self._inbox.fail(error)
+
+    def _failed(self, error: ResponsesError | None) -> None:
+        if self._storing is not None:
+            self._storing.fail(error)
 
     def _opened(self, request_id: str | None) -> None:
         self.request_id = request_id
@@ -104,8 +117,11 @@ class HttpExchange:
     def _receive(self, event: Event) -> None:
         if self._ended:
             return
+        if self._storing is not None:
+            self._storing.receive(event)
         self._inbox.put(event)
         if isinstance(event, (Terminal, Refused)):
+            self._failed(event.error)
             self._ended = True
             # Read to its end, so that the connection can be used again; but not for ever.
             self._linger = asyncio.get_running_loop().call_later(LINGER, self.task.cancel)
@@ -125,6 +141,8 @@ class HttpSession:
         join_deltas: bool = True,
         options: HttpOptions | None = None,
         stats: SessionStats | None = None,
+        stored: StoredResponses | None = None,
+        coverage: Coverage = Coverage.WORDS,
     ) -> None:
         """Creates a session.
 
@@ -133,11 +151,15 @@ class HttpSession:
             join_deltas: Whether text that has arrived together is joined.
             options: How requests behave.
             stats: Where it counts; by default apart from everything.
+            stored: What it goes on from, if it is to.
+            coverage: When a context's text covers a response's.
         """
         self.stats = stats or SessionStats()
         self._client = client
         self._join_deltas = join_deltas
         self._options = options or HttpOptions()
+        self._stored = stored
+        self._coverage = coverage
         self._answered = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -153,14 +175,20 @@ class HttpSession:
 
     async def respond(self, request: Request) -> HttpExchange:
         """Sends a request; its answer is awaited through what is returned."""
-        items = window(request.items)
-        payload = http_payload(request.fields, items)
+        todo, storing = self._plan(request)
+        parent = todo.checkpoint
+        payload = http_payload(
+            request.fields,
+            todo.send,
+            previous_response_id=None if parent is None else parent.response_id,
+        )
         report = TurnReport(
             transport="http",
-            incremental=False,
-            full_reason=FullReason.HTTP,
-            items=len(items),
+            incremental=parent is not None,
+            full_reason=todo.full_reason,
+            items=len(todo.send),
             size=payload.size,
+            changed_at=None if todo.changed_at is None else request.message_of(todo.changed_at),
             messages=request.messages,
         )
         self.stats.sent(report)
@@ -170,6 +198,7 @@ class HttpSession:
             report,
             self.stats,
             self._answered,
+            storing,
             options=self._options,
             join=self._join_deltas,
         )
@@ -177,6 +206,22 @@ class HttpSession:
         self._tasks.add(exchange.task)
         exchange.task.add_done_callback(self._tasks.discard)
         return exchange
+
+    def _plan(self, request: Request) -> tuple[StoredPlan, HttpStoring | None]:
+        """What a request continues from and sends, and who follows its response."""
+        if self._stored is None or not request.fields.stored:
+            return StoredPlan(None, window(request.items), FullReason.HTTP), None
+        blank = FullReason.NOTHING_REMEMBERED if self.stats.requests else FullReason.FIRST
+        if self._stored.lost:
+            blank = FullReason.MEMORY_LOST
+        todo = plan_over_http(
+            self._stored.checkpoints(request),
+            request.items,
+            request.fields.model,
+            blank=blank,
+            coverage=self._coverage,
+        )
+        return todo, HttpStoring(self._stored, request)
 
     async def compact(self, request: Request) -> Mapping[str, Any]:
         """Has a conversation compacted.

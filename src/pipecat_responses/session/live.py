@@ -22,6 +22,7 @@ from pipecat_responses.protocol.effects import (
     MemoryLost,
     Send,
     StateChanged,
+    Stored,
 )
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import ACTIVITY, Event
@@ -177,6 +178,8 @@ class LiveConnection:
                     state.learn(effect.capability, effect.available)
                 case MemoryLost():
                     state.memory_lost()
+                case Stored():
+                    state.stored.keep(effect.checkpoint)
                 case ForkEnded():
                     state.fork_ended(taken=effect.taken)
                 case AbandonedEnded():

@@ -23,6 +23,7 @@ from pipecat_responses.session.notices import (
     Unprepared,
 )
 from pipecat_responses.session.stats import SessionStats
+from pipecat_responses.session.stored import StoredResponses
 
 FORKS_GIVEN_UP_AFTER = 3
 """Forks in a row that may fail before the session keeps to one lane."""
@@ -38,6 +39,7 @@ class SessionState:
     Attributes:
         stats: Counters.
         capabilities: What is known of the server.
+        stored: Responses that can be gone on from over any connection.
         log: Where lines go.
         falls_back: Whether turns go over HTTP where no WebSocket comes through.
         forks: Whether continuing on another lane is to be used.
@@ -49,11 +51,17 @@ class SessionState:
     """
 
     def __init__(
-        self, capabilities: ServerCapabilities, log: SessionLog, *, falls_back: bool = False
+        self,
+        capabilities: ServerCapabilities,
+        log: SessionLog,
+        *,
+        falls_back: bool = False,
+        stored: StoredResponses | None = None,
     ) -> None:
         """Creates the state of a session that has done nothing yet."""
         self.falls_back = falls_back
         self.stats = SessionStats()
+        self.stored = stored or StoredResponses()
         self.capabilities = capabilities
         self.log = log
         self.forks = True
@@ -138,6 +146,7 @@ class SessionState:
     def memory_lost(self) -> None:
         """The server has forgotten what a request continued from."""
         self.blank = FullReason.MEMORY_LOST
+        self.stored.forget()
 
     def learn(self, capability: Capability, available: bool) -> None:
         """The server has shown what it can do, or cannot."""
