@@ -23,20 +23,32 @@ BELOW = {
     "context": {"context", "protocol"},
     "service": {"service", "context", "session", "transport", "protocol"},
     "sandbox": {"sandbox"},
+    "doctor": {"doctor", "service", "transport", "protocol"},
     "testing": {"testing", "llm", "sandbox"},
 }
 """What of ours a layer may import, itself included. What is not named here may import all."""
 
 OF_PROTOCOL = {
     "transport": {"events", "errors", "failures", "requests", "sse"},
+    "doctor": {"encoding", "events", "errors", "failures", "requests"},
 }
 """Which modules of ``protocol`` a layer may import, where not all."""
 
 LIBRARIES = {
     "protocol": {"msgspec"},
-    "transport": {"websockets", "openai", "httpx2", "httpx", "loguru", "msgspec"},
+    "transport": {
+        "aiohttp",
+        "aiohttp_socks",
+        "httpx",
+        "httpx2",
+        "loguru",
+        "msgspec",
+        "openai",
+        "websockets",
+    },
     "session": {"openai", "loguru", "msgspec", "websockets"},
     "sandbox": {"aiohttp", "msgspec", "trustme"},
+    "doctor": {"openai", "httpx2"},
     "testing": {"pipecat"},
 }
 """What a layer may import besides the standard library and us."""

@@ -72,9 +72,9 @@ def test_what_is_exported_is_there(name: str) -> None:
 
 def test_every_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    optional = [*extras["cli"], *extras["tls"]]
+    optional = [*extras["cli"], *extras["socks"], *extras["tls"]]
     declared = {name_of(each) for each in [*PROJECT["dependencies"], *optional]}
-    distributions = {"pipecat": "pipecat-ai", "PIL": "pillow"}
+    distributions = {"aiohttp_socks": "aiohttp-socks", "pipecat": "pipecat-ai", "PIL": "pillow"}
     found = set()
     for source in (ROOT / "src").rglob("*.py"):
         found |= set(re.findall(r"^\s*(?:from|import) (\w+)", source.read_text(), re.MULTILINE))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         OpenAIResponsesLLMSettings,
         OpenAIResponsesReasoningConfig,
     )
+    from pipecat_responses.protocol.capabilities import ServerCapabilities
     from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
     from pipecat_responses.protocol.failures import Failure
     from pipecat_responses.protocol.retry import Backoff
@@ -54,6 +55,7 @@ __all__ = [
     "OpenAIResponsesReasoningConfig",
     "ResponseReport",
     "ResponsesError",
+    "ServerCapabilities",
     "SessionStats",
     "TurnLimits",
     "TurnReport",
@@ -82,6 +84,7 @@ _HOMES = {
     "OpenAIResponsesReasoningConfig": "llm",
     "ResponseReport": "session.stats",
     "ResponsesError": "protocol.errors",
+    "ServerCapabilities": "protocol.capabilities",
     "SessionStats": "session.stats",
     "TurnLimits": "session.limits",
     "TurnReport": "session.stats",

@@ -126,12 +126,17 @@ class OpenAIResponsesLLMService(
             raise ValueError(f'coverage must be "words" or "exact", not {coverage!r}')
         if transport not in ("auto", "websocket"):
             raise ValueError(f'transport must be "auto" or "websocket", not {transport!r}')
-        if ws_url != DEFAULT_WS_URL and not kwargs.get("base_url"):
+        told = kwargs.get("base_url") or kwargs.get("client")
+        if ws_url != DEFAULT_WS_URL and not told:
             kwargs["base_url"] = os.environ.get("OPENAI_BASE_URL") or http_address(ws_url)
         super().__init__(**kwargs)
         self._ws_url = (
-            ws_address(str(self._client.base_url)) if ws_url == DEFAULT_WS_URL else ws_url
+            ws_address(str(self._client.base_url), self._client.default_query)
+            if ws_url == DEFAULT_WS_URL
+            else ws_url
         )
+        if kwargs.get("capabilities") is None:
+            self._capabilities = self._known_of(self._ws_url)
         self._secrets.add_address(self._ws_url)
         self._check_transport(self._ws_url)
         self._tls.prepare(self._ws_url)
@@ -141,7 +146,7 @@ class OpenAIResponsesLLMService(
         self._context: LLMContext | None = None
         self._context_is_live = False
         self._session = websocket_session(
-            Address(self._ws_url, self._handshake_headers),
+            Address(self._ws_url, self._handshake_headers, self._handshake_query),
             self._on_notice,
             limits=self._connection_limits,
             turn_limits=self._policy.limits,
@@ -153,7 +158,9 @@ class OpenAIResponsesLLMService(
             join_deltas=self._batch_deltas,
             coverage=coverage,
             tls=self._tls,
+            proxies=self._proxies,
             falls_back=transport == "auto",
+            capabilities=self._capabilities,
             stored=self._stored,
             log=self._log,
         )
@@ -240,11 +247,14 @@ class OpenAIResponsesLLMService(
 
     async def _handshake_headers(self) -> Mapping[str, str]:
         key = self._api_key if isinstance(self._api_key, str) else await self._api_key()
-        own = self._client.default_headers.items()
-        return {
-            "Authorization": f"Bearer {key}",
-            **{name: value for name, value in own if isinstance(value, str)},
-        }
+        headers = {"Authorization": f"Bearer {key}", **self._client.default_headers}
+        return {name: value for name, value in headers.items() if isinstance(value, str)}
+
+    def _handshake_query(self) -> Mapping[str, str]:
+        model = self._settings.model
+        if self._server.model_in_handshake and isinstance(model, str):
+            return {"model": model}
+        return {}
 
     async def _on_notice(self, notice: Notice) -> None:
         await tell(self, notice)

@@ -45,8 +45,14 @@ CELLS = cells()
 OF_CONNECTIONS = [
     cell
     for cell in cells(row for _, rows in SECTIONS[:2] for row in rows)
-    # A reset takes with it what has not been read: over TLS that is most of a text.
-    if not (cell.row.kind == "reset" and cell.row.lasting and cell.moment is Moment.TERMINAL)
+    # A reset takes with it what has not been read: over TLS that is most of a text. Over
+    # WebSocket the sandbox waits for that; HTTP has no way to ask.
+    if not (
+        cell.transport == "http"
+        and cell.row.kind == "reset"
+        and cell.row.lasting
+        and cell.moment is Moment.TERMINAL
+    )
 ]
 """What happens to connections, and may be otherwise with TLS in between."""
 ALONE = bool(os.environ.get("FAULTS_ALONE"))

@@ -432,6 +432,7 @@ async def test_row_34_it_is_read_in_small_steps() -> None:
                 client,
                 http_payload(Fields({"model": "gpt-4.1"}), []),
                 lambda _: heard_at.append(steps),
+                lambda: None,
                 lambda _: None,
                 HttpOptions(max_event_bytes=limit),
             )

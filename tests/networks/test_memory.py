@@ -681,3 +681,74 @@ async def test_without_lanes_a_stored_response_is_enough(sandbox: Sandbox) -> No
             knows_the_context(sandbox, talk)
         assert not talk.errors
     assert llm.stats.full == 1
+
+
+@pytest.mark.parametrize(
+    ("server", "refused", "full"),
+    [
+        # The response says that it is not stored.
+        ({"storage": "ignored"}, 0, 4),
+        ({"storage": "rejected"}, 1, 5),
+        ({"refused_fields": ("previous_response_id",)}, 1, 4),
+        # The response says that it continues from nothing.
+        ({"dropped_fields": ("previous_response_id",)}, 1, 4),
+    ],
+)
+async def test_servers_that_do_not_continue_over_http(
+    sandbox: Sandbox, server: dict[str, Any], refused: int, full: int
+) -> None:
+    for name, value in server.items():
+        setattr(sandbox.config, name, value)
+    llm = storing(sandbox, "http")
+    async with Conversation(llm, tts=None) as talk:
+        for number in range(4):
+            heard = await talk.say(f"hello {number}")
+            assert heard.count("I remember") == 1
+            knows_the_context(sandbox, talk)
+        assert not talk.errors
+    # It costs one request, once.
+    assert len(sandbox.requests) == 4 + refused
+    assert llm.stats.full == full
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_instructions_that_may_not_stand_beside_a_stored_response(
+    sandbox: Sandbox, transport: str
+) -> None:
+    sandbox.config.instructions_when_continuing = "rejected"
+    llm = storing(sandbox, transport, system_instruction="Be brief.")
+    async with Conversation(llm, tts=None) as talk:
+        for number in range(4):
+            await talk.say(f"hello {number}")
+        assert last_turn(llm).incremental
+        saved = dump(talk.context)
+        assert not talk.errors
+    other = storing(sandbox, transport, system_instruction="Be brief.")
+    async with Conversation(other, load(saved), tts=None) as talk:
+        await talk.say("where were we?")
+        newest = sandbox.requests[-1]
+        assert len(newest.input) == 1
+        told, *rest = of_items(newest.history)
+        assert told == ("developer", "Be brief.")
+        assert rest == of_context(unmarked(talk.context))[:-1]
+    assert other.stats.full == 0
+
+
+async def test_a_server_whose_stored_responses_stay_on_their_connection(sandbox: Sandbox) -> None:
+    """What it refuses elsewhere says nothing for what the connection remembers."""
+    llm = storing(sandbox, "websocket")
+    async with Conversation(llm, tts=None) as talk:
+        await talk.say("hello")
+        sandbox.cut()
+        await eventually(lambda: llm.stats.connections_opened == 2)
+        await at_rest(llm)
+        words = "previous_response_id is not supported"
+        sandbox.faults.add(Fault("error", "request", params={"status": 400, "message": words}))
+        assert await talk.say("still there?")
+        knows_the_context(sandbox, talk)
+        await talk.say("good")
+        assert last_turn(llm).incremental
+        knows_the_context(sandbox, talk)
+        assert not talk.errors
+    assert llm.capabilities.stored_continuation is False
+    assert llm.capabilities.continuation is not False

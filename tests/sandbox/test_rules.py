@@ -61,6 +61,14 @@ def test_long_answers() -> None:
     assert len(split_words(answer([user("Tell me a story")]).text)) > 150
 
 
+def test_remembering_a_word() -> None:
+    told = [user("The word is maple."), {"role": "assistant", "content": "The word is oak."}]
+    assert answer([*told, user("Which word was it?")]).text == "The word is maple."
+    again = [*told, user("Now the word is pine, count to 2."), user("Which word?")]
+    assert answer(again).text == "The word is pine."
+    assert answer([user("Which word?")]).text == "Nobody has told me a word."
+
+
 @pytest.mark.parametrize(
     ("text", "tools", "expected"),
     [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,6 +44,19 @@ class Cancel(StrEnum):
     IGNORED = "ignored"
     REJECTED = "rejected"
     HONOURED = "honoured"
+
+
+class Profile(StrEnum):
+    """Whose server the sandbox plays."""
+
+    OPENAI = "openai"
+    AZURE = "azure"
+    XAI = "xai"
+    OPENROUTER = "openrouter"
+    LITELLM = "litellm"
+    VLLM = "vllm"
+    OLLAMA = "ollama"
+    LMSTUDIO = "lmstudio"
 
 
 def _show_version(wanted: bool) -> None:
@@ -96,6 +110,53 @@ def chat(
 
 
 @app.command()
+def doctor(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="The server: https://, wss://, http:// or ws://. Default: OPENAI_BASE_URL, or "
+            "OpenAI.",
+            show_default=False,
+        ),
+    ] = None,
+    ws_url: Annotated[
+        str | None,
+        typer.Option(help="Its WebSocket, if it is not where the server is.", show_default=False),
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model.")] = "gpt-4.1",
+    key_env: Annotated[
+        str, typer.Option(help="The variable of the environment that holds the key.")
+    ] = "OPENAI_API_KEY",
+    stored: Annotated[
+        bool,
+        typer.Option(
+            "--stored", help="Try store: true as well; what it stores is deleted afterwards."
+        ),
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds that each step may take.", min=0.1)
+    ] = 10.0,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="A file for what the server can do.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Find out whether a call can be held with a server, and what the server can do.
+
+    It takes seconds and some hundreds of tokens. The exit status is 0 if a call can be held.
+    """
+    from pipecat_responses.cli.logs import set_up_logs
+
+    # Before Pipecat is imported, which says so in the log.
+    set_up_logs(verbose=False)
+    from pipecat_responses.cli.doctor import DoctorOptions, run
+
+    options = DoctorOptions(url, ws_url, model, key_env, stored, timeout, write, as_json)
+    raise typer.Exit(run(options))
+
+
+@app.command()
 def serve(
     port: Annotated[
         int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
@@ -106,10 +167,26 @@ def serve(
     tokens_per_second: Annotated[
         float, typer.Option(help="Pace of an answer; 0 sends it at once.", min=0.0)
     ] = 40.0,
-    lanes: Annotated[Lanes, typer.Option(help="What becomes of lanes.")] = Lanes.SUPPORTED,
+    profile: Annotated[
+        Profile | None,
+        typer.Option(help="Whose server to play, as far as is known. Default: openai."),
+    ] = None,
+    capabilities: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Play the server that a capabilities file tells of, written by doctor.",
+            show_default=False,
+        ),
+    ] = None,
+    lanes: Annotated[
+        Lanes | None,
+        typer.Option(help="What becomes of lanes. Default: as the profile has it."),
+    ] = None,
     cancel: Annotated[
-        Cancel, typer.Option(help="What becomes of response.cancel.")
-    ] = Cancel.IGNORED,
+        Cancel | None,
+        typer.Option(help="What becomes of response.cancel. Default: as the profile has it."),
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Write the debug log to stderr.")] = False,
 ) -> None:
     """Run the sandbox, a Responses API server for trying out, on this machine.
@@ -122,10 +199,22 @@ def serve(
     from pipecat_responses.cli.serve import run
     from pipecat_responses.sandbox import SandboxConfig
 
-    config = SandboxConfig(
-        time_to_first_token=time_to_first_token,
-        tokens_per_second=tokens_per_second or None,
-        lanes=lanes.value,
-        cancel=cancel.value,
-    )
-    raise typer.Exit(run(config, port))
+    if capabilities is not None and profile is not None:
+        raise typer.BadParameter("--profile and --capabilities both say whose server to play")
+    server = (profile or Profile.OPENAI).value
+    try:
+        config = (
+            SandboxConfig.from_capabilities(capabilities)
+            if capabilities is not None
+            else SandboxConfig.profile(server)
+        )
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    config.time_to_first_token = time_to_first_token
+    config.tokens_per_second = tokens_per_second or None
+    if lanes is not None:
+        config.lanes = lanes.value
+    if cancel is not None:
+        config.cancel = cancel.value
+    raise typer.Exit(run(config, port, server))

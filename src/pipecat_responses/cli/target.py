@@ -75,14 +75,22 @@ def find_target(transport: Transport, url: str | None, sandbox_url: str | None) 
         UnusableError: If the address is none.
     """
     if sandbox_url is not None:
-        return Target(transport, _address(sandbox_url, transport), "sandbox", has_key=True)
+        return Target(transport, address_of(sandbox_url, transport), "sandbox", has_key=True)
     key = os.environ.get("OPENAI_API_KEY")
-    address = None if url is None else _address(url, transport)
+    address = None if url is None else address_of(url, transport)
     return Target(transport, address, key or "none", has_key=bool(key))
 
 
-def _address(url: str, transport: Transport) -> str:
-    """The same server's address in the scheme, and with the path, of a transport."""
+def address_of(url: str, transport: Transport) -> str:
+    """The same server's address in the scheme, and with the path, of a transport.
+
+    Args:
+        url: The address the user gave, of any scheme.
+        transport: How requests travel.
+
+    Raises:
+        UnusableError: If the address is none.
+    """
     try:
         parts = urlsplit(url)
         valid = bool(parts.hostname) and parts.port != 0

@@ -1,33 +1,170 @@
-"""What a server can do, as far as it has shown."""
+"""What a server can do, as far as it has shown or as one was told."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipecat_responses.protocol.options import RefusedOption
+
+_FORMAT = 1
 
 
 class Capability(StrEnum):
     """Something that not every server can do; the value is the attribute that holds it."""
 
+    WEBSOCKET = "websocket"
     LANES = "lanes"
+    FORKS = "forks"
     CANCEL = "cancel"
     WARM_UP = "warm_up"
+    CONTINUATION = "continuation"
+    INSTRUCTIONS_WHEN_CONTINUING = "instructions_when_continuing"
+    STORED_CONTINUATION = "stored_continuation"
 
 
 @dataclass(slots=True)
 class ServerCapabilities:
-    """What a server has shown to be able to do.
+    """What is known of a server. None is what is not known, and then it is tried.
+
+    Services of one process that talk to the same address share one, so they learn together. It can
+    be given to a service, written to a file and read from one::
+
+        llm.capabilities.save("server.json")
+        OpenAIResponsesLLMService(capabilities=ServerCapabilities.load("server.json"))
 
     Attributes:
-        lanes: Whether it has lanes; None until it has answered a request that named one.
+        websocket: Whether it takes WebSockets.
+        lanes: Whether it has lanes (``stream_id``).
+        forks: Whether a lane can continue from what another one remembers.
         cancel: Whether ``response.cancel`` may be sent.
         warm_up: Whether ``generate: false`` may be sent.
+        continuation: Whether ``previous_response_id`` continues from what the connection
+            remembers.
+        instructions_when_continuing: Whether ``instructions`` may stand beside it. Where they may
+            not, they are sent as the conversation's first message.
+        stored_continuation: Whether it stores responses, to be continued from anywhere.
+        refused: Optional parts of a request that it does not take.
+        why: For each of the above that is known, in whose words.
     """
 
+    websocket: bool | None = None
     lanes: bool | None = None
-    cancel: bool = True
-    warm_up: bool = True
+    forks: bool | None = None
+    cancel: bool | None = None
+    warm_up: bool | None = None
+    continuation: bool | None = None
+    instructions_when_continuing: bool | None = None
+    stored_continuation: bool | None = None
+    refused: tuple[RefusedOption, ...] = ()
+    why: dict[str, str] = field(default_factory=dict)
 
-    def learn(self, capability: Capability, available: bool) -> None:
-        """Notes what the server has shown."""
+    def learn(self, capability: Capability, available: bool, why: str = "") -> bool:
+        """Notes what the server has shown.
+
+        Args:
+            capability: What it has shown to have, or not to have.
+            available: Which of the two.
+            why: What it said or did.
+
+        Returns:
+            Whether that is news.
+        """
+        news: bool = getattr(self, capability.value) is not available
         setattr(self, capability.value, available)
+        if news and why:
+            self.why[capability.value] = why
+        return news
+
+    def refuse(self, option: RefusedOption) -> bool:
+        """Notes an optional part of requests that the server does not take.
+
+        Args:
+            option: The part.
+
+        Returns:
+            Whether that is news.
+        """
+        known = [(each.path, each.value, each.model) for each in self.refused]
+        news = (option.path, option.value, option.model) not in known
+        if news:
+            self.refused = (*self.refused, option)
+        return news
+
+    def reset(self) -> None:
+        """Forgets everything: what is not known is tried again."""
+        for each, value in asdict(ServerCapabilities()).items():
+            setattr(self, each, value)
+
+    def export(self) -> dict[str, Any]:
+        """What is known, fit for JSON: the form that ``load`` reads and ``doctor`` writes."""
+        known = {each.value: getattr(self, each.value) for each in Capability}
+        return {
+            "format": _FORMAT,
+            **{name: value for name, value in known.items() if value is not None},
+            "refused_fields": [
+                {name: value for name, value in asdict(each).items() if value}
+                for each in self.refused
+            ],
+            "why": dict(self.why),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes what is known to a file.
+
+        Args:
+            path: The file.
+        """
+        text = msgspec.json.format(msgspec.json.encode(self.export()))
+        Path(path).write_bytes(text + b"\n")
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str] | Mapping[str, Any]) -> ServerCapabilities:
+        """Reads what ``save``, ``export`` or ``pipecat-responses doctor`` has written.
+
+        Args:
+            source: A file, or what stands in one.
+
+        Raises:
+            OSError: If the file cannot be read.
+            ValueError: If it holds anything else.
+        """
+        if not isinstance(source, Mapping):
+            try:
+                source = msgspec.json.decode(Path(source).read_bytes())
+            except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+                raise ValueError(f"{source} holds no capabilities: {error}") from None
+        if not isinstance(source, Mapping) or source.get("format") != _FORMAT:
+            raise ValueError(
+                "These are no capabilities that `pipecat-responses doctor` or save() of this "
+                "version has written"
+            )
+        result = cls()
+        for capability in Capability:
+            value = source.get(capability.value)
+            if value is not None and not isinstance(value, bool):
+                raise ValueError(f"{capability.value} must be true, false or null, not {value!r}")
+            setattr(result, capability.value, value)
+        why = source.get("why")
+        if isinstance(why, Mapping):
+            result.why = {str(name): str(text) for name, text in why.items()}
+        refused = source.get("refused_fields") or ()
+        result.refused = tuple(_option(each) for each in refused)
+        return result
+
+
+_PARTS = frozenset(each.name for each in fields(RefusedOption))
+
+
+def _option(saved: Any) -> RefusedOption:
+    if isinstance(saved, str):
+        return RefusedOption(saved)
+    if not isinstance(saved, Mapping) or not isinstance(saved.get("path"), str):
+        raise ValueError(f"refused_fields must name fields, not {saved!r}")
+    return RefusedOption(**{name: str(saved[name]) for name in _PARTS if saved.get(name)})

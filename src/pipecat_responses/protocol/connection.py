@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Generic, assert_never
 
+from msgspec.structs import replace
+
 from pipecat_responses.protocol.capabilities import Capability, ServerCapabilities
 from pipecat_responses.protocol.doubts import CancelDoubt, LaneDoubt, says_cancel
 from pipecat_responses.protocol.effects import (
@@ -39,6 +41,7 @@ from pipecat_responses.protocol.effects import (
     Learned,
     ListenerT,
     MemoryLost,
+    OptionRefused,
     Send,
     Stored,
 )
@@ -63,6 +66,12 @@ from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.in_flight import ResponsesInFlight
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
+from pipecat_responses.protocol.refusals import (
+    BEGAN_ANEW,
+    Understood,
+    continuation,
+    understand,
+)
 from pipecat_responses.protocol.requests import (
     Payload,
     Request,
@@ -229,6 +238,7 @@ class Connection(Generic[ListenerT]):
             keeps=keeps,
             parent=parent,
             fork=plan.fork,
+            from_stored=parent is not None and not self.lanes.holds(parent),
             restore=plan.lane.checkpoint,
         )
         plan.lane.start(parent if plan.fork else None)
@@ -326,7 +336,7 @@ class Connection(Generic[ListenerT]):
             case ItemDone():
                 response.finish_item(event.item)
             case Terminal():
-                effects = self._terminal(response, event)
+                event, effects = self._terminal(response, event)
             case Refused():
                 return self._refused(response, event.error)
             case (
@@ -368,7 +378,7 @@ class Connection(Generic[ListenerT]):
 
     def _cancel_refused(self, error: ResponsesError) -> list[Effect[ListenerT]]:
         self._cancel_doubt.given_up()
-        effects: list[Effect[ListenerT]] = [Learned(Capability.CANCEL, False)]
+        effects: list[Effect[ListenerT]] = [Learned(Capability.CANCEL, False, error.message)]
         if says_cancel(error):
             return effects
         for response in self._running:
@@ -384,6 +394,8 @@ class Connection(Generic[ListenerT]):
         self, response: Response[ListenerT], stream_id: str | None, event: Created
     ) -> list[Effect[ListenerT]]:
         response.accept(event.response_id)
+        if response.parent is not None and event.continues is False:
+            return self._was_not_continued(response)
         effects: list[Effect[ListenerT]] = []
         if self._lane_doubt.accepted(response.lane):
             effects = self._without_lanes()
@@ -392,10 +404,25 @@ class Connection(Generic[ListenerT]):
                 effects = self._lanes_were_dropped()
             elif self.lanes.named is None:
                 self.lanes.confirm_names()
-                effects = [Learned(Capability.LANES, True)]
+                effects = [Learned(Capability.LANES, True, "It answers on the lane it was given")]
+        known = self._capabilities
+        shown = known.stored_continuation if response.from_stored else known.continuation
+        if response.parent is not None and shown is None:
+            capability = continuation(stored=response.from_stored)
+            effects.append(Learned(capability, True, "It has continued a response"))
         if not response.listening:
             effects += self._cancel(response)
         return effects
+
+    def _was_not_continued(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
+        """The server drops ``previous_response_id``: the model sees the last words only."""
+        error = ResponsesError(BEGAN_ANEW, failure=Failure.OPTION_REFUSED)
+        return [
+            Learned(continuation(stored=response.from_stored), False, BEGAN_ANEW),
+            *([Fail(response.listener, error)] if response.listening else []),
+            *self._quarantine(response),
+            *self._cancel(response),
+        ]
 
     def _lanes_were_dropped(self) -> list[Effect[ListenerT]]:
         """The server drops ``stream_id``: everything has run on its default lane."""
@@ -413,9 +440,11 @@ class Connection(Generic[ListenerT]):
 
     def _without_lanes(self) -> list[Effect[ListenerT]]:
         self.lanes.without_names()
-        return [Learned(Capability.LANES, False), STATE_CHANGED]
+        return [Learned(Capability.LANES, False, "It takes no stream_id"), STATE_CHANGED]
 
-    def _terminal(self, response: Response[ListenerT], event: Terminal) -> list[Effect[ListenerT]]:
+    def _terminal(
+        self, response: Response[ListenerT], event: Terminal
+    ) -> tuple[Terminal, list[Effect[ListenerT]]]:
         lane = response.lane
         self._running.end(response, event.response_id)
         effects: list[Effect[ListenerT]] = [STATE_CHANGED]
@@ -426,16 +455,23 @@ class Connection(Generic[ListenerT]):
                 effects.append(Stored(checkpoint))
         else:
             lane.end()
+        if event.error is not None and response.listening and not response.spoke:
+            # Some servers accept first, and look at what they have accepted then.
+            understood = self._understand(response, event.error)
+            event = replace(event, error=understood.error)
+            if understood.lesson is not None:
+                effects.append(_learned(understood))
         if response.cancelled:
             self._cancel_doubt.settled()
         if event.error is not None and event.error.failure is Failure.MEMORY_LOST:
             self.lanes.forget()
             effects.append(MemoryLost())
         if response.was_not_prepared(event):
-            effects.append(Learned(Capability.WARM_UP, False))
+            why = "It answers a request that asks for no answer"
+            effects.append(Learned(Capability.WARM_UP, False, why))
         if not response.listening:
             effects.append(AbandonedEnded(response.turn, event.response_id, event.usage))
-        return effects
+        return event, effects
 
     def _refused(
         self, response: Response[ListenerT], error: ResponsesError
@@ -456,6 +492,10 @@ class Connection(Generic[ListenerT]):
         self._running.remove(response)
         lane.end()
         effects: list[Effect[ListenerT]] = []
+        understood = self._understand(response, error)
+        error = understood.error
+        if understood.lesson is not None:
+            return [_learned(understood), Fail(response.listener, error), STATE_CHANGED]
         if self._lane_doubt.refused(error, lane, self.lanes):
             error = error.rewritten(failure=Failure.NO_LANES)
         if error.failure is Failure.MEMORY_LOST:
@@ -472,8 +512,17 @@ class Connection(Generic[ListenerT]):
         elif error.failure is Failure.CONNECTION_EXPIRED:
             effects = self.retire()
         elif error.failure is Failure.NO_WARM_UP:
-            effects = [Learned(Capability.WARM_UP, False)]
+            effects = [Learned(Capability.WARM_UP, False, error.message)]
         return [*effects, Fail(response.listener, error), STATE_CHANGED]
+
+    def _understand(self, response: Response[ListenerT], error: ResponsesError) -> Understood:
+        return understand(
+            error,
+            response.request,
+            self._capabilities,
+            continued=response.parent is not None,
+            stored=response.from_stored,
+        )
 
     def _quarantine(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
         """Keeps a lane out of use: something may still arrive there that nobody expects."""
@@ -484,7 +533,9 @@ class Connection(Generic[ListenerT]):
 
     def _cancel(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
         """A courtesy that may save tokens. Nothing waits for its effect."""
-        if not self._capabilities.cancel or response.cancelled or response.response_id is None:
+        if self._capabilities.cancel is False or response.cancelled:
+            return []
+        if response.response_id is None:
             return []
         response.cancel()
         self._cancel_doubt.sent()
@@ -493,3 +544,11 @@ class Connection(Generic[ListenerT]):
     def _move(self, event: ConnectionEvent) -> None:
         # A KeyError here is a mistake of ours, never of a server.
         self.state = _TRANSITIONS[self.state, event]
+
+
+def _learned(understood: Understood) -> Learned | OptionRefused:
+    lesson = understood.lesson
+    assert lesson is not None
+    if isinstance(lesson, Capability):
+        return Learned(lesson, False, understood.error.message)
+    return OptionRefused(lesson)

@@ -14,6 +14,7 @@ from pipecat_responses.protocol.capabilities import Capability
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Event, Usage
 from pipecat_responses.protocol.lanes import Checkpoint
+from pipecat_responses.protocol.options import RefusedOption
 from pipecat_responses.protocol.requests import Payload
 
 ListenerT = TypeVar("ListenerT")
@@ -45,6 +46,13 @@ class Learned(msgspec.Struct, frozen=True):
 
     capability: Capability
     available: bool
+    why: str = ""
+
+
+class OptionRefused(msgspec.Struct, frozen=True):
+    """The server does not take an optional part of requests."""
+
+    option: RefusedOption
 
 
 class MemoryLost(msgspec.Struct, frozen=True):
@@ -96,6 +104,7 @@ Effect: TypeAlias = (
     | Fail[ListenerT]
     | Send
     | Learned
+    | OptionRefused
     | MemoryLost
     | Stored
     | ForkEnded

@@ -9,7 +9,7 @@ codes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -316,18 +316,57 @@ def read_error(
         **(_lower(named) if isinstance(named, Mapping) else {}),
     }
     kind = _text(inner.get("type"))
-    message = _text(inner.get("message")) or _text(nested) or "The server reported an error"
+    place, objections = _objections(inner, outer)
+    said = [_text(inner.get("message")) or _text(nested), objections]
+    code = _text(inner.get("code")) or _text(outer.get("code"))
+    message = ": ".join(filter(None, said)) or "The server reported an error"
     return ResponsesError(
         message,
-        code=_text(inner.get("code")) or _text(outer.get("code")),
+        code=code,
         type=None if kind == "error" else kind,
-        param=_text(inner.get("param")),
-        status=_status(outer.get("status")) or _status(inner.get("status")) or status,
+        param=_text(inner.get("param")) or place,
+        status=_status(outer.get("status"))
+        or _status(inner.get("status"))
+        or status
+        or _numbered(code),
         request_id=_text(outer.get("request_id")) or all_headers.get("x-request-id"),
         response_id=response_id,
         retry_after=_retry_after(inner, all_headers),
         transport=transport,
     )
+
+
+def _objections(*parts: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """What a validator objects to: the first place, and all it says.
+
+    FastAPI has it under ``detail``, gateways under ``metadata.raw``.
+    """
+    for part in parts:
+        metadata = part.get("metadata")
+        raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+        for found in (part.get("detail"), raw):
+            if isinstance(found, str) and found:
+                return None, found
+            if isinstance(found, list):
+                return _issues([each for each in found if isinstance(each, Mapping)])
+    return None, None
+
+
+def _issues(issues: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | None]:
+    """The same of a list of pydantic's (``loc``, ``msg``) or zod's (``path``, ``message``)."""
+    places: list[str] = []
+    for each in issues:
+        steps = [step for name in ("loc", "path", "keys") for step in _list(each.get(name))]
+        places.append(".".join(str(step) for step in steps if step != "body"))
+    said = [
+        f"{place}: {_text(each.get('msg')) or _text(each.get('message'))}"
+        for place, each in zip(places, issues, strict=True)
+    ]
+    return next(iter(places), None) or None, "; ".join(said) or None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _lower(headers: Mapping[str, Any] | None) -> dict[str, str]:
@@ -345,6 +384,11 @@ def _text(value: Any) -> str | None:
 
 def _status(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _numbered(code: str | None) -> int | None:
+    """The status, where a gateway gives it for the code."""
+    return int(code) if code is not None and re.fullmatch(r"[45]\d\d", code) else None
 
 
 _TRY_AGAIN_IN = re.compile(r"try again in ((?:[0-9.]+\s*(?:ms|s|m|h))+)\b", re.IGNORECASE)

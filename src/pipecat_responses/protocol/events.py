@@ -50,9 +50,16 @@ class Usage:
 
 
 class Created(msgspec.Struct, frozen=True):
-    """The server has accepted a request."""
+    """The server has accepted a request.
+
+    Attributes:
+        response_id: The response's id.
+        continues: Whether it says that it continues from another response; None if it does not
+            say.
+    """
 
     response_id: str | None
+    continues: bool | None = None
 
 
 class Began(msgspec.Struct, frozen=True):
@@ -283,7 +290,7 @@ def read(
         return Refused(read_error(_loads(data), transport=transport)) if _has_error(data) else None
     if kind == "response.created":
         response = _loads(wire.response)
-        return Created(_str(response.get("id")) or None)
+        return Created(_str(response.get("id")) or None, _continues(response))
     if kind == "response.in_progress":
         return BEGAN
     if kind in ("response.output_text.done", "response.refusal.done"):
@@ -316,6 +323,12 @@ def read(
         return _terminal(_TERMINAL[kind], _loads(wire.response), transport)
     # Whatever it is, it shows that the server is alive.
     return ACTIVITY
+
+
+def _continues(response: Mapping[str, Any]) -> bool | None:
+    if "previous_response_id" not in response:
+        return None
+    return response["previous_response_id"] is not None
 
 
 # Open models show their reasoning itself instead of a summary.

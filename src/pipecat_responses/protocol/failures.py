@@ -14,8 +14,10 @@ class Failure(StrEnum):
     NO_LANES = "no_lanes"
     NO_WARM_UP = "no_warm_up"
     CANCEL_REFUSED = "cancel_refused"
+    OPTION_REFUSED = "option_refused"
     RATE_LIMIT = "rate_limit"
     QUOTA = "quota"
+    NO_KEY = "no_key"
     AUTHENTICATION = "authentication"
     PERMISSION = "permission"
     MODEL = "model"
@@ -46,8 +48,10 @@ EXPLANATIONS: dict[Failure, str] = {
     Failure.CANCEL_REFUSED: (
         "The server refused something without saying what: a response.cancel, or this request."
     ),
+    Failure.OPTION_REFUSED: "The server does not take an optional part of the request.",
     Failure.RATE_LIMIT: "Too many requests or tokens for now; the server says when to come back.",
     Failure.QUOTA: "The account has no money or no quota left.",
+    Failure.NO_KEY: "Whatever gives the API key gave none that can be used.",
     Failure.AUTHENTICATION: "The server does not accept the API key.",
     Failure.PERMISSION: "The API key is known, and may not do this.",
     Failure.MODEL: "There is no such model, or not for this account.",
@@ -73,6 +77,7 @@ class Recovery(StrEnum):
     RECONNECT = "open a new connection and send everything, at once"
     OTHER_LANE = "use another lane or connection, at once"
     WITHOUT_LANES = "send again without a lane's name, at once"
+    WITHOUT_OPTION = "send again without what was refused, at once"
     RETRY = "try again after a moment"
     ONCE_MORE = "try once more"
     REPORT = "report it; the next turn may work"
@@ -86,8 +91,10 @@ RECOVERIES: dict[Failure, Recovery] = {
     Failure.NO_LANES: Recovery.WITHOUT_LANES,
     Failure.NO_WARM_UP: Recovery.REPORT,
     Failure.CANCEL_REFUSED: Recovery.OTHER_LANE,
+    Failure.OPTION_REFUSED: Recovery.WITHOUT_OPTION,
     Failure.RATE_LIMIT: Recovery.RETRY,
     Failure.QUOTA: Recovery.PERMANENT,
+    Failure.NO_KEY: Recovery.REPORT,
     Failure.AUTHENTICATION: Recovery.PERMANENT,
     Failure.PERMISSION: Recovery.PERMANENT,
     Failure.MODEL: Recovery.PERMANENT,

@@ -30,6 +30,7 @@ class FullReason(StrEnum):
     RECONNECTED = "reconnected"
     NO_LANES = "no lanes"
     NO_FORKS = "no forks"
+    NO_CONTINUATION = "no continuation"
     NOTHING_REMEMBERED = "nothing remembered yet"
     NOTHING_NEW = "nothing new to send"
     HTTP = "http"
@@ -59,6 +60,9 @@ EXPLANATIONS: dict[FullReason, str] = {
     FullReason.NO_FORKS: (
         "What covers the conversation is on a lane that is taken, and the server does not "
         "continue it on another one."
+    ),
+    FullReason.NO_CONTINUATION: (
+        "The server does not continue from earlier responses (previous_response_id)."
     ),
     FullReason.NOTHING_REMEMBERED: "No response has completed yet on this connection.",
     FullReason.NOTHING_NEW: (
@@ -234,6 +238,7 @@ def plan(
     model: str,
     *,
     forks: bool = True,
+    continues: bool = True,
     blank: FullReason = FullReason.FIRST,
     coverage: Coverage = Coverage.WORDS,
 ) -> Plan | None:
@@ -248,6 +253,7 @@ def plan(
         items: The conversation's items, a list.
         model: The model that is to answer.
         forks: Whether continuing on another lane than the parent's is to be used.
+        continues: Whether the server continues from responses at all.
         blank: The reason to give where nothing has been remembered yet.
         coverage: When a context's text covers a response's.
 
@@ -256,7 +262,7 @@ def plan(
     """
     best: Plan | None = None
     for lanes in connections:
-        candidate = _plan_on(lanes, items, model, forks, blank, coverage)
+        candidate = _plan_on(lanes, items, model, forks, continues, blank, coverage)
         if candidate is not None and (best is None or len(candidate.send) < len(best.send)):
             best = candidate
     return best
@@ -267,9 +273,15 @@ def _plan_on(
     items: Sequence[Item],
     model: str,
     forks: bool,
+    continues: bool,
     blank: FullReason,
     coverage: Coverage,
 ) -> Plan | None:
+    if not continues:
+        lane = lanes.free_lane((), ())
+        if lane is None:
+            return None
+        return Plan(lanes, lane, None, window(items), FullReason.NO_CONTINUATION, fork=False)
     judged = worth(lanes, items, model, coverage)
     covering = judged.covering
     if lanes.named is False or not forks:

@@ -62,6 +62,7 @@ class Fields:
     changes nothing encodes nothing.
 
     Attributes:
+        values: Names and values. Not to be changed.
         model: The model's name.
         custom_tools: The names of the custom tools that are declared: the client runs those.
         stored: Whether the server is to store the response, to be continued from by its id. One
@@ -69,7 +70,7 @@ class Fields:
         encoded: The fields as JSON, without the braces around them.
     """
 
-    __slots__ = ("_values", "custom_tools", "encoded", "model", "stored")
+    __slots__ = ("custom_tools", "encoded", "model", "stored", "values")
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         """Encodes fields.
@@ -80,24 +81,28 @@ class Fields:
         Raises:
             TypeError: If a value is not to be put into JSON.
         """
-        self._values = dict(values)
+        self.values: Mapping[str, Any] = dict(values)
         self.model = str(values.get("model") or "")
         self.custom_tools = frozenset(_custom_names(values.get("tools")))
         self.stored = values.get("store") is True and values.get("conversation") is None
-        self.encoded = encode_mended(self._values)[1:-1]
+        self.encoded = encode_mended(self.values)[1:-1]
 
     def same_as(self, values: Mapping[str, Any]) -> bool:
         """Whether these are the fields for other values, too."""
-        return self._values == values
+        return self.values == values
+
+    def has(self, name: str) -> bool:
+        """Whether a field is given."""
+        return name in self.values
 
     def changed(self, **values: Any) -> Fields:
         """A copy with some fields changed; None takes a field away."""
-        merged = {**self._values, **values}
+        merged = {**self.values, **values}
         return Fields({name: value for name, value in merged.items() if value is not None})
 
     def only(self, names: Collection[str]) -> Fields:
         """A copy with some of the fields only."""
-        return Fields({name: self._values[name] for name in names if name in self._values})
+        return Fields({name: self.values[name] for name in names if name in self.values})
 
 
 def _custom_names(tools: Any) -> Iterator[str]:

@@ -29,6 +29,7 @@ class Response(Generic[ListenerT]):
         keeps: Whether its checkpoint is one to continue the conversation from.
         parent: The checkpoint it continues from.
         fork: Whether that is another lane's.
+        from_stored: Whether no lane remembers that, and the server has it because it has stored it.
         restore: What the lane remembered before, in case the request never leaves.
         response_id: Its id, once the server has said it.
         created: Whether the server has accepted it.
@@ -44,6 +45,7 @@ class Response(Generic[ListenerT]):
     keeps: bool
     parent: Checkpoint | None
     fork: bool
+    from_stored: bool
     restore: Checkpoint | None
     response_id: str | None = None
     created: bool = False

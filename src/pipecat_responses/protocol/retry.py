@@ -97,6 +97,9 @@ class Budget:
                 if error.retry_after is not None:
                     delay = max(error.retry_after, 0.0)
                 return delay if now + delay < self.deadline else None
+            case Recovery.WITHOUT_OPTION:
+                # Each time the request gets smaller, so there is an end to it.
+                return 0.0 if now < self.deadline else None
             case _:
                 if self.at_once <= 0:
                     return None

@@ -15,13 +15,15 @@ from pipecat_responses.sandbox.answers import (
     Refusal,
     Text,
 )
-from pipecat_responses.sandbox.config import KNOWN_MODELS, SandboxConfig
+from pipecat_responses.sandbox.config import KNOWN_MODELS, RequiredQuery, SandboxConfig
 from pipecat_responses.sandbox.faults import Fault, Faults
+from pipecat_responses.sandbox.profiles import PROFILES
 from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest
 from pipecat_responses.sandbox.server import Sandbox
 
 __all__ = [
     "KNOWN_MODELS",
+    "PROFILES",
     "Answer",
     "Call",
     "Compaction",
@@ -34,6 +36,7 @@ __all__ = [
     "RecordedHandshake",
     "RecordedRequest",
     "Refusal",
+    "RequiredQuery",
     "Sandbox",
     "SandboxConfig",
     "Text",

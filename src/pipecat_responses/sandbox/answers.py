@@ -210,6 +210,7 @@ class ModelInput:
         transcript: The items behind and in this request.
         transport: ``websocket`` or ``http``.
         stream_id: The lane's name, None on the default lane and over HTTP.
+        family: The known model behind a deployment's name; None when the model's own name says it.
     """
 
     model: str
@@ -221,6 +222,7 @@ class ModelInput:
     transcript: Transcript
     transport: str
     stream_id: str | None
+    family: str | None = None
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:

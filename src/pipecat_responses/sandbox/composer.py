@@ -7,6 +7,7 @@ been said until then.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,9 +26,13 @@ from pipecat_responses.sandbox.answers import (
     Refusal,
     Text,
 )
-from pipecat_responses.sandbox.config import default_effort, is_reasoning_model
+from pipecat_responses.sandbox.config import (
+    SandboxConfig,
+    default_effort,
+    is_reasoning_model,
+)
 from pipecat_responses.sandbox.text import count_tokens, split_fixed, split_words
-from pipecat_responses.sandbox.transcript import Item
+from pipecat_responses.sandbox.transcript import SERVERS_CALL, Item
 
 Event = dict[str, Any]
 
@@ -85,30 +90,22 @@ class Composer:
         truncated: Whether ``max_output_tokens`` cut the answer.
     """
 
-    def __init__(
-        self,
-        given: ModelInput,
-        usage: InputUsage,
-        *,
-        usage_details: bool = True,
-        obfuscation: bool = True,
-    ) -> None:
+    def __init__(self, given: ModelInput, usage: InputUsage, config: SandboxConfig) -> None:
         """Prepares the response to a request.
 
         Args:
             given: The request as the model sees it.
             usage: Tokens of its input.
-            usage_details: Whether ``usage`` has its detail objects.
-            obfuscation: Whether deltas carry padding.
+            config: How the server writes its answers.
         """
         self.response_id = new_id("resp")
         self.output: list[Item] = []
         self.truncated = False
         self._given = given
         self._input_usage = usage
-        self._usage_details = usage_details
+        self._config = config
         options = given.settings.get("stream_options") or {}
-        self._obfuscation = obfuscation and options.get("include_obfuscation") is not False
+        self._obfuscation = config.obfuscation and options.get("include_obfuscation") is not False
         self._created_at = int(time.time())
         self._sequence = 0
         self._settings = echo(given)
@@ -199,7 +196,7 @@ class Composer:
             "output_tokens": self._output_tokens,
             "total_tokens": total + self._output_tokens,
         }
-        if self._usage_details:
+        if self._config.usage_details:
             usage["input_tokens_details"] = {
                 "cached_tokens": cached,
                 "cache_write_tokens": total - cached,
@@ -286,6 +283,9 @@ class Composer:
         custom = any(
             tool["type"] == "custom" and tool.get("name") == part.name for tool in self._given.tools
         )
+        yield from self._any_call(part, index, custom=custom)
+
+    def _any_call(self, part: Call, index: int, *, custom: bool) -> Iterator[Step]:
         name = "custom_tool_call_input" if custom else "function_call_arguments"
         field = "input" if custom else "arguments"
         item: Item = {
@@ -320,6 +320,9 @@ class Composer:
 
     def _hosted(self, part: HostedCall, index: int) -> Iterator[Step]:
         kind = str(part.item["type"])
+        if kind == "web_search_call" and self._config.searches_as_custom_calls:
+            yield from self._search(part, index)
+            return
         item: Item = {"id": new_id(kind.removesuffix("_call")), "status": "completed", **part.item}
         results = ("output", "result", "results", "outputs", "error")
         begun = {name: value for name, value in item.items() if name not in results}
@@ -330,6 +333,14 @@ class Composer:
             yield Step(self.event(f"response.{kind}.{state}", **place))
         yield Step(self._done(item, index), "tool")
 
+    def _search(self, part: HostedCall, index: int) -> Iterator[Step]:
+        """A search of the server's as the call of a custom tool that nobody declared."""
+        arguments = json.dumps(part.item.get("action") or {})
+        call = Call("web_search", arguments, f"{SERVERS_CALL}{uuid.uuid4().hex}")
+        for event, _ in self._any_call(call, index, custom=True):
+            done = event["type"] == "response.output_item.done"
+            yield Step(event, "tool" if done else None)
+
     def _reasoning(self, part: Reasoning, index: int) -> Iterator[Step]:
         item: Item = {"id": new_id("rs"), "type": "reasoning", "summary": []}
         if "reasoning.encrypted_content" in (self._given.settings.get("include") or ()):
@@ -339,12 +350,26 @@ class Composer:
         tokens = max(1, sum(map(count_tokens, part.summary)))
         self._reasoning_tokens += tokens
         self._spend(tokens)
+        if self._config.reasoning_text:
+            yield from self._thoughts(item, index, "\n\n".join(part.summary))
+            return
         summary: list[dict[str, str]] = []
         if self._settings["reasoning"]["summary"] is not None:
             for number, text in enumerate(part.summary):
                 yield from self._summary(item["id"], index, number, text)
                 summary.append({"type": "summary_text", "text": text})
         yield Step(self._done({**item, "summary": summary}, index))
+
+    def _thoughts(self, item: Item, index: int, text: str) -> Iterator[Step]:
+        """Reasoning as text in the item's content, and the end of the item."""
+        place = {"item_id": item["id"], "output_index": index, "content_index": 0}
+        empty, whole = ({"type": "reasoning_text", "text": each} for each in ("", text))
+        yield Step(self.event("response.content_part.added", **place, part=empty))
+        for piece in split_words(text):
+            yield Step(self._delta("response.reasoning_text.delta", piece, **place), "reasoning")
+        yield Step(self.event("response.reasoning_text.done", **place, text=text))
+        yield Step(self.event("response.content_part.done", **place, part=whole))
+        yield Step(self._done({**item, "content": [whole]}, index))
 
     def _summary(self, item_id: str, index: int, number: int, text: str) -> Iterator[Step]:
         place = {"item_id": item_id, "output_index": index, "summary_index": number}
@@ -372,8 +397,9 @@ def compaction_item(items: Sequence[Mapping[str, Any]]) -> Item:
 def effective_effort(given: ModelInput) -> str | None:
     """The reasoning effort that applies; None for a model that does not reason."""
     effort: str | None = (given.settings.get("reasoning") or {}).get("effort")
-    if effort is None and is_reasoning_model(given.model):
-        return default_effort(given.model)
+    family = given.family or given.model
+    if effort is None and is_reasoning_model(family):
+        return default_effort(family)
     return effort
 
 

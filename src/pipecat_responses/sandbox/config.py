@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from pipecat_responses.sandbox.answers import Answer, ModelInput
+from pipecat_responses.sandbox.answers import Answer, ModelInput
+
+Dialect: TypeAlias = Literal[
+    "openai", "words", "validator", "detail", "xai", "openrouter", "litellm"
+]
+"""How a server words that it does not take something; see ``dialects``."""
+Kept: TypeAlias = Literal["forgets", "keeps_previous", "remembers_new"]
+"""What a lane remembers after a response that was not completed."""
 
 _MODEL_NAMES = """
 gpt-4o gpt-4o-2024-05-13 gpt-4o-2024-08-06 gpt-4o-2024-11-20
@@ -80,12 +87,30 @@ def default_effort(model: str) -> str:
     return "medium" if "medium" in efforts else efforts[0]
 
 
+@dataclass(frozen=True, slots=True)
+class RequiredQuery:
+    """A query parameter without which the server does not answer.
+
+    Attributes:
+        name: The parameter.
+        status: The HTTP status of the refusal.
+        message: What it says; None for no body at all.
+        transport: Only for this transport, the WebSocket's handshake or HTTP; None for both.
+    """
+
+    name: str
+    status: int = 400
+    message: str | None = "Missing required query parameter"
+    transport: Literal["websocket", "http"] | None = None
+
+
 @dataclass
 class SandboxConfig:
     """Everything about the sandbox that can be set; all of it may change while it runs.
 
     The defaults follow the documentation, and where nobody says how the real server behaves, the
-    case that is worst for a client.
+    case that is worst for a client. Other servers differ in what the switches from ``dialect`` on
+    say; ``profile`` has them as some servers are.
 
     Attributes:
         api_keys: Accepted bearer tokens; None accepts any that is not empty.
@@ -107,6 +132,10 @@ class SandboxConfig:
         memory_after_failure: What a lane remembers after a response that failed, was incomplete
             or broke off: nothing (``forgets``), the response before it (``keeps_previous``), or
             what there is of it (``remembers_new``).
+        memory_after_cancel: The same after a response that was cancelled; None for what
+            ``memory_after_failure`` says.
+        lane_memory: Whether a connection remembers its lanes' latest responses; without that, only
+            stored responses can be continued.
         max_in_flight: Responses that run at the same time on one connection; more are queued.
             Read when a connection opens.
         max_streams: Distinct lane names per connection, the default lane not counted.
@@ -116,6 +145,41 @@ class SandboxConfig:
         obfuscation: Whether delta events carry the ``obfuscation`` padding of the real API.
         verify_encrypted_content: Whether encrypted reasoning that this sandbox did not issue is
             refused.
+        dialect: How refusals of the fields below are worded: as OpenAI does (``openai``); the same
+            without ``code`` and ``param`` (``words``); as pydantic and FastAPI do, with status 422
+            (``validator``); as one sentence under ``detail``; or as ``xai``, ``openrouter`` and
+            ``litellm`` do.
+        websocket_status: The HTTP status with which WebSockets are refused; None accepts them. 200
+            is a server that takes the handshake for a request that it does not know.
+        refused_fields: Fields that are refused as unknown, as dotted paths: ``prompt_cache_key``,
+            ``text.verbosity``, ``tools.strict`` for that of any tool, and
+            ``include.message.output_text.logprobs`` for an entry of a list.
+        dropped_fields: Fields that are dropped without a word, written in the same way.
+        storage: What becomes of ``store: true``: ``supported``; ``rejected`` refuses it;
+            ``ignored`` takes it and stores nothing. Except for ``supported``, nothing is stored by
+            default either.
+        instructions_when_continuing: Whether ``instructions`` may stand beside
+            ``previous_response_id``.
+        encrypted_reasoning: What becomes of ``reasoning.encrypted_content`` in ``include``:
+            ``supported``; ``rejected`` refuses it; ``ignored`` gives none. Except for
+            ``supported``, reasoning may be sent back without it.
+        reasoning_text: Whether reasoning is shown as text in its item's content, as open models
+            do, instead of as a summary.
+        searches_as_custom_calls: Whether a ``web_search_call`` is given as ``custom_tool_call`` of
+            a tool that the request did not declare.
+        keepalive: What is sent while a response has nothing to say: ``none``; ``comments`` among
+            server-sent events; ``events`` of the type ``keepalive``, on both transports.
+        keepalive_secs: Seconds of silence before each of them.
+        time_to_created: Seconds from a request's acceptance to ``response.created``; the first
+            token comes as much later.
+        any_model: Whether any model name is accepted.
+        deployments: Names that are accepted besides, and the known models behind them.
+        model_limits: Whether what a model does not take (reasoning of one that does not reason,
+            ``temperature`` of one that does) is refused (``enforced``) or not looked at.
+        api_key_header: Whether the key may come in the header ``api-key`` as well.
+        required_query: Query parameters that have to be there.
+        filtered_words: Words for which a filter refuses a request, if the newest user message has
+            one of them.
     """
 
     api_keys: set[str] | None = None
@@ -129,7 +193,9 @@ class SandboxConfig:
     steering: bool = True
     generate_false: Literal["supported", "rejected"] = "supported"
     forks: Literal["supported", "fail"] = "supported"
-    memory_after_failure: Literal["forgets", "keeps_previous", "remembers_new"] = "forgets"
+    memory_after_failure: Kept = "forgets"
+    memory_after_cancel: Kept | None = None
+    lane_memory: bool = True
     max_in_flight: int = 16
     max_streams: int = 32
     max_connection_age: float = 3600.0
@@ -137,3 +203,69 @@ class SandboxConfig:
     usage_details: bool = True
     obfuscation: bool = True
     verify_encrypted_content: bool = True
+    dialect: Dialect = "openai"
+    websocket_status: int | None = None
+    refused_fields: tuple[str, ...] = ()
+    dropped_fields: tuple[str, ...] = ()
+    storage: Literal["supported", "rejected", "ignored"] = "supported"
+    instructions_when_continuing: Literal["supported", "rejected"] = "supported"
+    encrypted_reasoning: Literal["supported", "rejected", "ignored"] = "supported"
+    reasoning_text: bool = False
+    searches_as_custom_calls: bool = False
+    keepalive: Literal["none", "comments", "events"] = "none"
+    keepalive_secs: float = 15.0
+    time_to_created: float = 0.0
+    any_model: bool = False
+    deployments: dict[str, str] = field(default_factory=dict)
+    model_limits: Literal["enforced", "ignored"] = "enforced"
+    api_key_header: bool = False
+    required_query: tuple[RequiredQuery, ...] = ()
+    filtered_words: tuple[str, ...] = ()
+
+    @classmethod
+    def profile(cls, name: str) -> SandboxConfig:
+        """How another server behaves, as far as its documentation and its users tell.
+
+        Args:
+            name: One of ``PROFILES``.
+
+        Returns:
+            A fresh configuration.
+
+        Raises:
+            ValueError: When there is no such profile.
+        """
+        from pipecat_responses.sandbox.profiles import make_profile
+
+        return make_profile(name)
+
+    @classmethod
+    def from_capabilities(cls, source: str | os.PathLike[str] | Mapping[str, Any]) -> SandboxConfig:
+        """A server as a capabilities file says that it is.
+
+        Args:
+            source: The file that ``pipecat-responses doctor --write`` has made, or what it says.
+
+        Returns:
+            A fresh configuration. What the file does not tell is as the defaults have it.
+
+        Raises:
+            ValueError: When it is no such file.
+        """
+        from pipecat_responses.sandbox.capabilities import config_of
+
+        return config_of(source)
+
+    def accepts_model(self, name: str) -> bool:
+        """Whether there is a model of that name."""
+        known = KNOWN_MODELS if self.models is None else self.models
+        return self.any_model or name in known or name in self.deployments
+
+    def model_names(self) -> list[str]:
+        """The names of the models that there are to choose from."""
+        known = KNOWN_MODELS if self.models is None else self.models
+        return sorted({*known, *self.deployments})
+
+    def family(self, name: str) -> str:
+        """The model that decides what a model of that name can do."""
+        return self.deployments.get(name, name)

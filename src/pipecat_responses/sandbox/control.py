@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+import msgspec
 from aiohttp import web
 
 from pipecat_responses.sandbox.answers import answer_from_json
@@ -18,15 +20,6 @@ if TYPE_CHECKING:
     from pipecat_responses.sandbox.server import Sandbox
 
 _NOT_SCALAR = ("responder",)
-_SETS = ("api_keys", "models")
-_CHOICES = {
-    "lanes": ("supported", "rejected", "ignored"),
-    "lane_advances_at": ("start", "end"),
-    "cancel": ("ignored", "rejected", "honoured"),
-    "generate_false": ("supported", "rejected"),
-    "forks": ("supported", "fail"),
-    "memory_after_failure": ("forgets", "keeps_previous", "remembers_new"),
-}
 
 
 class Control:
@@ -134,26 +127,17 @@ def change_config(config: SandboxConfig, changes: Any) -> None:
     for name, value in changes.items():
         if name not in known:
             raise ValueError(f"The configuration has no {name!r}; it has {sorted(known)}")
-        checked[name] = _checked(name, value, getattr(SandboxConfig(), name))
+        try:
+            checked[name] = msgspec.convert(value, _types()[name])
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{name}: {error}") from error
     for name, value in checked.items():
         setattr(config, name, value)
 
 
-def _checked(name: str, value: Any, default: Any) -> Any:
-    if name in _SETS:
-        if value is not None and not isinstance(value, list):
-            raise ValueError(f"{name} is an array of strings or null")
-        return None if value is None else set(value)
-    if name in _CHOICES:
-        if value not in _CHOICES[name]:
-            raise ValueError(f"{name} is one of {', '.join(_CHOICES[name])}, not {value!r}")
-        return value
-    if name == "tokens_per_second" and value is None:
-        return value
-    expected = bool if isinstance(default, bool) else int | float
-    if isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, expected):
-        raise ValueError(f"{name} cannot be {value!r}")
-    return value
+@cache
+def _types() -> dict[str, Any]:
+    return get_type_hints(SandboxConfig)
 
 
 class _as_bad_request:  # noqa: N801 - used as a context manager only

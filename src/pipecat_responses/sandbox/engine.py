@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -13,8 +13,9 @@ import msgspec
 from pipecat_responses.sandbox.answers import Answer, Call, Compaction, ModelInput, as_answer
 from pipecat_responses.sandbox.composer import Composer, Event, InputUsage, effective_effort
 from pipecat_responses.sandbox.config import SandboxConfig
-from pipecat_responses.sandbox.errors import ApiError
+from pipecat_responses.sandbox.errors import ApiError, content_filtered
 from pipecat_responses.sandbox.faults import Fault, Faults, Moment, Transport
+from pipecat_responses.sandbox.features import check_features, taken
 from pipecat_responses.sandbox.items import as_items, check_order, resolve_stored
 from pipecat_responses.sandbox.memory import LaneMemory, PrefixCache, Remembered, Store
 from pipecat_responses.sandbox.pacing import Pacer
@@ -38,10 +39,13 @@ class Sink(Protocol):
     async def send_raw(self, data: bytes, *, binary: bool) -> None:
         """Sends bytes as they are."""
 
+    async def comment(self, text: str) -> None:
+        """Sends a comment, where there are such things."""
+
     async def close(self, code: int, reason: str) -> None:
         """Closes the connection properly."""
 
-    def reset(self) -> None:
+    async def reset(self) -> None:
         """Resets the TCP connection."""
 
     def stall(self) -> None:
@@ -235,9 +239,8 @@ class Engine:
         return late
 
     def _accept(self, record: RecordedRequest, place: Place, steers: Sequence[Steer]) -> Run:
-        config, body = self.config, record.body
-        websocket = place.memory is not None
-        (check_websocket_request if websocket else check_http_request)(body, config)
+        config = self.config
+        body = self._checked(record.body, websocket=place.memory is not None)
         transcript = self._transcript(body, place, [i for steer in steers for i in steer.items])
         given = ModelInput(
             model=body["model"],
@@ -249,18 +252,18 @@ class Engine:
             transcript=transcript,
             transport=place.sink.transport,
             stream_id=place.lane,
+            family=config.deployments.get(body["model"]),
         )
+        said = (given.last_user_text or "").lower()
+        if any(word.lower() in said for word in config.filtered_words):
+            raise content_filtered()
         root, before = _prompt_root(given)
         cached = place.cache.cached_tokens(root, before, transcript)
         place.cache.note(root, transcript)
-        composer = Composer(
-            given,
-            InputUsage(before + transcript.tokens, cached),
-            usage_details=config.usage_details,
-            obfuscation=config.obfuscation,
-        )
-        answer = self._answer(given) if record.generate else Answer()
-        if record.generate and before + transcript.tokens > _compact_threshold(body):
+        composer = Composer(given, InputUsage(before + transcript.tokens, cached), config)
+        generate = body.get("generate") is not False
+        answer = self._answer(given) if generate else Answer()
+        if generate and before + transcript.tokens > _compact_threshold(body):
             answer = replace(answer, parts=(Compaction(transcript.items()), *answer.parts))
         record.response_id = composer.response_id
         record.transcript = transcript
@@ -272,8 +275,31 @@ class Engine:
         pacer = Pacer(
             _first(answer.time_to_first_token, config.time_to_first_token),
             _first(answer.tokens_per_second, config.tokens_per_second),
+            beat=self._sign_of_life(composer, place.sink),
+            beat_secs=config.keepalive_secs,
         )
         return Run(record, place, given, composer, answer, pacer, previous, root)
+
+    def _checked(self, body: dict[str, Any], *, websocket: bool) -> dict[str, Any]:
+        """A request as the server takes it.
+
+        Raises:
+            ApiError: When it does not.
+        """
+        check_features(body, self.config)
+        body = taken(body, self.config)
+        (check_websocket_request if websocket else check_http_request)(body, self.config)
+        return body
+
+    def _sign_of_life(self, composer: Composer, sink: Sink) -> Callable[[], Awaitable[None]] | None:
+        """What a response sends while it has nothing to say."""
+        match self.config.keepalive:
+            case "none":
+                return None
+            case "comments":
+                return lambda: sink.comment("OPENROUTER PROCESSING")
+            case "events":
+                return lambda: sink.send(composer.event("keepalive"))
 
     def _transcript(
         self, body: dict[str, Any], place: Place | None, first: list[Item]
@@ -293,6 +319,7 @@ class Engine:
         items = resolve_stored(
             first + as_items(body["input"]),
             stored=body.get("store") is not False,
+            plain_reasoning=self.config.encrypted_reasoning != "supported",
             verify=self.config.verify_encrypted_content,
             find_item=self.store.items.get,
         )
@@ -305,8 +332,7 @@ class Engine:
         Raises:
             ApiError: When the request is not valid.
         """
-        check_http_request(body, self.config)
-        return self._transcript(body, None, [])
+        return self._transcript(self._checked(body, websocket=False), None, [])
 
     def _answer(self, given: ModelInput) -> Answer:
         if self.script:
@@ -326,13 +352,15 @@ class Engine:
                     run.missing_fields = _field_names(fault)
                 case _:
                     await run.send(_stray_delta(run.composer))
+        if self.config.time_to_created:
+            await run.pacer.pause(self.config.time_to_created)
         for event in run.composer.opening():
             await run.send(event)
         await self._moment("created", run)
 
     async def _speak(self, run: Run) -> None:
         """Sends the answer's events as they become due, until the end or until it is stopped."""
-        if not run.record.generate or not run.answer.items:
+        if not run.answer.items:
             return
         await run.pacer.first()
         texts = calls = 0
@@ -446,7 +474,7 @@ class Engine:
                 await sink.close(int(code), str(reason))
                 raise Halt(fault, parked=True)
             case "reset":
-                sink.reset()
+                await sink.reset()
                 raise Halt(fault, parked=True)
             case "stall":
                 sink.stall()
@@ -464,18 +492,17 @@ class Engine:
         if status != "failed" and response["store"]:
             self.store.keep(new, response)
         memory, lane = run.place.memory, run.place.lane
-        if memory is None:
+        if memory is None or not self.config.lane_memory:
             return
         if forget:
             memory.clear()
         elif status == "completed" or run.stop_reason == "steered":
             memory.remember(lane, new)
         else:
-            kept = {
-                "forgets": None,
-                "keeps_previous": run.previous,
-                "remembers_new": new,
-            }[self.config.memory_after_failure]
+            keeps = self.config.memory_after_failure
+            if run.stop_reason == "cancelled":
+                keeps = self.config.memory_after_cancel or keeps
+            kept = {"forgets": None, "keeps_previous": run.previous, "remembers_new": new}[keeps]
             memory.remember(lane, kept)
 
 

@@ -18,7 +18,8 @@ class ApiError(Exception):
         code: Machine-readable code such as ``previous_response_not_found``, or None.
         message: Human-readable text.
         param: The request field the error is about, such as ``input[0].content``, or None.
-        type: The error's family, ``invalid_request_error`` for most 4xx.
+        type: The error's family, ``invalid_request_error`` for most 4xx; None for a server that
+            names none.
         headers: Extra HTTP headers, e.g. ``retry-after``; over a WebSocket they travel inside
             the error object.
         shape: ``nested`` or ``flat`` for an error event of that shape; None for the transport's
@@ -33,7 +34,7 @@ class ApiError(Exception):
         status: int = 400,
         code: str | None = None,
         param: str | None = None,
-        type: str = "invalid_request_error",  # noqa: A002 - the field's name on the wire
+        type: str | None = "invalid_request_error",  # noqa: A002 - the field's name on the wire
         headers: Mapping[str, str] | None = None,
         shape: Literal["nested", "flat"] | None = None,
         omit: Iterable[str] = (),
@@ -52,7 +53,7 @@ class ApiError(Exception):
     @property
     def label(self) -> str:
         """The code, or the type when there is no code: what a log line wants."""
-        return self.code or self.type
+        return self.code or self.type or str(self.status)
 
     def body(self) -> dict[str, Any]:
         """The HTTP body: ``{"error": {"message", "type", "param", "code"}}``."""
@@ -227,4 +228,15 @@ def invalid_api_key(key: str) -> ApiError:
         "https://platform.openai.com/account/api-keys.",
         status=401,
         code="invalid_api_key",
+    )
+
+
+def content_filtered() -> ApiError:
+    """A filter before the model refuses the prompt (Azure)."""
+    return ApiError(
+        "The response was filtered due to the prompt triggering Azure OpenAI's content management "
+        "policy. Please modify your prompt and retry.",
+        code="content_filter",
+        param="prompt",
+        type=None,
     )

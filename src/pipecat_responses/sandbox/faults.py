@@ -103,7 +103,8 @@ class Fault:
         kind: What happens:
 
             - ``close``: the connection is closed properly. Params ``code`` (1000) and ``reason``.
-            - ``reset``: the TCP connection is reset.
+            - ``reset``: the TCP connection is reset; a WebSocket's once the client has read what
+              was sent, or a second later.
             - ``stall``: nothing more is sent or read on the connection; it stays open, and pings
               go unanswered.
             - ``silence``: the response says nothing more; the connection works, pings are

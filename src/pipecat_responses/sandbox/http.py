@@ -77,6 +77,11 @@ class HttpSink:
         if self._streaming:
             await self._write(data if binary else b"data: %b\n\n" % data)
 
+    async def comment(self, text: str) -> None:
+        """Sends a comment, which readers of server-sent events skip."""
+        if self._streaming:
+            await self._write(b": %b\n\n" % text.encode())
+
     async def _write(self, data: bytes) -> None:
         if not self.started:
             self.started = True
@@ -90,7 +95,7 @@ class HttpSink:
         elif self._request.transport is not None:
             self._request.transport.close()
 
-    def reset(self) -> None:
+    async def reset(self) -> None:
         """Resets the TCP connection."""
         reset_transport(self._request.transport)
 

@@ -15,7 +15,7 @@ from pipecat_responses.sandbox.errors import (
     missing_parameter,
 )
 from pipecat_responses.sandbox.shapes import Check
-from pipecat_responses.sandbox.transcript import Item, Transcript
+from pipecat_responses.sandbox.transcript import Item, Transcript, runs_at_the_server
 
 ROLES = ("assistant", "system", "developer", "user")
 INPUT_PARTS = ("input_text", "input_image", "input_file")
@@ -259,6 +259,7 @@ def resolve_stored(
     items: list[Item],
     *,
     stored: bool,
+    plain_reasoning: bool,
     verify: bool,
     find_item: Callable[[str], Item | None],
 ) -> list[Item]:
@@ -267,6 +268,7 @@ def resolve_stored(
     Args:
         items: Valid input items.
         stored: Whether the request has ``store: true``.
+        plain_reasoning: Whether reasoning may come back without encrypted content.
         verify: Whether encrypted content must be one that this sandbox issued.
         find_item: Looks up a stored output item by id.
 
@@ -291,7 +293,7 @@ def resolve_stored(
         if kind in ("reasoning", "compaction"):
             content = item.get("encrypted_content")
             if content is None:
-                if find_item(item["id"]) is None:
+                if not plain_reasoning and find_item(item["id"]) is None:
                     raise _item_not_found(item["id"], stored)
             elif verify and not opaque.is_genuine(content):
                 raise ApiError(
@@ -335,7 +337,7 @@ def check_order(history: Transcript, items: list[Item]) -> None:
             call_id = item["call_id"]
             if call_id in answered:
                 raise ApiError(f"Duplicate tool call with call_id {call_id}.", param="input")
-            answered[call_id] = False
+            answered[call_id] = runs_at_the_server(item)
             names[call_id] = kind.replace("_", " ")
         elif kind in ("function_call_output", "custom_tool_call_output"):
             call_id = item["call_id"]

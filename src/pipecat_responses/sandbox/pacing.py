@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 
 _BURST = 32
 
@@ -15,12 +16,21 @@ class Pacer:
     are let through at once. So the pace holds however coarse the timers are.
     """
 
-    def __init__(self, first: float, rate: float | None) -> None:
+    def __init__(
+        self,
+        first: float,
+        rate: float | None,
+        *,
+        beat: Callable[[], Awaitable[None]] | None = None,
+        beat_secs: float = math.inf,
+    ) -> None:
         """Starts the clock.
 
         Args:
             first: Seconds until the first token.
             rate: Tokens per second after that; None or infinity for all at once.
+            beat: Is awaited again and again while a wait goes on.
+            beat_secs: Seconds before each time.
         """
         self._loop = asyncio.get_running_loop()
         self._first_due = self._loop.time() + first
@@ -29,6 +39,8 @@ class Pacer:
         self._unbroken = 0
         self._waiter: asyncio.Future[None] | None = None
         self._interrupted = False
+        self._beat = beat
+        self._beat_secs = beat_secs
 
     async def first(self) -> None:
         """Waits until the first token is due."""
@@ -61,6 +73,14 @@ class Pacer:
                 await asyncio.sleep(0)
             return
         self._unbroken = 0
+        while self._beat is not None and self._loop.time() + self._beat_secs < due:
+            await self._sleep(self._loop.time() + self._beat_secs)
+            if self._interrupted:
+                return
+            await self._beat()
+        await self._sleep(due)
+
+    async def _sleep(self, due: float) -> None:
         self._waiter = self._loop.create_future()
         timer = self._loop.call_at(due, self._wake)
         try:

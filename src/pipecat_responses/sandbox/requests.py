@@ -8,7 +8,6 @@ from typing import Any
 from pipecat_responses.sandbox import shapes
 from pipecat_responses.sandbox.config import (
     EFFORTS,
-    KNOWN_MODELS,
     SandboxConfig,
     default_effort,
     is_reasoning_model,
@@ -22,13 +21,12 @@ from pipecat_responses.sandbox.errors import (
     missing_parameter,
     model_not_found,
     quoted_list,
-    unknown_parameter,
     unsupported_parameter,
 )
 from pipecat_responses.sandbox.items import check_item
 from pipecat_responses.sandbox.shapes import Check
 
-_INCLUDABLE = (
+INCLUDABLE = (
     "file_search_call.results",
     "web_search_call.results",
     "web_search_call.action.sources",
@@ -197,7 +195,7 @@ _FIELDS: dict[str, Check] = {
     "context_management": shapes.array(shapes.mapping),
     "conversation": _conversation,
     "image": shapes.mapping,
-    "include": shapes.array(shapes.choice(*_INCLUDABLE)),
+    "include": shapes.array(shapes.choice(*INCLUDABLE)),
     "input": _input,
     "instructions": shapes.string,
     "max_output_tokens": shapes.integer(_MIN_OUTPUT_TOKENS),
@@ -268,8 +266,6 @@ def check_websocket_request(message: dict[str, Any], config: SandboxConfig) -> N
                 code="unsupported_parameter",
                 param=name,
             )
-    if config.generate_false == "rejected" and "generate" in message:
-        raise unknown_parameter("generate")
     shapes.fields(message, "", {}, _WEBSOCKET_FIELDS)
     _check_whole(message, config)
 
@@ -291,14 +287,15 @@ def _check_whole(body: dict[str, Any], config: SandboxConfig) -> None:
     model = body.get("model")
     if not model:
         raise missing_parameter("model")
-    if model not in (KNOWN_MODELS if config.models is None else config.models):
+    if not config.accepts_model(model):
         raise model_not_found(model)
     for name in ("conversation", "prompt"):
         if body.get(name):
             raise ApiError(f"{name.capitalize()} not found.", status=404, param=name)
     _check_input(body)
     _check_tool_choice(body)
-    _check_reasoning(body, model)
+    if config.model_limits == "enforced":
+        _check_reasoning(body, config.family(model))
 
 
 def _check_input(body: dict[str, Any]) -> None:

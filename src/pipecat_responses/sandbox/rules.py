@@ -14,6 +14,8 @@ from pipecat_responses.sandbox.transcript import Item, Transcript, item_text
 
 _EXPRESSION = re.compile(r"\(?\d[\d.]*\)?(?:\s*[-+*/^×x]\s*\(?\d[\d.]*\)?)+")  # noqa: RUF001
 _COUNT = re.compile(r"\bcount(?:\s+from\s+\w+)?\s+to\s+(\d+)", re.IGNORECASE)
+_WORD_QUESTION = re.compile(r"\bwhich word\b", re.IGNORECASE)
+_WORD = re.compile(r"\bthe word is (\w+)", re.IGNORECASE)
 _CALL_REQUEST = re.compile(r"\bcall\b", re.IGNORECASE)
 _MAX_COUNT = 10_000
 _STORY = """\
@@ -40,7 +42,8 @@ def answer_by_rules(given: ModelInput) -> Answer:
     3. A tool that fits the user's words (the time, a calculation, ``call X and Y``), as far as
        ``tool_choice`` allows; or the one that it demands.
     4. A JSON schema: a value that satisfies it.
-    5. A story, or counting, when asked for.
+    5. The word that the user has told last (``the word is ...``), when asked ``which word``; a
+       story, or counting, when asked for.
     6. What the user said, and how many items the model sees.
 
     Args:
@@ -167,6 +170,8 @@ def _speak(given: ModelInput) -> Text:
         return Text(json.dumps({"said": text or ""}))
     if text is None:
         return Text("Hello! How can I help you?")
+    if _WORD_QUESTION.search(text):
+        return Text(_word_told(given))
     if count := _COUNT.search(text):
         top = min(int(count[1]), _MAX_COUNT)
         return Text(", ".join(str(number) for number in range(1, top + 1)) + ".")
@@ -174,3 +179,11 @@ def _speak(given: ModelInput) -> Text:
         return Text(_STORY)
     noun = "item" if given.count == 1 else "items"
     return Text(f'You said: "{text}". I remember {given.count} {noun}.')
+
+
+def _word_told(given: ModelInput) -> str:
+    for item in given.newest_first():
+        told = _WORD.search(item_text(item)) if item.get("role") == "user" else None
+        if told is not None:
+            return f"The word is {told[1]}."
+    return "Nobody has told me a word."

@@ -10,13 +10,14 @@ from typing import Any
 
 from aiohttp import web
 
+from pipecat_responses.sandbox.access import check_key, is_upgrade, missing_query, no_websockets
 from pipecat_responses.sandbox.answers import Answer, Part, as_answer
 from pipecat_responses.sandbox.certificates import Certificates
 from pipecat_responses.sandbox.composer import new_id
-from pipecat_responses.sandbox.config import KNOWN_MODELS, SandboxConfig
+from pipecat_responses.sandbox.config import SandboxConfig
 from pipecat_responses.sandbox.control import Control
 from pipecat_responses.sandbox.engine import Engine, HtmlAnswer
-from pipecat_responses.sandbox.errors import ApiError, invalid_api_key, missing_api_key
+from pipecat_responses.sandbox.errors import ApiError
 from pipecat_responses.sandbox.faults import Fault, Faults
 from pipecat_responses.sandbox.http import HttpApi, error_response, json_response
 from pipecat_responses.sandbox.memory import Store
@@ -230,7 +231,9 @@ class Sandbox:
         """Checks the key, and answers every refusal as the API does."""
         try:
             if request.path.startswith("/v1/"):
-                self._check_key(request)
+                refusal = self._check_access(request)
+                if refusal is not None:
+                    return refusal
             response: web.StreamResponse = await handler(request)
         except ApiError as error:
             return error_response(error)
@@ -248,29 +251,31 @@ class Sandbox:
             )
         return response
 
-    def _check_key(self, request: web.Request) -> None:
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
-            problem = missing_api_key()
-        elif self.config.api_keys is not None and key.strip() not in self.config.api_keys:
-            problem = invalid_api_key(key.strip())
-        else:
-            return
-        if _is_upgrade(request):
-            self._record_handshake(request, key_ok=False)
-        raise problem
+    def _check_access(self, request: web.Request) -> web.Response | None:
+        """The answer to a request without what it takes to be let in; None if it has that."""
+        key_ok = True
+        try:
+            check_key(request.headers, self.config)
+            refusal = missing_query(request, self.config)
+        except ApiError as error:
+            key_ok, refusal = False, error_response(error)
+        if refusal is not None and is_upgrade(request):
+            self._record_handshake(request, key_ok=key_ok)
+        return refusal
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        names = KNOWN_MODELS if self.config.models is None else self.config.models
         models = [
             {"id": name, "object": "model", "created": 0, "owned_by": "openai"}
-            for name in sorted(names)
+            for name in self.config.model_names()
         ]
         return json_response({"object": "list", "data": models})
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        if not _is_upgrade(request):
+        if not is_upgrade(request):
             raise ApiError("Use POST, or upgrade to a WebSocket.", status=405)
+        if self.config.websocket_status is not None:
+            self._record_handshake(request, key_ok=True)
+            return no_websockets(request, self.config.websocket_status)
         refusal, closing = await self._handshake_faults(request)
         if refusal is not None:
             self._record_handshake(request, key_ok=True)
@@ -332,10 +337,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _is_upgrade(request: web.Request) -> bool:
-    return request.headers.get("upgrade", "").lower() == "websocket"
 
 
 async def _add_request_id(request: web.Request, response: web.StreamResponse) -> None:

@@ -16,7 +16,15 @@ from pipecat_responses.sandbox.text import count_tokens
 
 Item = dict[str, Any]
 
+SERVERS_CALL = "xs_call_"
+"""How the call ids begin of what a server ran itself and gives as the call of a custom tool."""
+
 _IMAGE_TOKENS = 85
+
+
+def runs_at_the_server(item: Item) -> bool:
+    """Whether a call needs no output of the client's."""
+    return item.get("type") == "custom_tool_call" and item["call_id"].startswith(SERVERS_CALL)
 
 
 def item_text(item: Item) -> str:
@@ -119,7 +127,7 @@ class Transcript:
             longer.marks.append((chain, tokens))
             kind = item.get("type")
             if kind in ("function_call", "custom_tool_call"):
-                calls[item["call_id"]] = False
+                calls[item["call_id"]] = runs_at_the_server(item)
             elif kind in ("function_call_output", "custom_tool_call_output"):
                 calls[item["call_id"]] = True
         longer.chain, longer.tokens = chain, tokens

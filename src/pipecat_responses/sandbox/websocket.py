@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import time
@@ -23,14 +24,15 @@ from pipecat_responses.sandbox.errors import (
     connection_limit_reached,
     invalid_type,
     stream_limit_reached,
-    unknown_parameter,
 )
 from pipecat_responses.sandbox.faults import Fault, Transport
+from pipecat_responses.sandbox.features import lanes_of, no_lanes
 from pipecat_responses.sandbox.memory import LaneMemory, PrefixCache
 from pipecat_responses.sandbox.records import RecordedRequest
 from pipecat_responses.sandbox.requests import check_stream_id, unknown_message
 
 _CLOSE_TIMEOUT = 1.0
+_READ_TIMEOUT = 1.0
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 _encode = msgspec.json.Encoder().encode
@@ -67,13 +69,16 @@ class LaneSink:
         """Sends a frame as it is."""
         await self._connection.send_frame(data, WSMsgType.BINARY if binary else WSMsgType.TEXT)
 
+    async def comment(self, text: str) -> None:
+        """Sends nothing: a WebSocket has no comments."""
+
     async def close(self, code: int, reason: str) -> None:
         """Closes the connection."""
         self._connection.close(code, reason)
 
-    def reset(self) -> None:
+    async def reset(self) -> None:
         """Resets the connection."""
-        self._connection.reset()
+        await self._connection.reset()
 
     def stall(self) -> None:
         """Stalls the connection."""
@@ -139,10 +144,12 @@ class Connection:
         self._slots = asyncio.Semaphore(config.max_in_flight)
         self._opened_at = time.monotonic()
         self._ws = web.WebSocketResponse(
-            timeout=_CLOSE_TIMEOUT, compress=False, max_msg_size=config.max_body
+            timeout=_CLOSE_TIMEOUT, autoping=False, compress=False, max_msg_size=config.max_body
         )
         self._transport: asyncio.BaseTransport | None = None
         self._stalled = False
+        self._unread = False
+        self._pings: dict[bytes, asyncio.Event] = {}
         self._closing: asyncio.Task[bool] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
@@ -184,10 +191,16 @@ class Connection:
     async def _receive(self) -> None:
         while True:
             message = await self._ws.receive()
-            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                return
-            if not self._stalled:
-                await self._message(message.data)
+            match message.type:
+                case WSMsgType.PING:
+                    await self._write(message.data, WSMsgType.PONG)
+                case WSMsgType.PONG:
+                    self._ponged(bytes(message.data))
+                case WSMsgType.TEXT | WSMsgType.BINARY:
+                    if not self._stalled:
+                        await self._message(message.data)
+                case _:
+                    return
 
     async def _finish(self) -> None:
         """Ends what is still running, and lets a proper close come to its end."""
@@ -213,6 +226,10 @@ class Connection:
 
     async def send_frame(self, data: bytes, kind: WSMsgType) -> None:
         """Sends a frame, unless the connection has stalled or is at its end."""
+        self._unread = True
+        await self._write(data, kind)
+
+    async def _write(self, data: bytes, kind: WSMsgType) -> None:
         if self._stalled or self._closing is not None or self._ws.closed:
             return
         # The peer may be gone already; the receiving side notices that and ends the connection.
@@ -232,9 +249,31 @@ class Connection:
         if self._closing is None:
             self._closing = asyncio.create_task(self._ws.close(code=code, message=reason.encode()))
 
-    def reset(self) -> None:
-        """Resets the TCP connection."""
+    async def reset(self) -> None:
+        """Resets the TCP connection, once the peer has read what was sent.
+
+        A reset throws away what the peer's system holds and the peer has not read, so without
+        this the moment of a reset would be anywhere before the one that was asked for.
+        """
+        if self._unread and not self._stalled:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._until_read(), _READ_TIMEOUT)
         reset_transport(self._transport)
+
+    async def _until_read(self) -> None:
+        """Waits until the peer has answered a ping, and so has read all that went before."""
+        name, read = os.urandom(8), asyncio.Event()
+        self._pings[name] = read
+        self._unread = False
+        try:
+            await self._write(name, WSMsgType.PING)
+            await read.wait()
+        finally:
+            del self._pings[name]
+
+    def _ponged(self, name: bytes) -> None:
+        if (read := self._pings.get(name)) is not None:
+            read.set()
 
     def stall(self) -> None:
         """Stops reading and sending, and leaves the connection open."""
@@ -300,7 +339,7 @@ class Connection:
                 raise connection_limit_reached(self._config.max_connection_age)
         except ApiError as error:
             record.outcome = f"refused:{error.label}"
-            lanes = self._config.lanes == "supported"
+            lanes = lanes_of(self._config) == "supported"
             await self._send_error(error, stream_id if lanes else None)
             if not lanes:
                 self.memory.evict(None, record.previous_response_id)
@@ -315,9 +354,10 @@ class Connection:
         Raises:
             ApiError: When the server has no lanes, or no more of them.
         """
-        if self._config.lanes == "rejected" and sent:
-            raise unknown_parameter("stream_id")
-        name = None if self._config.lanes == "ignored" else stream_id
+        lanes = lanes_of(self._config)
+        if lanes == "rejected" and sent:
+            raise no_lanes(stream_id, self._config)
+        name = stream_id if lanes == "supported" else None
         if name not in self.lanes:
             named = sum(1 for known in self.lanes if known is not None)
             if name is not None and named >= self._config.max_streams:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
+
+from pipecat_responses.transport.proxies import NO_SOCKS, Proxy, has_socks
 
 
 def check_address(url: str, *, allow_insecure: bool) -> None:
@@ -30,11 +33,34 @@ def check_address(url: str, *, allow_insecure: bool) -> None:
         )
 
 
-def ws_address(base_url: str) -> str:
-    """The WebSocket's address of an API, from the API's base URL."""
+def check_proxy(address: str) -> Proxy:
+    """Reads the address of a proxy.
+
+    Raises:
+        ValueError: If it is none, or of a kind that is not known.
+        ImportError: If it speaks SOCKS, and the packages for that are not there.
+    """
+    try:
+        proxy = Proxy.parse(address)
+    except ValueError as error:
+        raise ValueError(f"proxy {error}") from None
+    if proxy.is_socks and not has_socks():
+        raise ImportError(NO_SOCKS)
+    return proxy
+
+
+def ws_address(base_url: str, more: Mapping[str, object]) -> str:
+    """The WebSocket's address of an API.
+
+    Args:
+        base_url: The API's base URL.
+        more: What is added to the query.
+    """
     scheme, _, rest = base_url.partition("://")
-    path, mark, query = rest.partition("?")
-    return f"{'ws' if scheme == 'http' else 'wss'}://{path.rstrip('/')}/responses{mark}{query}"
+    path, _, query = rest.partition("?")
+    address = f"{'ws' if scheme == 'http' else 'wss'}://{path.rstrip('/')}/responses"
+    whole = "&".join(each for each in (query, urlencode(more)) if each)
+    return f"{address}?{whole}" if whole else address
 
 
 def http_address(ws_url: str) -> str | None:

@@ -27,10 +27,11 @@ from pipecat.utils.http import connection_limits as pool_limits
 from pipecat.utils.tracing.service_decorators import traced_llm
 
 from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
+from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.requests import Request
-from pipecat_responses.service.addresses import check_address
+from pipecat_responses.service.addresses import check_address, check_proxy
 from pipecat_responses.service.approvals import (
     McpApproval,
     McpApprovalFrame,
@@ -49,8 +50,11 @@ from pipecat_responses.service.frame_writer import FrameWriter
 from pipecat_responses.service.function_calls import run_calls
 from pipecat_responses.service.request_builder import RequestBuilder, settled
 from pipecat_responses.service.secrets import ApiKey, Secrets
+from pipecat_responses.service.servers import ServerName, find_server
 from pipecat_responses.service.sessions import (
+    KNOWN,
     HttpSession,
+    Proxies,
     TlsSettings,
     create_http_client,
     http_session,
@@ -85,12 +89,17 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         *,
         api_key: ApiKey | None = None,
         base_url: str | None = None,
+        server: ServerName | None = None,
         organization: str | None = None,
         project: str | None = None,
         default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, str] | None = None,
+        model_family: str | None = None,
         service_tier: str | None = None,
         client: AsyncOpenAI | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        capabilities: ServerCapabilities | None = None,
+        proxy: str | None = None,
         settings: OpenAIResponsesLLMSettings | None = None,
         retry_timeout_secs: float | None = 5.0,
         retry_on_timeout: bool | None = False,
@@ -108,17 +117,34 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
         Args:
             api_key: An API key, or an async callable that gives one each time it is needed. Left
-                out, it is read from ``OPENAI_API_KEY``.
-            base_url: The API's base URL. Left out, it is OpenAI's (or ``OPENAI_BASE_URL``).
+                out, it is read from ``OPENAI_API_KEY``, or from the variable of ``server``.
+            base_url: The API's base URL. Left out, it is OpenAI's (or ``OPENAI_BASE_URL``), or that
+                of ``server``.
+            server: What kind of server it is: ``"azure"``, ``"xai"``, ``"openrouter"``,
+                ``"litellm"``, ``"vllm"``, ``"ollama"`` or ``"lmstudio"``. Left out, it is told
+                from the host where that is certain, and else taken for one like OpenAI's.
             organization: An organization's id, sent as a header.
             project: A project's id, sent as a header.
             default_headers: More headers for every request.
+            default_query: What is added to the address of every request, such as Azure's
+                ``api-version``, and to the WebSocket's.
+            model_family: The model behind a name of your own (a deployment, an alias), for the
+                defaults of reasoning: ``"gpt-5"``.
             service_tier: The processing tier to ask for.
             client: An SDK client to use instead of one of the service's own: with its key, address,
                 headers and connections. It stays open; whoever made it closes it.
             ssl_context: The TLS context for connections, for a private certificate authority or a
                 client's certificate. Left out, it is one for the whole process that trusts the
                 system's authorities, or those in ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
+            capabilities: What is known of the server, such as a file of ``pipecat-responses
+                doctor`` says (``ServerCapabilities.load``). Left out, it is what other services of
+                the process have learned of it. What is not known is tried, and what a server
+                refuses is left out from then on.
+            proxy: The address of a proxy for all connections, such as
+                ``http://user:password@host:3128``; also ``https://``, ``socks5://`` (names are
+                looked up here) and ``socks5h://`` (names are looked up by the proxy), which need
+                the extra ``socks``. Left out, it is what ``HTTPS_PROXY``, ``HTTP_PROXY`` and
+                ``ALL_PROXY`` say; ``NO_PROXY`` names the exceptions from those.
             settings: What can be changed while running: model, system instruction, and so on.
             retry_timeout_secs: With ``retry_on_timeout``, seconds for a response to put something
                 out before it is asked for once more.
@@ -141,7 +167,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         Raises:
             ValueError: If there is no API key, an address is not right, or an argument has a
                 value that makes no sense.
-            TypeError: If an argument is not known.
+            TypeError: If an argument is not known, or the client is none.
         """
         check_known(type(self), kwargs)
         check_values(on_mid_response_loss, retry_timeout_secs, max_message_bytes)
@@ -159,15 +185,14 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 organization=organization,
                 project=project,
                 default_headers=default_headers,
+                default_query=default_query,
+                proxy=proxy,
             )
             api_key = key_of(client)
             base_url = str(client.base_url)
-        key = api_key or os.environ.get("OPENAI_API_KEY")
-        if not key:
-            raise ValueError(
-                "There is no OpenAI API key: pass api_key=... or set the environment variable "
-                "OPENAI_API_KEY"
-            )
+        self._server = find_server(server, base_url or os.environ.get("OPENAI_BASE_URL"))
+        base_url = self._server.address(base_url)
+        key = self._server.key(api_key)
         self._secrets = Secrets()
         self._log = SessionLog(self, self._secrets.mask)
         self._connection_limits = connection_limits or ConnectionLimits()
@@ -184,16 +209,23 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._max_message_bytes = max_message_bytes
         self._allow_insecure_transport = allow_insecure_transport
         self._tls = TlsSettings(ssl_context)
+        self._proxies = Proxies(None if proxy is None else check_proxy(proxy))
+        self._secrets.add_address(proxy or "")
         self._owns_client = client is None
+        if client is not None and not isinstance(self._api_key, str):
+            # The same client, whose source of keys has no more time than any other.
+            client = client.with_options(api_key=self._api_key)
         self._client = client or self._create_client(
             api_key=self._api_key,
             base_url=base_url,
             organization=organization,
             project=project,
-            default_headers=default_headers,
+            default_headers={**self._server.key_headers(key), **(default_headers or {})},
+            default_query=default_query,
         )
         self._check_transport(str(self._client.base_url))
         self._tls.prepare(str(self._client.base_url))
+        self._capabilities = capabilities or self._known_of(str(self._client.base_url))
         self._side_session = self._new_http_session()
         self._stored = StoredResponses()
         self._policy = TurnPolicy(
@@ -202,7 +234,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             limits=turn_limits or TurnLimits(),
         )
         self._requests = RequestBuilder(
-            self.get_llm_adapter, service_tier=service_tier, log=self._log
+            self.get_llm_adapter,
+            service_tier=service_tier,
+            model_family=model_family,
+            log=self._log,
         )
         self._compactions = CompactionWatch()
         self._unusable: ResponsesError | None = None
@@ -225,6 +260,11 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     def stats(self) -> SessionStats:
         """What the service has done so far, counted."""
         return self._backend.stats
+
+    @property
+    def capabilities(self) -> ServerCapabilities:
+        """What is known of the server, and why."""
+        return self._capabilities
 
     def can_generate_metrics(self) -> bool:
         """Whether the service measures itself: it does."""
@@ -461,9 +501,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         return error.rewritten(mask=self._secrets.mask)
 
     async def _request(self, context: LLMContext) -> Request:
-        request = await self._requests.build(context, self._settings)
-        self._stored.recall(request)
-        return request
+        return await self._requests.build(context, self._settings)
 
     # -- errors -----------------------------------------------------------------------------------
 
@@ -502,7 +540,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         base_url: str | None = None,
         organization: str | None = None,
         project: str | None = None,
-        default_headers: Mapping[str, str] | None = None,
+        default_headers: Mapping[str, Any] | None = None,
+        default_query: Mapping[str, str] | None = None,
     ) -> AsyncOpenAI:
         """Creates the SDK's client; override it for another kind of client."""
         return AsyncOpenAI(
@@ -511,8 +550,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             organization=organization,
             project=project,
             default_headers=default_headers,
+            default_query=default_query,
             http_client=create_http_client(
                 self._tls,
+                self._proxies,
                 pool_limits(
                     max_keepalive_connections=100, max_connections=1000, keepalive_expiry=None
                 ),
@@ -538,9 +579,15 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             max_message_bytes=self._max_message_bytes,
             join_deltas=self._batch_deltas,
             stats=stats,
+            capabilities=self._capabilities,
+            log=self._log,
             stored=stored,
             coverage=coverage,
         )
+
+    def _known_of(self, url: str) -> ServerCapabilities:
+        """What the process knows of an address; at first, what is known of such servers."""
+        return KNOWN.of(url, self._server.capabilities)
 
     def _check_transport(self, url: str) -> None:
         check_address(url, allow_insecure=self._allow_insecure_transport)

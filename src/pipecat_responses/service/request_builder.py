@@ -41,6 +41,7 @@ class RequestBuilder:
         adapter: Callable[[], OpenAIResponsesLLMAdapter],
         *,
         service_tier: str | None,
+        model_family: str | None,
         log: SessionLog,
     ) -> None:
         """Creates a builder.
@@ -48,10 +49,12 @@ class RequestBuilder:
         Args:
             adapter: Gives what converts contexts.
             service_tier: The service tier to ask for, or None for the account's default.
+            model_family: The model behind the settings' name of it, if that is one's own.
             log: Where warnings go, each once.
         """
         self._adapter = adapter
         self._service_tier = service_tier
+        self._model_family = model_family
         self._log = log
         self._fields: Fields | None = None
         self._said: set[str] = set()
@@ -154,6 +157,7 @@ class RequestBuilder:
         values = request_values(
             settings,
             service_tier=self._service_tier,
+            model_family=self._model_family,
             warn=self._warn_once,
             of_conversation=values,
         )
@@ -162,7 +166,7 @@ class RequestBuilder:
 
     def _say_effort(self, values: Mapping[str, Any], settings: OpenAIResponsesLLMSettings) -> None:
         model = str(values.get("model"))
-        effort = lowest_effort(model)
+        effort = lowest_effort(self._model_family or model)
         if effort is None or settings.reasoning or "reasoning" in settings.extra:
             return
         if "reasoning" in values and f"effort {model}" not in self._said:

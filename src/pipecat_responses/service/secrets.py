@@ -6,7 +6,10 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.failures import Failure
 
 ApiKey: TypeAlias = str | Callable[[], Awaitable[str]]
 """A key, or an async callable that gives one each time it is needed."""
@@ -20,6 +23,9 @@ MOST = 64
 
 SHORTEST_VALUE = 8
 """Characters from which a part of an address counts as a secret."""
+
+_PUBLIC = ("api-version", "model")
+"""Parts of a query that are no secrets, and that messages are about."""
 
 _CREDENTIAL = re.compile(r"auth|key|token|secret|cookie|password|signature", re.IGNORECASE)
 
@@ -43,10 +49,11 @@ class Secrets:
     def add_address(self, url: str) -> None:
         """Has what is secret in an address masked: a password, and the values of its query."""
         parts = urlsplit(url)
-        values = [value for _, value in parse_qsl(parts.query)]
+        values = [value for name, value in parse_qsl(parts.query) if name not in _PUBLIC]
         for secret in (parts.username, parts.password, *values):
-            if secret and len(secret) >= SHORTEST_VALUE:
-                self.add(secret)
+            for form in {secret or "", unquote(secret or "")}:
+                if len(form) >= SHORTEST_VALUE:
+                    self.add(form)
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
         """Has the values of headers masked that look like credentials by their names."""
@@ -65,7 +72,7 @@ class Secrets:
 
         Args:
             key: The key, or an async callable that gives one.
-            within: Seconds it has to give one.
+            within: Seconds it has to give one. If it fails, it is asked once more in that time.
 
         Raises:
             ValueError: If the key cannot be one.
@@ -76,13 +83,46 @@ class Secrets:
             return key
 
         async def source() -> str:
-            async with asyncio.timeout(within):
-                given = await key()
-            check_key(given)
+            given = await _ask(key, within)
+            try:
+                check_key(given)
+            except ValueError as error:
+                raise _no_key(str(error)) from None
             self.add(given)
             return given
 
         return source
+
+
+async def _ask(key: Callable[[], Awaitable[str]], within: float) -> str:
+    """Asks the application's code for a key; whatever that does costs a turn and no more.
+
+    Raises:
+        ResponsesError: If it gives none in time, without a word of what it has said.
+    """
+    failed: BaseException | None = None
+    try:
+        async with asyncio.timeout(within) as limit:
+            for _ in range(2):
+                try:
+                    return await key()
+                except Exception as error:  # noqa: BLE001 - it is the application's code
+                    failed = error
+    except TimeoutError:
+        pass
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Something of its own was cancelled, not the turn.
+        failed = error
+    if limit.expired():
+        raise _no_key(f"api_key gave no key within {within:g} s")
+    raise _no_key(f"api_key gave no key: it failed with {type(failed).__name__}")
+
+
+def _no_key(message: str) -> ResponsesError:
+    return ResponsesError(message, failure=Failure.NO_KEY)
 
 
 def check_key(key: object) -> None:
@@ -93,6 +133,8 @@ def check_key(key: object) -> None:
     """
     if not isinstance(key, str):
         raise ValueError(f"api_key must give a str, not {type(key).__name__}")
+    if not key:
+        raise ValueError("api_key must not be empty")
     if not key.isascii() or not key.isprintable() or key != key.strip():
         raise ValueError(
             "api_key holds white space or characters that cannot stand in a header: check what it "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from openai import AsyncOpenAI
 
+from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.output import Coverage
 from pipecat_responses.protocol.requests import Request
-from pipecat_responses.session.capabilities import Address
+from pipecat_responses.session.capabilities import KNOWN, Address
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.fallback import FallbackSession
 from pipecat_responses.session.http import HttpSession
@@ -20,14 +21,17 @@ from pipecat_responses.session.turn import Backend
 from pipecat_responses.session.websocket import WebSocketSession
 from pipecat_responses.transport.http import HttpOptions
 from pipecat_responses.transport.http_client import create_http_client
+from pipecat_responses.transport.proxies import Proxies
 from pipecat_responses.transport.tls import TlsSettings
 from pipecat_responses.transport.websocket import SocketOptions
 
 __all__ = [
+    "KNOWN",
     "Address",
     "Backend",
     "FallbackSession",
     "HttpSession",
+    "Proxies",
     "SideRequests",
     "TlsSettings",
     "WebSocketSession",
@@ -51,8 +55,10 @@ def websocket_session(
     join_deltas: bool,
     coverage: str,
     tls: TlsSettings,
+    proxies: Proxies,
     falls_back: bool,
     stored: StoredResponses,
+    capabilities: ServerCapabilities,
     log: SessionLog,
 ) -> WebSocketSession:
     """A session over WebSocket; nothing is opened before it is started."""
@@ -67,6 +73,7 @@ def websocket_session(
                 ping_timeout=limits.ping_timeout_secs,
                 max_message_bytes=max_message_bytes,
                 tls=tls,
+                proxies=proxies,
             ),
             max_age=max_age,
             reconnect=reconnect,
@@ -81,6 +88,7 @@ def websocket_session(
         coverage=Coverage(coverage),
         falls_back=falls_back,
         stored=stored,
+        capabilities=capabilities,
         log=log,
     )
 
@@ -94,6 +102,8 @@ def http_session(
     stats: SessionStats | None,
     stored: StoredResponses | None,
     coverage: str,
+    capabilities: ServerCapabilities,
+    log: SessionLog,
 ) -> HttpSession:
     """A session over HTTP."""
     return HttpSession(
@@ -102,6 +112,8 @@ def http_session(
         stats=stats,
         stored=stored,
         coverage=Coverage(coverage),
+        capabilities=capabilities,
+        log=log,
         options=HttpOptions(open_timeout=limits.open_secs, max_event_bytes=max_message_bytes),
     )
 

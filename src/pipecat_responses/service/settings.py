@@ -250,6 +250,7 @@ def request_values(
     *,
     service_tier: str | None,
     warn: Callable[[str], None],
+    model_family: str | None = None,
     of_conversation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The fields of a request.
@@ -259,6 +260,7 @@ def request_values(
         service_tier: The service tier to ask for, or None for the account's default.
         warn: Called with a sentence for each setting that cannot have the effect it asks for; the
             same sentence comes with every request.
+        model_family: The model behind the settings' name of it, if that is one's own.
         of_conversation: The fields that follow from the conversation, None without any.
 
     Returns:
@@ -284,7 +286,7 @@ def request_values(
     if service_tier is not None:
         values["service_tier"] = service_tier
     values.update(_more_values(settings))
-    model = str(extra.get("model") or values.get("model") or "")
+    model = model_family or str(extra.get("model") or values.get("model") or "")
     values = merged(
         values, _reasoning_values(settings, model, in_extra=extra.get("reasoning") is not None)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
 
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 
@@ -31,31 +32,45 @@ class KnownServers(Mapping[str, ServerCapabilities]):
 
     def __getitem__(self, url: str) -> ServerCapabilities:
         """What is known of an address that was tried."""
-        return self._known[url]
+        return self._known[_server(url)]
 
     def __iter__(self) -> Iterator[str]:
-        """The addresses that were tried."""
+        """The addresses that were tried, without scheme and query."""
         return iter(self._known)
 
     def __len__(self) -> int:
         """How many they are."""
         return len(self._known)
 
-    def of(self, url: str) -> ServerCapabilities:
+    def of(
+        self, url: str, begin: Callable[[], ServerCapabilities] = ServerCapabilities
+    ) -> ServerCapabilities:
         """What is known of an address; sessions share the object, so they learn together.
 
         Servers change. So what is older than ``KEPT_FOR`` is forgotten, and tried again by the
         sessions that begin from then on.
+
+        Args:
+            url: The address, of HTTP or of the WebSocket.
+            begin: What is known of it if it was never tried.
         """
-        now = self._clock()
-        if url not in self._known or now - self._since[url] > KEPT_FOR:
-            self._known[url], self._since[url] = ServerCapabilities(), now
-        return self._known[url]
+        now, server = self._clock(), _server(url)
+        if server not in self._known or now - self._since[server] > KEPT_FOR:
+            self._known[server], self._since[server] = begin(), now
+        return self._known[server]
 
     def reset(self) -> None:
         """Forgets everything; sessions that are open keep what they have."""
         self._known.clear()
         self._since.clear()
+
+
+def _server(url: str) -> str:
+    """What HTTP and the WebSocket of one server have in common in their addresses."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2].lower() + parts.path.rstrip("/").removesuffix(
+        "/responses"
+    )
 
 
 KNOWN = KnownServers()
@@ -69,7 +84,14 @@ class Address:
         url: A WebSocket address.
         headers: Gives the headers for a handshake, credentials included; asked each time, since
             keys may rotate.
+        query: Gives what is to be added to the address; asked each time.
     """
 
     url: str
     headers: Callable[[], Awaitable[Mapping[str, str]]]
+    query: Callable[[], Mapping[str, str]] = dict
+
+    def now(self) -> str:
+        """The address to open a connection at."""
+        query = urlencode(self.query())
+        return f"{self.url}{'&' if '?' in self.url else '?'}{query}" if query else self.url

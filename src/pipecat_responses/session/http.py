@@ -6,11 +6,14 @@ Unless the application has responses stored: then a request carries what is new.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
+import msgspec
 from openai import AsyncOpenAI
 
+from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Event, Refused, Terminal
 from pipecat_responses.protocol.failures import Failure
@@ -23,7 +26,10 @@ from pipecat_responses.protocol.requests import (
     http_payload,
     window,
 )
+from pipecat_responses.session.capabilities import KNOWN
 from pipecat_responses.session.exchange import Inbox
+from pipecat_responses.session.knowledge import ServerKnowledge
+from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.session.stored import HttpStoring, StoredResponses
 from pipecat_responses.transport.http import HttpOptions, ask, stream
@@ -42,6 +48,7 @@ class HttpExchange:
         report: TurnReport,
         stats: SessionStats,
         answered: asyncio.Event,
+        understood: Callable[[ResponsesError], ResponsesError],
         storing: HttpStoring | None,
         *,
         options: HttpOptions,
@@ -55,7 +62,8 @@ class HttpExchange:
             report: How it goes out.
             stats: Where its abandonment is counted.
             answered: Is set when the server answers.
-            storing: Follows the response, if it is to be stored.
+            understood: Learns from a refusal, and tells what it has turned out to be.
+            storing: Follows the response, if the server is to store it.
             options: How it behaves.
             join: Whether text that waits is joined.
         """
@@ -63,18 +71,21 @@ class HttpExchange:
         self.request_id: str | None = None
         self._stats = stats
         self._answered = answered
+        self._understood = understood
         self._storing = storing
         self._inbox = Inbox(join=join)
-        self._ended = False
+        self._ended = self._leaving = False
         self._linger: asyncio.TimerHandle | None = None
+        # What gives the key and what opens the connection have that long, each.
+        self._gone_by = asyncio.get_running_loop().time() + 2 * options.open_timeout
         self.task = asyncio.create_task(
             self._run(client, payload, options), name="pipecat-responses http"
         )
 
     @property
     def sent(self) -> bool:
-        """HTTP does not tell; the turn's own limits apply from the start."""
-        return True
+        """Whether a connection is there and the request is written to it, or was to be by now."""
+        return self._leaving or asyncio.get_running_loop().time() > self._gone_by
 
     def next(self, within: float | None = None) -> Coroutine[Any, Any, list[Event]]:
         """Waits for events."""
@@ -92,23 +103,21 @@ class HttpExchange:
 
     async def _run(self, client: AsyncOpenAI, payload: Payload, options: HttpOptions) -> None:
         try:
-            await stream(client, payload, self._receive, self._opened, options)
+            await stream(client, payload, self._receive, self._leaves, self._opened, options)
             error = ResponsesError(
                 "The answer ended without its terminal event",
                 failure=Failure.UNENDED,
                 transport="http",
             )
         except ResponsesError as raised:
-            error = raised
+            error = self._understood(raised)
         finally:
             if self._linger is not None:
                 self._linger.cancel()
-        self._failed(error)
         self._inbox.fail(error)
 
-    def _failed(self, error: ResponsesError | None) -> None:
-        if self._storing is not None:
-            self._storing.fail(error)
+    def _leaves(self) -> None:
+        self._leaving = True
 
     def _opened(self, request_id: str | None) -> None:
         self.request_id = request_id
@@ -119,12 +128,13 @@ class HttpExchange:
             return
         if self._storing is not None:
             self._storing.receive(event)
-        self._inbox.put(event)
         if isinstance(event, (Terminal, Refused)):
-            self._failed(event.error)
+            if event.error is not None:
+                event = msgspec.structs.replace(event, error=self._understood(event.error))
             self._ended = True
             # Read to its end, so that the connection can be used again; but not for ever.
             self._linger = asyncio.get_running_loop().call_later(LINGER, self.task.cancel)
+        self._inbox.put(event)
 
 
 class HttpSession:
@@ -143,6 +153,8 @@ class HttpSession:
         stats: SessionStats | None = None,
         stored: StoredResponses | None = None,
         coverage: Coverage = Coverage.WORDS,
+        capabilities: ServerCapabilities | None = None,
+        log: SessionLog | None = None,
     ) -> None:
         """Creates a session.
 
@@ -153,7 +165,12 @@ class HttpSession:
             stats: Where it counts; by default apart from everything.
             stored: What it goes on from, if it is to.
             coverage: When a context's text covers a response's.
+            capabilities: What is known of the server; by default what the process knows.
+            log: Where lines go.
         """
+        self._knowledge = ServerKnowledge(
+            capabilities or KNOWN.of(str(client.base_url)), log or SessionLog()
+        )
         self.stats = stats or SessionStats()
         self._client = client
         self._join_deltas = join_deltas
@@ -175,7 +192,8 @@ class HttpSession:
 
     async def respond(self, request: Request) -> HttpExchange:
         """Sends a request; its answer is awaited through what is returned."""
-        todo, storing = self._plan(request)
+        request = self._knowledge.fit(request, may_continue=self._continues(request))
+        todo = self._plan(request)
         parent = todo.checkpoint
         payload = http_payload(
             request.fields,
@@ -192,12 +210,19 @@ class HttpSession:
             messages=request.messages,
         )
         self.stats.sent(report)
+        understood = partial(self._understood, request, continued=parent is not None)
+        storing = None
+        if self._stored is not None and request.fields.stored:
+            storing = HttpStoring(
+                self._stored, self._knowledge, request, continued=parent is not None
+            )
         exchange = HttpExchange(
             self._client,
             payload,
             report,
             self.stats,
             self._answered,
+            understood,
             storing,
             options=self._options,
             join=self._join_deltas,
@@ -207,21 +232,39 @@ class HttpSession:
         exchange.task.add_done_callback(self._tasks.discard)
         return exchange
 
-    def _plan(self, request: Request) -> tuple[StoredPlan, HttpStoring | None]:
-        """What a request continues from and sends, and who follows its response."""
-        if self._stored is None or not request.fields.stored:
-            return StoredPlan(None, window(request.items), FullReason.HTTP), None
+    def _continues(self, request: Request) -> bool:
+        """Whether a request may continue from a stored response."""
+        known = self._knowledge.capabilities
+        return (
+            self._stored is not None
+            and request.fields.stored
+            and known.continuation is not False
+            and known.stored_continuation is not False
+        )
+
+    def _understood(
+        self, request: Request, error: ResponsesError, *, continued: bool
+    ) -> ResponsesError:
+        error = self._knowledge.understood(error, request, continued=continued, stored=True)
+        if error.failure is Failure.MEMORY_LOST and self._stored is not None:
+            self._stored.forget()
+        return error
+
+    def _plan(self, request: Request) -> StoredPlan:
+        """What a request continues from, and what it sends."""
+        if self._stored is None or not self._continues(request):
+            return StoredPlan(None, window(request.items), FullReason.HTTP)
+        self._stored.recall(request)
         blank = FullReason.NOTHING_REMEMBERED if self.stats.requests else FullReason.FIRST
         if self._stored.lost:
             blank = FullReason.MEMORY_LOST
-        todo = plan_over_http(
+        return plan_over_http(
             self._stored.checkpoints(request),
             request.items,
             request.fields.model,
             blank=blank,
             coverage=self._coverage,
         )
-        return todo, HttpStoring(self._stored, request)
 
     async def compact(self, request: Request) -> Mapping[str, Any]:
         """Has a conversation compacted.
@@ -235,8 +278,15 @@ class HttpSession:
         Raises:
             ResponsesError: If the server does not do it.
         """
-        payload = compact_payload(request.fields, window(request.items))
-        return await ask(self._client, "/responses/compact", payload, self._options)
+        while True:
+            request = self._knowledge.fit(request, may_continue=False)
+            payload = compact_payload(request.fields, window(request.items))
+            try:
+                return await ask(self._client, "/responses/compact", payload, self._options)
+            except ResponsesError as raised:
+                error = self._knowledge.understood(raised, request)
+                if error.failure is not Failure.OPTION_REFUSED:
+                    raise
 
     async def close(self) -> None:
         """Closes every answer that still runs."""

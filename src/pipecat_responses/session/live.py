@@ -20,6 +20,7 @@ from pipecat_responses.protocol.effects import (
     ForkEnded,
     Learned,
     MemoryLost,
+    OptionRefused,
     Send,
     StateChanged,
     Stored,
@@ -175,7 +176,9 @@ class LiveConnection:
                     state.stats.count_bytes(effect.payload.size)
                     self.outbox.post(effect.payload, background=True)
                 case Learned():
-                    state.learn(effect.capability, effect.available)
+                    state.knowledge.learn(effect.capability, effect.available, effect.why)
+                case OptionRefused():
+                    state.knowledge.refuse(effect.option)
                 case MemoryLost():
                     state.memory_lost()
                 case Stored():

@@ -39,6 +39,10 @@ class SessionLog:
         """Something is wrong that somebody has to mend."""
         self._logger.error(f"{{}}: {template}", self._owner, *map(self._masked, values))
 
+    def mask(self, text: str) -> str:
+        """A text without the secrets of the service."""
+        return self._mask(text)
+
     def _masked(self, value: object) -> Any:
         return value if isinstance(value, (int, float)) else _Masked(value, self._mask)
 

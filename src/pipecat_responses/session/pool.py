@@ -123,7 +123,8 @@ class ConnectionPool:
         """Starts to connect, and does not wait for it."""
         if self._upkeep is None:
             self._failed_attempts = 0
-            self._attempt_at = self._clock()
+            # Where there are none, none is tried.
+            self._attempt_at = NEVER if self._state.blocked else self._clock()
             self._upkeep = asyncio.create_task(self._keep_up(), name="pipecat-responses upkeep")
 
     async def close(self) -> None:
@@ -213,10 +214,8 @@ class ConnectionPool:
     async def _new_member(self) -> Member:
         try:
             headers = await self._address.headers()
-        except TimeoutError:
-            raise ConnectionLostError(
-                "api_key gave no key in time", failure=Failure.TIMEOUT, transport="handshake"
-            ) from None
+        except ResponsesError:
+            raise
         except Exception as error:
             # Whatever gives the key is the application's code.
             raise ConnectionLostError(
@@ -225,7 +224,7 @@ class ConnectionPool:
             ) from error
         live = LiveConnection(self._state, self._clock)
         socket = await Socket.open(
-            self._address.url, headers, live, live.outbox, self._options.socket
+            self._address.now(), headers, live, live.outbox, self._options.socket
         )
         if live.loss is not None:
             raise live.loss.error

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from pipecat_responses.protocol.capabilities import Capability, ServerCapabilities
+from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.effects import AbandonedEnded
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.planning import FullReason, Rewritten
+from pipecat_responses.session.knowledge import ServerKnowledge
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.notices import (
     AbandonedUsage,
@@ -38,7 +39,7 @@ class SessionState:
 
     Attributes:
         stats: Counters.
-        capabilities: What is known of the server.
+        knowledge: What is known of the server.
         stored: Responses that can be gone on from over any connection.
         log: Where lines go.
         falls_back: Whether turns go over HTTP where no WebSocket comes through.
@@ -61,18 +62,24 @@ class SessionState:
         """Creates the state of a session that has done nothing yet."""
         self.falls_back = falls_back
         self.stats = SessionStats()
+        self.knowledge = ServerKnowledge(capabilities, log)
         self.stored = stored or StoredResponses()
-        self.capabilities = capabilities
         self.log = log
-        self.forks = True
+        self.forks = capabilities.forks is not False
         self.blank = FullReason.FIRST
         self.notices: deque[Notice] = deque()
-        self.blocked = self.swallowed = False
+        self.blocked = falls_back and capabilities.websocket is False
+        self.swallowed = False
         self.detours = 0
         self._heard = False
         self._wake = asyncio.Event()
         self._forks_failed = 0
         self._answers_missed = 0
+
+    @property
+    def capabilities(self) -> ServerCapabilities:
+        """What the server can do, as far as is known."""
+        return self.knowledge.capabilities
 
     # -- upkeep -------------------------------------------------------------------------------
 
@@ -147,20 +154,6 @@ class SessionState:
         """The server has forgotten what a request continued from."""
         self.blank = FullReason.MEMORY_LOST
         self.stored.forget()
-
-    def learn(self, capability: Capability, available: bool) -> None:
-        """The server has shown what it can do, or cannot."""
-        known = getattr(self.capabilities, capability.value)
-        self.capabilities.learn(capability, available)
-        if available or known is False:
-            return
-        if capability is Capability.LANES:
-            self.log.info(
-                "The server has no lanes (stream_id): turns after an interruption go out on a "
-                "spare connection"
-            )
-        else:
-            self.log.debug("The server does not take {}; it is not asked again", capability.value)
 
     def fork_ended(self, *, taken: bool) -> None:
         """Keeps the score of forks."""

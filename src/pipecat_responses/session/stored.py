@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipecat_responses.protocol.capabilities import Capability
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Created, Event, ItemDone, Status, Terminal, TextDelta
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.lanes import Checkpoint
+from pipecat_responses.protocol.refusals import BEGAN_ANEW
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.protocol.response import checkpoint_after, is_stored
 from pipecat_responses.protocol.stored import Fingerprints, StoredMark, mark_wire
+from pipecat_responses.session.knowledge import ServerKnowledge
 
 KEPT = 16
 """Stored responses that a session keeps in mind: the newest."""
@@ -77,21 +80,44 @@ class StoredResponses:
 class HttpStoring:
     """Follows a response over HTTP, to keep it in mind once it is stored."""
 
-    def __init__(self, stored: StoredResponses, request: Request) -> None:
-        """Follows the response to a request."""
+    def __init__(
+        self,
+        stored: StoredResponses,
+        knowledge: ServerKnowledge,
+        request: Request,
+        *,
+        continued: bool,
+    ) -> None:
+        """Follows the response to a request.
+
+        Args:
+            stored: Where it is kept in mind.
+            knowledge: What is known of the server.
+            request: The request.
+            continued: Whether that named a response to continue from.
+        """
         self._stored = stored
+        self._knowledge = knowledge
+        self._continued = continued
         self._request = request
         self._response_id: str | None = None
         self._items: list[Mapping[str, Any]] = []
         self._spoke = False
 
     def receive(self, event: Event) -> None:
-        """An event of it has come."""
+        """An event of it has come.
+
+        Raises:
+            ResponsesError: If the server has not continued from what it was to continue from.
+        """
         match event:
             case TextDelta():
                 self._spoke = True
             case Created():
                 self._response_id = event.response_id
+                if self._continued and event.continues is False:
+                    self._knowledge.learn(Capability.STORED_CONTINUATION, False, BEGAN_ANEW)
+                    raise ResponsesError(BEGAN_ANEW, failure=Failure.OPTION_REFUSED)
             case ItemDone():
                 self._items.append(event.item)
             case Terminal(status=Status.COMPLETED) if is_stored(self._request, event):
@@ -102,8 +128,3 @@ class HttpStoring:
                     self._stored.keep(checkpoint)
             case _:
                 pass
-
-    def fail(self, error: ResponsesError | None) -> None:
-        """It has failed."""
-        if error is not None and error.failure is Failure.MEMORY_LOST:
-            self._stored.forget()

@@ -21,10 +21,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import Refused, Status, Terminal
 from pipecat_responses.protocol.items import Item
-from pipecat_responses.protocol.lanes import LaneSet
+from pipecat_responses.protocol.lanes import Checkpoint, LaneSet
 from pipecat_responses.protocol.output import Coverage
 from pipecat_responses.protocol.planning import (
     FullReason,
@@ -63,6 +64,7 @@ class WebSocketSession:
         patience: float = 60.0,
         falls_back: bool = False,
         stored: StoredResponses | None = None,
+        capabilities: ServerCapabilities | None = None,
         log: SessionLog | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -80,12 +82,16 @@ class WebSocketSession:
             patience: Seconds that a warm-up or an anchor may take.
             falls_back: Whether turns go over HTTP where no WebSocket comes through.
             stored: Where responses are kept in mind that can be gone on from anywhere.
+            capabilities: What is known of the server; by default what the process knows.
             log: Where lines go.
             clock: Seconds, from anywhere.
             rng: Where jitter comes from.
         """
         self._state = SessionState(
-            KNOWN.of(address.url), log or SessionLog(), falls_back=falls_back, stored=stored
+            capabilities or KNOWN.of(address.url),
+            log or SessionLog(),
+            falls_back=falls_back,
+            stored=stored,
         )
         self._pool = ConnectionPool(
             self._state,
@@ -146,6 +152,7 @@ class WebSocketSession:
         Raises:
             ResponsesError: If no connection can be opened.
         """
+        request = self._fit(request)
         self._conversation = request.items
         self._unanchored.clear()
         planned = self._plan(request)
@@ -172,6 +179,7 @@ class WebSocketSession:
             request.items,
             request.fields.model,
             forks=self._state.forks,
+            continues=self._state.capabilities.continuation is not False,
             blank=blank,
             coverage=self._coverage,
         )
@@ -188,9 +196,15 @@ class WebSocketSession:
         return member, todo
 
     def _from_stored(self, todo: Plan, request: Request) -> Plan:
-        stored = self._state.stored.checkpoints(request)
+        stored = self._stored_for(request)
         model = request.fields.model
         return from_stored(todo, stored, request.items, model, self._coverage) if stored else todo
+
+    def _stored_for(self, request: Request) -> Sequence[Checkpoint]:
+        known = self._state.capabilities
+        if known.continuation is False or known.stored_continuation is False:
+            return ()
+        return self._state.stored.checkpoints(request)
 
     def _exchange(
         self,
@@ -223,13 +237,14 @@ class WebSocketSession:
         Returns:
             Whether the server took it. False is no failure: the first turn sends everything.
         """
-        if not self._state.capabilities.warm_up or not request.items:
+        if not self._prepares or not request.items:
             return False
         if not self._pool.usable:
             try:
                 await self._pool.connect()
             except ResponsesError:
                 return False
+        request = self._fit(request)
         self._conversation = self._conversation or request.items
         found = self._plan_aside(request.items, request.fields.model)
         if found is None or not found[1].send:
@@ -257,10 +272,11 @@ class WebSocketSession:
         if self._anchor is not None and not self._anchor.done():
             self._anchor_wanted = True
             return
-        if not self._state.capabilities.warm_up or self._pool.waited_for:
+        if not self._prepares or self._pool.waited_for:
             return
+        request = self._fit(request)
         stored = stored_cover(
-            self._state.stored.checkpoints(request),
+            self._stored_for(request),
             request.items,
             request.fields.model,
             self._coverage,
@@ -334,8 +350,20 @@ class WebSocketSession:
         if found is None:
             return None
         member, todo = found
+        request = self._state.knowledge.fit(request, may_continue=False)
         self.stats.count_side_request()
         return self._send_aside(member, replace(todo, send=request.items), request, keeps=False)
+
+    @property
+    def _prepares(self) -> bool:
+        """Whether a checkpoint can be laid without an answer, and continued from."""
+        known = self._state.capabilities
+        return known.warm_up is not False and known.continuation is not False
+
+    def _fit(self, request: Request) -> Request:
+        request = self._state.knowledge.fit(request, may_continue=True)
+        self._state.stored.recall(request)
+        return request
 
     def _send_aside(
         self, member: Member, todo: Plan, request: Request, *, keeps: bool

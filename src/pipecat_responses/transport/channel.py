@@ -19,6 +19,7 @@ import contextlib
 import logging
 import re
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
@@ -29,6 +30,9 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import Event
 from websockets.uri import WebSocketURI, parse_uri
+
+from pipecat_responses.transport.handshake import ProxyFailedError
+from pipecat_responses.transport.proxies import Proxy, is_address
 
 Data: TypeAlias = bytes | bytearray | memoryview
 
@@ -170,7 +174,13 @@ _LINUX_TCP_NOTSENT_LOWAT = 25
 
 
 async def open_channel(
-    url: str, headers: Mapping[str, str], *, max_size: int, **options: Any
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    max_size: int,
+    proxy: Proxy | None = None,
+    proxy_ssl: ssl.SSLContext | None = None,
+    **options: Any,
 ) -> Channel:
     """Opens a connection with a tap in it.
 
@@ -178,11 +188,20 @@ async def open_channel(
         url: A ``ws://`` or ``wss://`` address.
         headers: Headers for the handshake.
         max_size: Largest message that is accepted, in bytes.
+        proxy: The proxy that leads there.
+        proxy_ssl: The TLS context for a proxy that is itself reached over TLS.
         options: Other arguments for the library's ``connect()``.
 
     Raises:
+        ProxyFailedError: If the proxy could not be reached, or did not do as it was asked.
         Exception: What the library raises.
     """
+    if proxy_ssl is not None:
+        options["proxy_ssl"] = proxy_ssl
+    own = isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
+    if own and not is_address(url if proxy is None else proxy.url):
+        # Other loops have their own ways with a name that leads to several addresses.
+        options["happy_eyeballs_delay"] = _NEXT_ADDRESS
     taps: list[Tap] = []
 
     def wrap(_: ClientProtocol, **settings: Any) -> Channel:
@@ -192,16 +211,23 @@ async def open_channel(
         taps.append(Tap(parse_uri(url), max_size=max_size))
         return Channel(taps[-1], **settings)
 
-    channel = await connect(
-        url,
-        additional_headers=headers,
-        user_agent_header=None,
-        compression=None,
-        max_size=max_size,
-        logger=_silent_logger,
-        create_connection=wrap,  # type: ignore[arg-type]  # documented as "a wrapper or a subclass"
-        **options,
-    )
+    try:
+        channel = await connect(
+            url,
+            additional_headers=headers,
+            user_agent_header=None,
+            proxy=proxy.address if proxy is not None else None,
+            compression=None,
+            max_size=max_size,
+            logger=_silent_logger,
+            create_connection=wrap,  # type: ignore[arg-type]  # "a wrapper or a subclass"
+            **options,
+        )
+    except Exception as error:
+        # Without a tap, the library has not come so far as to speak with the server.
+        if proxy is None or taps or isinstance(error, (TimeoutError, *proxy.not_its_fault)):
+            raise
+        raise ProxyFailedError from error.__cause__ if proxy.is_socks else error
     assert isinstance(channel, Channel)
     return channel
 
@@ -211,6 +237,9 @@ def _without_redirect(response: Response) -> None:
     if "Location" in response.headers:
         del response.headers["Location"]
 
+
+_NEXT_ADDRESS = 0.25
+"""Seconds after which the next address of a name is tried beside the first (RFC 8305)."""
 
 _silent_logger = logging.getLogger("pipecat_responses.websockets")
 # What ends a connection is reported through on_lost, once; the library's own log would repeat it.

@@ -8,12 +8,14 @@ at a thousand tokens a second those cost more than everything else together.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import httpx2
 import msgspec
 from openai import (
@@ -22,6 +24,7 @@ from openai import (
     APITimeoutError,
     AsyncOpenAI,
     AsyncStream,
+    Omit,
     OpenAIError,
 )
 
@@ -30,7 +33,8 @@ from pipecat_responses.protocol.events import ACTIVITY, Event, decode, read, rea
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.protocol.sse import EventStream
-from pipecat_responses.transport.handshake import why_unreachable
+from pipecat_responses.transport.handshake import redirected, unreachable
+from pipecat_responses.transport.proxies import host_and_port
 
 _PIECE = 128 * 1024
 """Bytes of a request's body that are written in one step."""
@@ -56,6 +60,7 @@ async def stream(
     client: AsyncOpenAI,
     payload: Payload,
     receive: Callable[[Event], None],
+    leaving: Callable[[], None],
     opened: Callable[[str | None], None],
     options: HttpOptions,
 ) -> None:
@@ -68,18 +73,19 @@ async def stream(
         client: The SDK's client.
         payload: The request's body.
         receive: Is called with each event, and must return at once.
+        leaving: Is called when there is a connection, and the request is written to it.
         opened: Is called with the request's id, if the server gave one, when the answer begins.
         options: How the request behaves.
 
     Raises:
         ResponsesError: If the request is refused or the answer breaks off.
     """
-    response = await _post(client, "/responses", payload, "text/event-stream", options)
+    response = await _post(client, "/responses", payload, "text/event-stream", options, leaving)
     opened(response.headers.get("x-request-id"))
     try:
         await _events(response, receive, options.max_event_bytes)
     except httpx2.HTTPError as error:
-        raise _http_error(error) from None
+        raise _http_error(error, client, options) from None
     finally:
         await response.aclose()
 
@@ -102,7 +108,7 @@ async def ask(
     try:
         body = await _body(response, options.max_event_bytes)
     except httpx2.HTTPError as error:
-        raise _http_error(error) from None
+        raise _http_error(error, client, options) from None
     finally:
         await response.aclose()
     try:
@@ -121,22 +127,31 @@ async def ask(
 
 
 async def _post(
-    client: AsyncOpenAI, path: str, payload: Payload, accept: str, options: HttpOptions
+    client: AsyncOpenAI,
+    path: str,
+    payload: Payload,
+    accept: str,
+    options: HttpOptions,
+    leaving: Callable[[], None] | None = None,
 ) -> httpx2.Response:
     """Posts a request; the answer's body is still to be read."""
     try:
         response = await client.post(
             path,
             cast_to=httpx2.Response,
-            content=payload.join() if payload.size <= _PIECE else _pieces(payload),
+            # Asked for when there is a connection, which nothing else tells.
+            content=_pieces(payload, leaving),
             options={
                 "headers": {
                     "Content-Type": "application/json",
                     "Content-Length": str(payload.size),
                     "Accept": accept,
                     "Accept-Encoding": "identity",
+                    **_no_bearer(client),
                 },
                 "max_retries": 0,
+                # It would carry the conversation and its headers to another address.
+                "follow_redirects": False,
                 "timeout": httpx2.Timeout(
                     None, connect=options.open_timeout, pool=options.open_timeout
                 ),
@@ -145,13 +160,24 @@ async def _post(
             stream_cls=AsyncStream[Any],
         )
     except Exception as error:  # noqa: BLE001 - the key provider is the application's code
-        raise _http_error(error) from None
+        raise _http_error(error, client, options) from None
     assert isinstance(response, httpx2.Response)
     return response
 
 
-async def _pieces(payload: Payload) -> AsyncIterator[bytes]:
+def _no_bearer(client: AsyncOpenAI) -> dict[str, Omit]:
+    """Where another header holds the key, the SDK wants to be told so with each request."""
+    bearer = client.default_headers.get("Authorization")
+    return {"Authorization": bearer} if isinstance(bearer, Omit) else {}
+
+
+async def _pieces(payload: Payload, leaving: Callable[[], None] | None) -> AsyncIterator[bytes]:
     """The request's body, in pieces small enough to leave room for other work between them."""
+    if leaving is not None:
+        leaving()
+    if payload.size <= _PIECE:
+        yield payload.join()
+        return
     for piece in payload.pieces(_PIECE):
         yield piece
         await asyncio.sleep(0)
@@ -216,45 +242,75 @@ async def _body(response: httpx2.Response, limit: int) -> bytes:
     return bytes(body)
 
 
-def _cause(error: BaseException | None) -> OSError | None:
-    """What the operating system said, if that is behind an error; a time-out is not a refusal."""
-    while error is not None:
-        if isinstance(error, (socket.gaierror, ssl.SSLError, ConnectionRefusedError)):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
+def _error_body(error: APIStatusError) -> dict[str, Any]:
+    """The whole body: the SDK gives its ``error`` only, and gateways put more beside it."""
+    body: Any = None
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError, httpx2.HTTPError):
+        body = msgspec.json.decode(error.response.content)
+    if isinstance(body, dict):
+        return body
+    return {"message": f"The server answered with status {error.status_code}"}
 
 
-def _http_error(error: Exception) -> ResponsesError:
-    if isinstance(error, ResponsesError):
-        return error
+def _http_error(error: Exception, client: AsyncOpenAI, options: HttpOptions) -> ResponsesError:
     if isinstance(error, APIStatusError):
-        body = error.body if isinstance(error.body, dict) else {}
-        return read_error(
-            {"message": f"The server answered with status {error.status_code}", **body},
-            status=error.status_code,
-            transport="http",
-            headers=dict(error.response.headers),
-        )
-    if isinstance(error.__cause__, ResponsesError):
-        return error.__cause__
+        return _status_error(error)
+    for said in (error, error.__cause__):
+        if isinstance(said, ResponsesError):
+            # The connection's own words, or those of whoever gives the key.
+            said.transport = "http"
+            return said
+    url = str(client.base_url)
     cause = _cause(error)
     if cause is not None:
-        return ConnectionLostError(why_unreachable(cause, "base_url"), transport="http")
-    if isinstance(error, (APITimeoutError, httpx2.TimeoutException)):
-        return ConnectionLostError(
-            "The server did not answer in time", failure=Failure.TIMEOUT, transport="http"
-        )
+        return unreachable(cause, url, options.open_timeout, transport="http")
     if isinstance(error, (APIConnectionError, httpx2.HTTPError)):
         what = error.__cause__ or error
         return ConnectionLostError(
-            f"The connection to the server failed: {what or type(what).__name__}: check base_url "
-            "and the network",
+            f"The connection to {host_and_port(url)} failed: {what or type(what).__name__}: check "
+            "base_url and the network",
             transport="http",
         )
     if isinstance(error, OpenAIError):
         return ResponsesError(str(error), failure=Failure.AUTHENTICATION, transport="http")
-    # The key provider is the application's code.
     return ConnectionLostError(
         f"The request could not be prepared: {type(error).__name__}: {error}", transport="http"
     )
+
+
+def _status_error(error: APIStatusError) -> ResponsesError:
+    status = error.status_code
+    return read_error(
+        {"message": redirected(status)} if 300 <= status < 400 else _error_body(error),
+        status=status,
+        transport="http",
+        headers=dict(error.response.headers),
+    )
+
+
+def _cause(error: BaseException | None) -> OSError | None:
+    """Why a client that is not ours could not connect, if that is what an error means.
+
+    The SDK's own calls whatever ends a connection a time-out.
+    """
+    chain: list[BaseException] = []
+    while error is not None:
+        chain.append(error)
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        else:
+            error = error.__cause__ or error.__context__
+    connecting = any(isinstance(each, _CONNECTING) for each in chain)
+    for each in reversed(chain):
+        if isinstance(each, TimeoutError):
+            return each
+        if isinstance(each, OSError) and (connecting or isinstance(each, _CERTAIN)):
+            return each
+    broke_off = any(isinstance(each, aiohttp.ClientConnectionError) for each in chain)
+    timed_out = any(isinstance(each, _TIMED_OUT) for each in chain)
+    return TimeoutError() if timed_out and not broke_off else None
+
+
+_CONNECTING = (httpx2.ConnectError, aiohttp.ClientConnectorError)
+_CERTAIN = (socket.gaierror, ssl.SSLError, ConnectionRefusedError)
+_TIMED_OUT = (APITimeoutError, httpx2.TimeoutException)

@@ -27,6 +27,7 @@ from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.transport.channel import Channel, Data, open_channel
 from pipecat_responses.transport.handshake import handshake_error
 from pipecat_responses.transport.outbox import Outbox
+from pipecat_responses.transport.proxies import Proxies
 from pipecat_responses.transport.tls import TlsSettings
 
 FRAGMENTED_FROM = 128 * 1024
@@ -44,6 +45,7 @@ class SocketOptions:
         ping_timeout: Seconds without a pong after which the peer counts as dead.
         max_message_bytes: Largest message that is accepted from the server.
         tls: Which TLS context is used.
+        proxies: Which proxy leads to the server.
     """
 
     open_timeout: float = 8.0
@@ -52,6 +54,7 @@ class SocketOptions:
     ping_timeout: float = 5.0
     max_message_bytes: int = 16 * 1024 * 1024
     tls: TlsSettings = field(default_factory=TlsSettings)
+    proxies: Proxies = field(default_factory=Proxies)
 
 
 class Receiver(Protocol):
@@ -111,11 +114,15 @@ class Socket:
             ResponsesError: If the handshake fails, saying how and what to do about it.
         """
         options = options or SocketOptions()
+        proxy = None
         try:
+            proxy = options.proxies.leading_to(url)
             channel = await open_channel(
                 url,
                 headers,
                 ssl=await options.tls.context(url),
+                proxy=proxy,
+                proxy_ssl=None if proxy is None else await options.tls.context(proxy.url),
                 max_size=options.max_message_bytes,
                 open_timeout=options.open_timeout,
                 close_timeout=options.close_timeout,
@@ -125,7 +132,7 @@ class Socket:
         except ResponsesError as error:
             raise ConnectionLostError(error.message, transport="handshake") from None
         except Exception as error:  # noqa: BLE001 - addresses and proxies may be anything
-            raise handshake_error(error, url, options.open_timeout) from None
+            raise handshake_error(error, url, options.open_timeout, proxy) from None
         channel.keep_little_unsent(FRAGMENTED_FROM)
         return cls(channel, receiver, outbox, options)
 
