@@ -11,11 +11,14 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
 import pytest
 import trustme
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAioHttpClient
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.utils.errors import ErrorCategory
 
+from pipecat_responses import ConnectionLimits, OpenAIResponsesHttpLLMService, TurnLimits
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.sandbox import Sandbox
@@ -180,6 +183,44 @@ async def test_no_answer_at_all(transport: Any) -> None:
             assert isinstance(report.exception, ResponsesError)
             assert report.exception.failure is Failure.TIMEOUT
             assert len(timeouts) == 1
+
+
+@pytest.mark.parametrize("below", [httpx2.AsyncClient, DefaultAioHttpClient])
+async def test_a_client_of_the_applications_says_the_same(below: Any) -> None:
+    async def of_a_client(base_url: str) -> ResponsesError:
+        async with below(verify=ssl.SSLContext(_CLIENT)) as http:
+            client = AsyncOpenAI(api_key=KEY, base_url=base_url, http_client=http)
+            limits = ConnectionLimits(open_secs=0.2)
+            llm = OpenAIResponsesHttpLLMService(
+                client=client, connection_limits=limits, turn_limits=TurnLimits(attempts=1)
+            )
+            with pytest.raises(ResponsesError) as raised:
+                await llm.run_inference(LLMContext([{"role": "user", "content": "Hello."}]))
+            await llm.cleanup()
+            return raised.value
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    port = free_port()
+    error = await of_a_client(f"http://127.0.0.1:{port}/v1")
+    assert error.failure is Failure.CONNECTION
+    assert f"Nothing answers at 127.0.0.1:{port}" in error.message
+    error = await of_a_client("https://nobody.invalid/v1")
+    assert error.failure is Failure.CONNECTION
+    assert "The name of nobody.invalid:443 cannot be resolved" in error.message
+    async with Sandbox(tls=True) as server:
+        error = await of_a_client(server.base_url)
+        assert "its certificate is not trusted" in error.message
+    with full() as port:
+        error = await of_a_client(f"http://127.0.0.1:{port}/v1")
+        assert error.failure is Failure.TIMEOUT
+        assert f"No connection to 127.0.0.1:{port} within 0.2 s" in error.message
+    async with serving(hang_up) as port:
+        error = await of_a_client(f"http://127.0.0.1:{port}/v1")
+        assert error.failure is Failure.CONNECTION
+        assert f"The connection to 127.0.0.1:{port} failed" in error.message
 
 
 # -- IPv6, and names with several addresses -------------------------------------------------------

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipecat_responses import OpenAIResponsesLLMService
+from pipecat_responses import OpenAIResponsesLLMService, ServerCapabilities
+from pipecat_responses.doctor import diagnose
 from pipecat_responses.sandbox import PROFILES, Answer, HostedCall, Sandbox, SandboxConfig
 from tests.faults.support import Talk, counted, our_tasks
 from tests.support.contexts import kept_items
@@ -127,3 +130,24 @@ async def test_searches_that_xai_reports_as_calls_run_nowhere() -> None:
         assert talk.toolbox.runs == []
         assert [each["type"] for each in kept_items(talk.context)] == ["custom_tool_call"]
         assert talk.llm.stats.full == 1
+
+
+@pytest.mark.parametrize("name", ["azure", "xai"])
+async def test_what_the_doctor_has_found_is_not_found_out_again(name: str, tmp_path: Path) -> None:
+    async with Sandbox(SandboxConfig.profile(name)) as sandbox:
+        model = next(iter(sandbox.config.deployments))
+        diagnosis = await diagnose(sandbox.base_url, "the-key", model=model)
+        file = tmp_path / "server.json"
+        file.write_text(json.dumps(diagnosis.capabilities))
+        before, said = len(sandbox.requests), len(sandbox.messages)
+        known = ServerCapabilities.load(file)
+        async with Talk(service(name, "websocket", sandbox, capabilities=known)) as talk:
+            for number in range(3, 6):
+                assert (await talk.turn(f"count to {number}")).text == counted(number)
+            await interrupted(talk, sandbox)
+            assert (await talk.turn("count to 6")).text == counted(6)
+            assert talk.errors == []
+        asked = sandbox.requests[before:]
+        assert all("refused" not in (each.outcome or "") for each in asked)
+        # A cancel would be refused as well.
+        assert sandbox.messages[said:] == []

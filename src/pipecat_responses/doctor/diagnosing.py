@@ -41,7 +41,7 @@ _EITHER = ("HTTP", _ANSWER)
 
 CHECKS = (
     Check("proxy", network.proxy),
-    Check("name", network.name),
+    Check("name", network.name, needs=("proxy",)),
     Check("TCP", network.tcp, needs=("name",)),
     Check("TLS", network.tls, needs=("TCP",)),
     Check("key", over_http.key, needs=("TLS",)),

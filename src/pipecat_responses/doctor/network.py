@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import socket
 import ssl
 import threading
@@ -21,10 +20,14 @@ from pipecat_responses.transport.tls import is_secure
 
 async def proxy(server: Server) -> Finding:
     """Which proxy is in use."""
-    if server.proxy is None:
+    try:
+        found = server.proxy
+    except ResponsesError as error:
+        return trouble(error, server)
+    if found is None:
         return ok("None: the environment names no proxy for this server.")
     return ok(
-        f"{server.proxy}, as the environment says.",
+        f"{found.url}, as the environment says.",
         f"If it is not to be used, put {server.host} into NO_PROXY.",
     )
 
@@ -88,7 +91,9 @@ def _address(url: str) -> tuple[str, int]:
 
 def _first_hop(server: Server) -> tuple[str, int]:
     """What is connected to: the proxy, or the server itself."""
-    return _address(server.proxy or server.base_url)
+    if server.proxy is not None:
+        return server.proxy.host, server.proxy.port
+    return _address(server.base_url)
 
 
 async def _resolve(host: str, port: int) -> list[tuple[Any, ...]]:
@@ -130,7 +135,7 @@ async def _connect(
         ConnectionLostError: If that fails, with what to do about it.
     """
     where = f"{host}:{port}"
-    url = server.proxy or server.base_url
+    url = server.proxy.url if server.proxy is not None else server.base_url
     try:
         async with asyncio.timeout(server.within):
             _, writer = await asyncio.open_connection(
@@ -151,9 +156,6 @@ async def _connect(
             "the server has no TLS"
         ) from None
     except OSError as error:
-        if f"[Errno {errno.ECONNREFUSED}]" in str(error):
-            # One error for several addresses, which says why in its text only.
-            error = ConnectionRefusedError()
         raise handshake_error(error, url, server.within) from None
     return writer
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import urllib.request
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from httpx2 import Limits
 from openai import AsyncOpenAI
@@ -26,6 +25,7 @@ from pipecat_responses.service.secrets import Secrets, check_key
 from pipecat_responses.service.settings import lowest_effort, supports_reasoning
 from pipecat_responses.transport.http import HttpOptions, stream
 from pipecat_responses.transport.http_client import create_http_client
+from pipecat_responses.transport.proxies import Proxies, Proxy
 from pipecat_responses.transport.tls import TlsSettings
 from pipecat_responses.transport.websocket import SocketOptions
 
@@ -62,7 +62,6 @@ class Server:
         has_key: Whether there is a key to show.
         within: Seconds that a step may take.
         tls: Which TLS context is used.
-        proxy: The proxy that the environment names for the server, without credentials, or None.
         first: The first answer over HTTP, once it was asked for.
         refused: Optional fields that the server has refused, with its words.
         suspected: Optional fields that are left out, since the server has refused one of them
@@ -101,7 +100,7 @@ class Server:
             check_key(api_key)
             self._secrets.add(api_key)
         self.base_url = base_url.rstrip("/")
-        self.ws_url = ws_url or ws_address(self.base_url)
+        self.ws_url = ws_url or ws_address(self.base_url, {})
         for url in (self.base_url, self.ws_url):
             # Without a key there is none to be shown to the network.
             check_address(url, allow_insecure=not self.has_key)
@@ -110,7 +109,7 @@ class Server:
         self.within = within
         self.tls = TlsSettings(ssl_context)
         self.tls.prepare(self.base_url)
-        self.proxy = _proxy_for(urlsplit(self.base_url))
+        self._proxies = Proxies()
         self.first: Answer | None = None
         self.refused: dict[str, str] = {}
         self.suspected: dict[str, Any] = {}
@@ -127,7 +126,7 @@ class Server:
             api_key=api_key or _NO_KEY,
             base_url=parts._replace(query="").geturl(),
             default_query=dict(parse_qsl(parts.query)),
-            http_client=create_http_client(self.tls, Limits(max_connections=20)),
+            http_client=create_http_client(self.tls, self._proxies, Limits(max_connections=20)),
         )
 
     @property
@@ -142,6 +141,15 @@ class Server:
     def host(self) -> str:
         """The host's name, for sentences."""
         return urlsplit(self.base_url).hostname or "?"
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy that the environment names for the server.
+
+        Raises:
+            ConnectionLostError: If it names one that cannot be used.
+        """
+        return self._proxies.leading_to(self.base_url)
 
     @property
     def on_this_machine(self) -> bool:
@@ -232,7 +240,9 @@ class Server:
         """
         own = self._client.default_headers.items()
         headers = {name: value for name, value in own if isinstance(value, str)}
-        options = SocketOptions(open_timeout=self.within, close_timeout=1.0, tls=self.tls)
+        options = SocketOptions(
+            open_timeout=self.within, close_timeout=1.0, tls=self.tls, proxies=self._proxies
+        )
         line = await Line.open(
             self.ws_url,
             {"Authorization": f"Bearer {self._client.api_key}", **headers},
@@ -300,7 +310,7 @@ class Server:
 
         payload = Payload(((data,),), len(data))
         try:
-            await stream(self._client, payload, answer.take, lambda _: None, options)
+            await stream(self._client, payload, answer.take, lambda: None, lambda _: None, options)
         except ResponsesError as error:
             answer.fail(error)
         said = "The answer ended without its last event"
@@ -312,21 +322,3 @@ def _without_value(url: str, value: str) -> str:
     parts = urlsplit(url)
     others = [pair for pair in parse_qsl(parts.query) if pair[1] != value]
     return parts._replace(query=urlencode(others)).geturl()
-
-
-def _proxy_for(address: SplitResult) -> str | None:
-    """The proxy that the environment names for an address, without its credentials."""
-    host = address.hostname or ""
-    proxies = urllib.request.getproxies()
-    if urllib.request.proxy_bypass(f"{host}:{address.port or _PORTS[address.scheme]}"):
-        return None
-    schemes: Iterable[str] = (address.scheme, "all", "socks")
-    found = next((proxies[each] for each in schemes if proxies.get(each)), None)
-    if found is None:
-        return None
-    parts = urlsplit(found if "://" in found else f"http://{found}")
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or _PORTS.get(parts.scheme, 1080)}"
-
-
-_PORTS = {"http": 80, "https": 443}
-"""The ports of addresses that name none."""

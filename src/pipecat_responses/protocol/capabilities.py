@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -108,11 +108,8 @@ class ServerCapabilities:
         return {
             "format": _FORMAT,
             **{name: value for name, value in known.items() if value is not None},
-            "refused_fields": [
-                {name: value for name, value in asdict(each).items() if value}
-                for each in self.refused
-            ],
-            "why": dict(self.why),
+            "refused_fields": [_saved(each) for each in self.refused],
+            "why": {**{each.path: each.why for each in self.refused if each.why}, **self.why},
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -151,20 +148,45 @@ class ServerCapabilities:
             if value is not None and not isinstance(value, bool):
                 raise ValueError(f"{capability.value} must be true, false or null, not {value!r}")
             setattr(result, capability.value, value)
-        why = source.get("why")
-        if isinstance(why, Mapping):
-            result.why = {str(name): str(text) for name, text in why.items()}
+        said = source.get("why")
+        why = {str(name): str(text) for name, text in said.items()} if _is_object(said) else {}
+        known = {each.value for each in Capability}
+        result.why = {name: text for name, text in why.items() if name in known}
         refused = source.get("refused_fields") or ()
-        result.refused = tuple(_option(each) for each in refused)
+        result.refused = tuple(_option(each, why) for each in refused)
+        if source.get("encrypted_reasoning") is False:
+            result.refuse(RefusedOption("include", why.get("encrypted_reasoning", ""), _ENCRYPTED))
         return result
 
 
-_PARTS = frozenset(each.name for each in fields(RefusedOption))
+_ENCRYPTED = '"reasoning.encrypted_content"'
+"""The entry of ``include`` that asks for encrypted reasoning, as JSON."""
 
 
-def _option(saved: Any) -> RefusedOption:
+def _is_object(value: Any) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
+
+
+def _saved(option: RefusedOption) -> str | dict[str, str]:
+    if option.value is None and option.model is None:
+        return option.path
+    return {
+        name: part
+        for name, part in (
+            ("path", option.path),
+            ("value", option.value),
+            ("model", option.model),
+        )
+        if part is not None
+    }
+
+
+def _option(saved: Any, why: Mapping[str, str]) -> RefusedOption:
     if isinstance(saved, str):
-        return RefusedOption(saved)
-    if not isinstance(saved, Mapping) or not isinstance(saved.get("path"), str):
+        saved = {"path": saved}
+    if not _is_object(saved) or not all(isinstance(part, str) for part in saved.values()):
         raise ValueError(f"refused_fields must name fields, not {saved!r}")
-    return RefusedOption(**{name: str(saved[name]) for name in _PARTS if saved.get(name)})
+    path = saved.get("path")
+    if path is None:
+        raise ValueError(f"refused_fields must name fields, not {saved!r}")
+    return RefusedOption(path, why.get(path, ""), saved.get("value"), saved.get("model"))

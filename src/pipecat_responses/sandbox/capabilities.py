@@ -14,6 +14,20 @@ from pipecat_responses.sandbox.config import KNOWN_MODELS, Kept, SandboxConfig
 FORMAT = 1
 
 
+class RefusedField(msgspec.Struct):
+    """A field of which one value is refused, or that one model does not take.
+
+    Attributes:
+        path: The field.
+        value: The value, as JSON; in a list, one entry.
+        model: The model.
+    """
+
+    path: str
+    value: str | None = None
+    model: str | None = None
+
+
 class Capabilities(msgspec.Struct):
     """What a capabilities file says of a server; None is not known.
 
@@ -49,7 +63,7 @@ class Capabilities(msgspec.Struct):
     encrypted_reasoning: bool | None = None
     remembers_incomplete: bool | None = None
     remembers_interrupted: bool | None = None
-    refused_fields: list[str] | None = None
+    refused_fields: list[str | RefusedField] | None = None
 
 
 def config_of(source: str | os.PathLike[str] | Mapping[str, Any]) -> SandboxConfig:
@@ -87,7 +101,8 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> Capabilities:
 
 
 def _config(told: Capabilities) -> SandboxConfig:
-    config = SandboxConfig(refused_fields=tuple(told.refused_fields or ()))
+    refused = filter(None, map(_path, told.refused_fields or ()))
+    config = SandboxConfig(refused_fields=tuple(refused))
     if told.websocket is False:
         config.websocket_status = 404
     if told.lanes is False:
@@ -116,6 +131,15 @@ def _config(told: Capabilities) -> SandboxConfig:
         config.models = {*KNOWN_MODELS, told.model}
         config.model_limits = "ignored"
     return config
+
+
+def _path(refused: str | RefusedField) -> str | None:
+    """The way to what is refused; None for what the sandbox cannot refuse by itself."""
+    if isinstance(refused, str):
+        return refused
+    if refused.path == "include" and refused.value is not None:
+        return f"include.{msgspec.json.decode(refused.value)}"
+    return None if refused.value is not None or refused.model is not None else refused.path
 
 
 def _kept(remembers: bool | None) -> Kept:

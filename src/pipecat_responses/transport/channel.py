@@ -33,6 +33,7 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from pipecat_responses.transport.handshake import ProxyFailedError
 from pipecat_responses.transport.proxies import Proxy, is_address
+from pipecat_responses.transport.tls import read_in_smaller_pieces
 
 Data: TypeAlias = bytes | bytearray | memoryview
 
@@ -145,6 +146,7 @@ class Channel(ClientConnection):
         super().connection_made(transport)
         # Another event loop's transport need not be of asyncio's class.
         self._below = cast(asyncio.Transport, transport)
+        read_in_smaller_pieces(transport)
 
     def abort(self) -> None:
         """Ends the connection at once, without a closing handshake."""

@@ -202,13 +202,11 @@ def _why(
         within: Seconds that a connection was given.
         begun: Whether a connection was there already, as far as is known.
     """
-    if isinstance(error, TimeoutError):
-        return unreachable(error, url, within, proxy, transport="http")
     cause = error.__cause__
+    if isinstance(error, TimeoutError) or isinstance(cause, TimeoutError):
+        return unreachable(TimeoutError(), url, within, proxy, transport="http")
     if proxy is not None and isinstance(error, _of_socks(proxy)):
         # It wraps what it was told, and that wraps what the operating system has said.
-        if isinstance(cause, TimeoutError):
-            return unreachable(cause, url, within, proxy, transport="http")
         said = cause.__cause__ if isinstance(cause, OSError) else cause
         return proxy_error(said, proxy, url, transport="http")
     if proxy is not None and isinstance(error, aiohttp.ClientHttpProxyError):

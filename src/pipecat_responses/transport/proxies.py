@@ -97,11 +97,14 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """Its address, with user and password."""
+        """Its address, with user and password.
+
+        Only what has to be is quoted: websockets reads what is quoted from version 17 on.
+        """
         if self.user is None:
             return self.url
-        credentials = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
-        return f"{self.scheme}://{credentials}@{self.place}"
+        user, password = (_IN_THE_WAY.sub(_quoted, each) for each in (self.user, self.password))
+        return f"{self.scheme}://{user.replace(':', '%3A')}:{password}@{self.place}"
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -123,6 +126,13 @@ class Proxy:
         That of the proxy itself is wrapped by the packages for SOCKS.
         """
         return (socket.gaierror,) if self.is_socks else ()
+
+
+_IN_THE_WAY = re.compile(r"[%/?#\[\]\\\x00-\x1f]")
+
+
+def _quoted(letter: re.Match[str]) -> str:
+    return quote(letter[0], safe="")
 
 
 _NOT_ONE = (

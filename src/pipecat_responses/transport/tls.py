@@ -106,3 +106,27 @@ class TlsSettings:
 def is_secure(url: str) -> bool:
     """Whether an address is reached over TLS."""
     return url.lower().startswith(("https://", "wss://"))
+
+
+def read_in_smaller_pieces(transport: object) -> None:
+    """Makes the space smaller that asyncio sets aside for each TLS connection to read into.
+
+    It is 256 kB, and a thousand connections that speak of words need no quarter of a gigabyte for
+    it. There is no argument for that; the space is looked for where Python 3.11 to 3.14 keep it,
+    and left alone elsewhere.
+
+    Args:
+        transport: The transport of a connection.
+    """
+    protocol = getattr(transport, "_ssl_protocol", None)
+    space = getattr(protocol, "_ssl_buffer", None)
+    size = getattr(protocol, "max_size", 0)
+    if isinstance(space, bytearray) and len(space) == size > READ_AT_ONCE:
+        smaller = bytearray(READ_AT_ONCE)
+        vars(protocol).update(
+            max_size=READ_AT_ONCE, _ssl_buffer=smaller, _ssl_buffer_view=memoryview(smaller)
+        )
+
+
+READ_AT_ONCE = 32 * 1024
+"""Bytes that a TLS connection reads in one step; a TLS record has half of that at most."""

@@ -29,6 +29,7 @@ from pipecat_responses.transport.handshake import handshake_error
 from pipecat_responses.transport.outbox import Outbox
 from pipecat_responses.transport.proxies import Proxies
 from pipecat_responses.transport.tls import TlsSettings
+from pipecat_responses.transport.turnstile import HANDSHAKES
 
 FRAGMENTED_FROM = 128 * 1024
 """Bytes from which a message is written in fragments, so that no single write is long."""
@@ -117,10 +118,13 @@ class Socket:
         proxy = None
         try:
             proxy = options.proxies.leading_to(url)
+            context = await options.tls.context(url)
+            if context is not None:
+                await HANDSHAKES.enter()
             channel = await open_channel(
                 url,
                 headers,
-                ssl=await options.tls.context(url),
+                ssl=context,
                 proxy=proxy,
                 proxy_ssl=None if proxy is None else await options.tls.context(proxy.url),
                 max_size=options.max_message_bytes,
