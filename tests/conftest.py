@@ -6,6 +6,13 @@ import pytest
 import pytest_asyncio
 
 from pipecat_responses.sandbox import Sandbox, SandboxConfig
+from pipecat_responses.session.capabilities import KNOWN
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known() -> None:
+    """What tests have learned of servers is forgotten: ports are used again."""
+    KNOWN.reset()
 
 
 @pytest_asyncio.fixture

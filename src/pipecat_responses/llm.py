@@ -159,12 +159,14 @@ class OpenAIResponsesLLMService(
             proxies=self._proxies,
             falls_back=transport == "auto",
             capabilities=self._capabilities,
+            stored=self._stored,
             log=self._log,
         )
         self._turns: Backend = self._session
         if transport == "auto":
             self._turns = self._fallback = FallbackSession(
-                self._session, lambda: self._new_http_session(self._session.stats)
+                self._session,
+                lambda: self._new_http_session(self._session.stats, self._stored, coverage),
             )
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -263,8 +265,8 @@ class OpenAIResponsesLLMService(
 class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):
     """The Responses API over HTTP, with streaming (server-sent events).
 
-    Each turn sends the whole conversation. ``previous_response_id`` is not used: over HTTP it would
-    need ``store=True``, which keeps conversations on OpenAI's side for 30 days.
+    Each turn sends the whole conversation. With ``extra={"store": True}`` in the settings, which
+    keeps responses on OpenAI's side for 30 days, it sends what is new, by ``previous_response_id``.
 
     Example::
 
@@ -291,4 +293,4 @@ class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):
 
     @cached_property
     def _session(self) -> HttpSession:
-        return self._new_http_session()
+        return self._new_http_session(stored=self._stored)

@@ -125,7 +125,14 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
             converted.messages, items=len(items) + alone, in_place=converted.in_place
         )
         if not alone:
-            return Conversion(items, tools, tool_choice, system_instruction or None, origins)
+            return Conversion(
+                items,
+                tools,
+                tool_choice,
+                system_instruction or None,
+                origins,
+                converted.marks(),
+            )
         # The API wants at least one item; instructions alone are refused.
         only = self._instruction_item
         if only is None or only.text != system_instruction:

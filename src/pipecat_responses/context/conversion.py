@@ -10,6 +10,7 @@ from typing import Any
 from pipecat_responses.context.converted import ConvertedMessage
 from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.repairs import InputRepairs
+from pipecat_responses.protocol.stored import StoredMark
 
 
 class ItemOrigins:
@@ -69,6 +70,7 @@ class Conversion:
         tool_choice: The context's choice of a tool, or None if it makes none.
         instructions: The system instruction, or None if there is none or it became an item.
         origins: Which messages the items came from.
+        marks: What the context keeps of stored responses, the oldest first.
     """
 
     items: list[Item]
@@ -76,6 +78,7 @@ class Conversion:
     tool_choice: Any | None
     instructions: str | None
     origins: ItemOrigins = field(repr=False, compare=False)
+    marks: Sequence[StoredMark] = field(default=(), repr=False, compare=False)
 
     @property
     def messages(self) -> int:

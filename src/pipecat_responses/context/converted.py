@@ -8,6 +8,7 @@ from typing import Any
 from pipecat_responses.context.snapshots import unchanged
 from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.repairs import InputRepairs
+from pipecat_responses.protocol.stored import StoredMark
 
 _BLOCK = 256
 """Messages that are compared at a time, to find the first that differs."""
@@ -91,6 +92,10 @@ class ConvertedContext:
     def in_place(self) -> bool:
         """Whether the API takes the items as they stand."""
         return self._repairs.in_place
+
+    def marks(self) -> list[StoredMark]:
+        """What the messages keep of stored responses, the oldest first."""
+        return self._repairs.marks()
 
     def items(self) -> list[Item]:
         """The items of all messages, in a list of the caller's own, as the API takes them."""

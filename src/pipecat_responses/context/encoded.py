@@ -16,6 +16,7 @@ from pipecat_responses.protocol.items import (
     make_item,
     original_call,
 )
+from pipecat_responses.protocol.stored import STORED, StoredMark
 from pipecat_responses.protocol.wording import WORDING, Wording
 
 
@@ -45,6 +46,8 @@ async def encoded(wire: dict[str, Any]) -> Item:
         return Compaction(wire, pieces, window)
     if wire.get("type") == WORDING:
         return Wording(wire, pieces)
+    if wire.get("type") == STORED:
+        return StoredMark(wire, pieces)
     return make_item(wire, pieces)
 
 

@@ -43,6 +43,7 @@ from pipecat_responses.protocol.effects import (
     MemoryLost,
     OptionRefused,
     Send,
+    Stored,
 )
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import (
@@ -65,14 +66,19 @@ from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.in_flight import ResponsesInFlight
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
-from pipecat_responses.protocol.refusals import Understood, understand
+from pipecat_responses.protocol.refusals import (
+    BEGAN_ANEW,
+    Understood,
+    continuation,
+    understand,
+)
 from pipecat_responses.protocol.requests import (
     Payload,
     Request,
     cancel_payload,
     websocket_payload,
 )
-from pipecat_responses.protocol.response import Response
+from pipecat_responses.protocol.response import Response, is_stored
 
 
 class ConnectionState(Enum):
@@ -232,6 +238,7 @@ class Connection(Generic[ListenerT]):
             keeps=keeps,
             parent=parent,
             fork=plan.fork,
+            from_stored=parent is not None and not self.lanes.holds(parent),
             restore=plan.lane.checkpoint,
         )
         plan.lane.start(parent if plan.fork else None)
@@ -398,18 +405,20 @@ class Connection(Generic[ListenerT]):
             elif self.lanes.named is None:
                 self.lanes.confirm_names()
                 effects = [Learned(Capability.LANES, True, "It answers on the lane it was given")]
-        if response.parent is not None and self._capabilities.continuation is None:
-            effects.append(Learned(Capability.CONTINUATION, True, "It has continued a response"))
+        known = self._capabilities
+        shown = known.stored_continuation if response.from_stored else known.continuation
+        if response.parent is not None and shown is None:
+            capability = continuation(stored=response.from_stored)
+            effects.append(Learned(capability, True, "It has continued a response"))
         if not response.listening:
             effects += self._cancel(response)
         return effects
 
     def _was_not_continued(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
         """The server drops ``previous_response_id``: the model sees the last words only."""
-        why = "The server begins anew where it is to continue from a response"
-        error = ResponsesError(why, failure=Failure.OPTION_REFUSED)
+        error = ResponsesError(BEGAN_ANEW, failure=Failure.OPTION_REFUSED)
         return [
-            Learned(Capability.CONTINUATION, False, why),
+            Learned(continuation(stored=response.from_stored), False, BEGAN_ANEW),
             *([Fail(response.listener, error)] if response.listening else []),
             *self._quarantine(response),
             *self._cancel(response),
@@ -438,11 +447,14 @@ class Connection(Generic[ListenerT]):
     ) -> tuple[Terminal, list[Effect[ListenerT]]]:
         lane = response.lane
         self._running.end(response, event.response_id)
+        effects: list[Effect[ListenerT]] = [STATE_CHANGED]
         if event.status is Status.COMPLETED:
-            lane.complete(response.checkpoint(event))
+            checkpoint = response.checkpoint(event)
+            lane.complete(checkpoint)
+            if checkpoint is not None and is_stored(response.request, event):
+                effects.append(Stored(checkpoint))
         else:
             lane.end()
-        effects: list[Effect[ListenerT]] = [STATE_CHANGED]
         if event.error is not None and response.listening and not response.spoke:
             # Some servers accept first, and look at what they have accepted then.
             understood = self._understand(response, event.error)
@@ -504,8 +516,13 @@ class Connection(Generic[ListenerT]):
         return [*effects, Fail(response.listener, error), STATE_CHANGED]
 
     def _understand(self, response: Response[ListenerT], error: ResponsesError) -> Understood:
-        continued = response.parent is not None
-        return understand(error, response.request, self._capabilities, continued=continued)
+        return understand(
+            error,
+            response.request,
+            self._capabilities,
+            continued=response.parent is not None,
+            stored=response.from_stored,
+        )
 
     def _quarantine(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
         """Keeps a lane out of use: something may still arrive there that nobody expects."""

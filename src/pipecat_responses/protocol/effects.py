@@ -13,6 +13,7 @@ import msgspec
 from pipecat_responses.protocol.capabilities import Capability
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Event, Usage
+from pipecat_responses.protocol.lanes import Checkpoint
 from pipecat_responses.protocol.options import RefusedOption
 from pipecat_responses.protocol.requests import Payload
 
@@ -58,6 +59,16 @@ class MemoryLost(msgspec.Struct, frozen=True):
     """The server has forgotten what requests continue from."""
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """The server has stored a response, which can be continued from on other connections.
+
+    Attributes:
+        checkpoint: What it can be continued from.
+    """
+
+    checkpoint: Checkpoint
+
+
 class ForkEnded(msgspec.Struct, frozen=True):
     """A fork was taken (the server has begun its response) or refused."""
 
@@ -95,6 +106,7 @@ Effect: TypeAlias = (
     | Learned
     | OptionRefused
     | MemoryLost
+    | Stored
     | ForkEnded
     | AbandonedEnded
     | Dropped

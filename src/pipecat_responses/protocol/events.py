@@ -149,7 +149,7 @@ class Activity(msgspec.Struct, frozen=True):
     """The response is alive, and nothing of it is of use here (deltas of arguments, say)."""
 
 
-DETAILS = ("service_tier", "moderation", "prompt_cache_diagnostics")
+DETAILS = ("service_tier", "moderation", "prompt_cache_diagnostics", "store")
 """What a server says of how it has answered, beside the answer and its tokens."""
 
 

@@ -78,9 +78,10 @@ class Output:
         calls: Its function calls by call id.
         reasoning: Its reasoning items.
         others: Items of any other kind.
+        texts: The texts of its messages one by one.
     """
 
-    __slots__ = ("_speech", "_texts", "calls", "others", "reasoning", "text")
+    __slots__ = ("_speech", "calls", "others", "reasoning", "text", "texts")
 
     def __init__(
         self,
@@ -101,7 +102,7 @@ class Output:
             texts: The texts of its messages one by one, if it has several.
         """
         self.text = text
-        self._texts = texts or (text,)
+        self.texts = texts or (text,)
         self.calls = calls or {}
         self.reasoning = reasoning
         self.others = others
@@ -112,7 +113,7 @@ class Output:
         """Its text, made ready for comparison by words; worked out once."""
         if self._speech is None:
             # A message may begin with what is markup only where a line begins: a heading, a list.
-            self._speech = Speech.of("\n".join(self._texts))
+            self._speech = Speech.of("\n".join(self.texts))
         return self._speech
 
     def compare(

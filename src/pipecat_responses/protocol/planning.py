@@ -6,7 +6,7 @@ One pure function over plain state. It returns what to do; doing it is the sessi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 from typing import assert_never
 
@@ -310,15 +310,137 @@ def _why_full(lanes: LaneSet, judged: Worth, model: str, blank: FullReason) -> F
         return FullReason.NO_FORKS
     if judged.complete is not None:
         return FullReason.NOTHING_NEW
-    held = _held(lanes, model)
-    if held:
-        newest = max(held, key=lambda each: len(each.items))
-        return FullReason.RESUMED if newest.resumed else FullReason.CONTEXT_CHANGED
-    if any(lane.checkpoint is not None for lane in lanes.lanes):
-        return FullReason.MODEL_CHANGED
     if lanes.named is False and not lanes.silent:
-        return FullReason.NO_LANES
-    return blank
+        blank = FullReason.NO_LANES
+    held = [lane.checkpoint for lane in lanes.lanes if lane.checkpoint is not None]
+    return _why_none_covers(held, model, blank)
+
+
+def _why_none_covers(held: Sequence[Checkpoint], model: str, blank: FullReason) -> FullReason:
+    of_model = [each for each in held if each.model == model]
+    if of_model:
+        newest = max(of_model, key=lambda each: len(each.items))
+        return FullReason.RESUMED if newest.resumed else FullReason.CONTEXT_CHANGED
+    return FullReason.MODEL_CHANGED if held else blank
+
+
+def stored_cover(
+    stored: Sequence[Checkpoint],
+    items: Sequence[Item],
+    model: str,
+    coverage: Coverage = Coverage.WORDS,
+) -> tuple[Checkpoint, Sequence[Item]] | None:
+    """The stored response that covers most of a conversation, and the items that the server lacks.
+
+    Args:
+        stored: Responses that can be continued from anywhere.
+        items: The conversation's items, a list.
+        model: The model that is to answer.
+        coverage: When a context's text covers a response's.
+
+    Returns:
+        None if none covers it. Without items if one covers it to its end.
+    """
+    best: tuple[int, Checkpoint, Sequence[Item]] | None = None
+    compared = 0
+    for each in sorted(stored, key=lambda each: len(each.items), reverse=True):
+        if each.model != model or compared == KEPT:
+            continue
+        found = _compare(each, items, coverage)
+        if found is None or found is _Never.NEVER:
+            continue
+        compared += 1
+        if best is None or found[0] > best[0]:
+            best = (found[0], each, found[1])
+    return None if best is None else best[1:]
+
+
+def from_stored(
+    todo: Plan,
+    stored: Sequence[Checkpoint],
+    items: Sequence[Item],
+    model: str,
+    coverage: Coverage = Coverage.WORDS,
+) -> Plan:
+    """A plan that continues from a stored response, where no lane's own checkpoint covers as much.
+
+    Args:
+        todo: The plan that was made of the lanes.
+        stored: Responses that can be continued from anywhere.
+        items: The conversation's items, a list.
+        model: The model that is to answer.
+        coverage: When a context's text covers a response's.
+    """
+    known = -1 if todo.checkpoint is None else len(todo.checkpoint.items)
+    found = _leaving_something(
+        [each for each in stored if len(each.items) > known], items, model, coverage
+    )
+    if found is None or (todo.checkpoint is not None and len(found[1]) >= len(todo.send)):
+        return todo
+    checkpoint, send = found
+    return replace(
+        todo, checkpoint=checkpoint, send=send, full_reason=None, fork=False, changed_at=None
+    )
+
+
+def _leaving_something(
+    stored: Sequence[Checkpoint], items: Sequence[Item], model: str, coverage: Coverage
+) -> tuple[Checkpoint, Sequence[Item]] | None:
+    """The stored response that covers most of a conversation and leaves something to send."""
+    left = list(stored)
+    found = stored_cover(left, items, model, coverage)
+    while found is not None and not found[1]:
+        left.remove(found[0])
+        found = stored_cover(left, items, model, coverage)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlan:
+    """What a turn does where nothing is remembered but what is stored.
+
+    Attributes:
+        checkpoint: What to continue from, or None to send everything.
+        send: The items to send.
+        full_reason: Why everything is sent, or None.
+        changed_at: Index of the first item that differs from what the model has seen, if that is
+            why everything is sent.
+    """
+
+    checkpoint: Checkpoint | None
+    send: Sequence[Item]
+    full_reason: FullReason | None
+    changed_at: int | None = None
+
+
+def plan_over_http(
+    stored: Sequence[Checkpoint],
+    items: Sequence[Item],
+    model: str,
+    *,
+    blank: FullReason = FullReason.FIRST,
+    coverage: Coverage = Coverage.WORDS,
+) -> StoredPlan:
+    """Plans a turn over HTTP.
+
+    Args:
+        stored: Responses that can be continued from.
+        items: The conversation's items, a list.
+        model: The model that is to answer.
+        blank: The reason to give where nothing has been stored yet.
+        coverage: When a context's text covers a response's.
+    """
+    found = _leaving_something(stored, items, model, coverage)
+    if found is not None:
+        return StoredPlan(*found, None)
+    if stored_cover(stored, items, model, coverage) is not None:
+        return StoredPlan(None, window(items), FullReason.NOTHING_NEW)
+    reason = _why_none_covers(stored, model, blank)
+    changed_at = None
+    if reason is FullReason.CONTEXT_CHANGED:
+        held = [each for each in stored if each.model == model]
+        changed_at = max(_first_difference(each, items, coverage) for each in held)
+    return StoredPlan(None, window(items), reason, changed_at)
 
 
 @dataclass(frozen=True, slots=True)

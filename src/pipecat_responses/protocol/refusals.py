@@ -17,6 +17,9 @@ from pipecat_responses.protocol.options import (
 )
 from pipecat_responses.protocol.requests import Request
 
+BEGAN_ANEW = "The server begins anew where it is to continue from a response"
+"""It drops ``previous_response_id``: the model sees the last words only."""
+
 Lesson: TypeAlias = Capability | RefusedOption
 """What the server has shown not to have, or not to take."""
 
@@ -43,7 +46,12 @@ class Understood:
 
 
 def understand(
-    error: ResponsesError, request: Request, known: ServerCapabilities, *, continued: bool
+    error: ResponsesError,
+    request: Request,
+    known: ServerCapabilities,
+    *,
+    continued: bool,
+    stored: bool = False,
 ) -> Understood:
     """Reads the refusal of a request.
 
@@ -52,20 +60,31 @@ def understand(
         request: The request as it was sent.
         known: What is known of the server.
         continued: Whether it named a response to continue from.
+        stored: Whether the server was to know that one because it had stored it.
     """
     if continued and _is_of_request(error):
         if request.fields.has("instructions") and _names_both(error):
             return _learned(error, Capability.INSTRUCTIONS_WHEN_CONTINUING)
         if names(error, "previous_response_id"):
-            unknown = says_unknown(error) or known.continuation is not True
+            shown = known.stored_continuation if stored else known.continuation
+            unknown = says_unknown(error) or shown is not True
             if unknown and not _NOT_FOUND.search(error.message):
-                return _learned(error, Capability.CONTINUATION)
+                return _learned(error, continuation(stored=stored))
             # Not every server has the code for it.
             return Understood(error.rewritten(failure=Failure.MEMORY_LOST))
     if not request.generate and _is_of_request(error) and names(error, "generate"):
         return Understood(error.rewritten(failure=Failure.NO_WARM_UP))
     option = refused_option(error, request.fields.values)
     return Understood(error) if option is None else _learned(error, option)
+
+
+def continuation(*, stored: bool) -> Capability:
+    """What a server shows by continuing from a response, or by not doing so.
+
+    Args:
+        stored: Whether it was to know the response because it had stored it.
+    """
+    return Capability.STORED_CONTINUATION if stored else Capability.CONTINUATION
 
 
 def _learned(error: ResponsesError, lesson: Lesson) -> Understood:

@@ -46,6 +46,7 @@ from pipecat_responses.protocol.items import (
     original_call,
 )
 from pipecat_responses.protocol.revertible import RevertibleDict
+from pipecat_responses.protocol.stored import StoredMark
 from pipecat_responses.protocol.wording import Wording, put_into_words
 
 NOT_COMPLETED = "This function call was not completed, and it has no result."
@@ -91,6 +92,8 @@ class _Tables:
     # are, of what the assistant has said since anybody else has.
     worded: RevertibleDict[int, Sequence[Item]] = field(default_factory=RevertibleDict)
     wordings: RevertibleDict[int, bool] = field(default_factory=RevertibleDict)
+    # Where the marks of stored responses are.
+    marks: RevertibleDict[int, bool] = field(default_factory=RevertibleDict)
 
     def revert(self, length: int) -> None:
         """Forgets what the items from an index on have changed."""
@@ -108,6 +111,7 @@ class _Tables:
         self.before.revert(length)
         self.worded.revert(length)
         self.wordings.revert(length)
+        self.marks.revert(length)
 
     def reach_back(self, point: int, before: int) -> bool:
         """Whether an item from an index on has changed what is sent of those before another.
@@ -146,6 +150,7 @@ class _Tables:
             self.before.copy(),
             self.worded.copy(),
             self.wordings.copy(),
+            self.marks.copy(),
         )
 
 
@@ -233,6 +238,9 @@ class InputRepairs:
             self._tables.dropped.put(index, index, True)
             self._tables.wordings.put(index, index, True)
             self._put_into_words(index)
+        elif isinstance(entry, StoredMark):
+            self._tables.dropped.put(index, index, True)
+            self._tables.marks.put(index, index, True)
         elif isinstance(entry, FunctionOutput) and self._add_output(index, entry):
             self._drop_reasoning(index)
 
@@ -251,6 +259,11 @@ class InputRepairs:
             return self._raw[:end]
         self._settle()
         return self._settled + self._sent(self._settled_until, end)
+
+    def marks(self) -> list[StoredMark]:
+        """What is kept of stored responses, the oldest first."""
+        found = (self._raw[index] for index in self._tables.marks)
+        return [each for each in found if isinstance(each, StoredMark)]
 
     def origins(self) -> list[int | None]:
         """Where each of ``items()`` comes from.

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipecat_responses.protocol.encoding import encode, encode_mended
 from pipecat_responses.protocol.items import Compaction, FunctionCall, FunctionOutput, Item
+from pipecat_responses.protocol.stored import StoredMark
 
 ITEMS_PER_RUN = 64
 """Items that are joined at a time when a message is written."""
@@ -64,10 +65,12 @@ class Fields:
         values: Names and values. Not to be changed.
         model: The model's name.
         custom_tools: The names of the custom tools that are declared: the client runs those.
+        stored: Whether the server is to store the response, to be continued from by its id. One
+            that belongs to a conversation on the server is not.
         encoded: The fields as JSON, without the braces around them.
     """
 
-    __slots__ = ("custom_tools", "encoded", "model", "values")
+    __slots__ = ("custom_tools", "encoded", "model", "stored", "values")
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         """Encodes fields.
@@ -81,6 +84,7 @@ class Fields:
         self.values: Mapping[str, Any] = dict(values)
         self.model = str(values.get("model") or "")
         self.custom_tools = frozenset(_custom_names(values.get("tools")))
+        self.stored = values.get("store") is True and values.get("conversation") is None
         self.encoded = encode_mended(self.values)[1:-1]
 
     def same_as(self, values: Mapping[str, Any]) -> bool:
@@ -128,6 +132,7 @@ class Request:
         message_of: Tells which message of the context an item came from, by index; None for an
             item that stands for no message.
         messages: How many messages the context has.
+        marks: What the context keeps of stored responses, the oldest first.
     """
 
     fields: Fields
@@ -136,6 +141,7 @@ class Request:
     resumes: bool = False
     message_of: Callable[[int], int | None] = no_message
     messages: int = 0
+    marks: Sequence[StoredMark] = ()
 
 
 def websocket_payload(
@@ -186,9 +192,20 @@ def window(items: Sequence[Item]) -> Sequence[Item]:
     return rest if calls.issuperset(answered) else items
 
 
-def http_payload(fields: Fields, items: Sequence[Item]) -> Payload:
-    """Puts the body of a streaming ``POST /responses`` together."""
-    return _payload([b'{"stream":true,', fields.encoded, b',"input":['], items, b"]}")
+def http_payload(
+    fields: Fields, items: Sequence[Item], *, previous_response_id: str | None = None
+) -> Payload:
+    """Puts the body of a streaming ``POST /responses`` together.
+
+    Args:
+        fields: The request's fields.
+        items: The items to send.
+        previous_response_id: What to continue from.
+    """
+    head = [b'{"stream":true,', fields.encoded]
+    if previous_response_id is not None:
+        head += [b',"previous_response_id":', encode(previous_response_id)]
+    return _payload([*head, b',"input":['], items, b"]}")
 
 
 def compact_payload(fields: Fields, items: Sequence[Item]) -> Payload:

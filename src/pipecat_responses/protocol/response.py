@@ -6,7 +6,7 @@ its lane is taken until then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -29,6 +29,7 @@ class Response(Generic[ListenerT]):
         keeps: Whether its checkpoint is one to continue the conversation from.
         parent: The checkpoint it continues from.
         fork: Whether that is another lane's.
+        from_stored: Whether no lane remembers that, and the server has it because it has stored it.
         restore: What the lane remembered before, in case the request never leaves.
         response_id: Its id, once the server has said it.
         created: Whether the server has accepted it.
@@ -44,6 +45,7 @@ class Response(Generic[ListenerT]):
     keeps: bool
     parent: Checkpoint | None
     fork: bool
+    from_stored: bool
     restore: Checkpoint | None
     response_id: str | None = None
     created: bool = False
@@ -83,23 +85,54 @@ class Response(Generic[ListenerT]):
         Args:
             event: Its terminal event, with status completed.
         """
-        response_id = event.response_id or self.response_id
-        if response_id is None or not self.keeps:
+        if not self.keeps or self.was_not_prepared(event):
             return None
-        if self.was_not_prepared(event):
-            return None
-        # Some servers list nothing at the end of what they have streamed.
-        listed = event.output or ()
-        output = listed if len(listed) >= len(self._items) else self._items
-        put_out = read_output(output, self.request.fields.custom_tools)
-        if put_out is None or (self.spoke and not put_out.text):
-            return None
-        request = self.request
-        return Checkpoint(
-            response_id,
-            request.fields.model,
-            request.items,
-            put_out,
-            resumed=request.resumes,
-            prepared=not request.generate,
+        return checkpoint_after(
+            self.request, event, self.response_id, self._items, spoke=self.spoke
         )
+
+
+def is_stored(request: Request, event: Terminal) -> bool:
+    """Whether a server has stored the response to a request.
+
+    An organization without data retention may ask for it, and is told that it was not done.
+    Whether it is done to what puts nothing out, nobody says.
+    """
+    asked = request.fields.stored and request.generate
+    return asked and event.details.get("store") is not False
+
+
+def checkpoint_after(
+    request: Request,
+    event: Terminal,
+    response_id: str | None,
+    items: Sequence[Mapping[str, Any]],
+    *,
+    spoke: bool,
+) -> Checkpoint | None:
+    """What the server can continue from after a response, or None if that is not certain.
+
+    Args:
+        request: What was asked.
+        event: The response's terminal event, with status completed.
+        response_id: Its id, if the server has said it before.
+        items: Its items that were complete before.
+        spoke: Whether any of its text has come.
+    """
+    response_id = event.response_id or response_id
+    if response_id is None:
+        return None
+    # Some servers list nothing at the end of what they have streamed.
+    listed = event.output or ()
+    output = listed if len(listed) >= len(items) else items
+    put_out = read_output(output, request.fields.custom_tools)
+    if put_out is None or (spoke and not put_out.text):
+        return None
+    return Checkpoint(
+        response_id,
+        request.fields.model,
+        request.items,
+        put_out,
+        resumed=request.resumes,
+        prepared=not request.generate,
+    )

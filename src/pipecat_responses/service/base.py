@@ -68,6 +68,7 @@ from pipecat_responses.service.settings import (
 from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import Outcome, ResponseReport, SessionStats
+from pipecat_responses.session.stored import StoredResponses
 from pipecat_responses.session.turn import Backend, Turn, TurnPolicy
 from pipecat_responses.session.turn_events import Text, TurnDone
 
@@ -236,6 +237,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._check_transport(self._base_url)
         self._tls.prepare(self._base_url)
         self._capabilities = capabilities or self._known_of(self._base_url)
+        self._stored = StoredResponses()
         self._policy = TurnPolicy(
             on_mid_response_loss=on_mid_response_loss,
             output_timeout=retry_timeout_secs if retry_on_timeout else None,
@@ -470,6 +472,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             turn.abandon()
             self._requests.leave_out(frames.unreadable)
             await frames.keep_wording(turn.messages)
+            if frames.done is not None:
+                await frames.keep_stored(self._stored.mark(frames.done.response_id))
             await self._tell_of_turn(turn, outcome, frames)
         await frames.close()
         # Read by Pipecat's tracing for its spans.
@@ -571,8 +575,19 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             http_client=create_http_client(self._tls, self._proxies),
         )
 
-    def _new_http_session(self, stats: SessionStats | None = None) -> HttpSession:
-        """A session over HTTP; by default it counts apart from everything."""
+    def _new_http_session(
+        self,
+        stats: SessionStats | None = None,
+        stored: StoredResponses | None = None,
+        coverage: str = "words",
+    ) -> HttpSession:
+        """A session over HTTP; by default apart from everything.
+
+        Args:
+            stats: Where it counts.
+            stored: What it goes on from, where the application has responses stored.
+            coverage: When a context's text covers a response's.
+        """
         return http_session(
             self._client,
             limits=self._connection_limits,
@@ -581,6 +596,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             stats=stats,
             capabilities=self._capabilities,
             log=self._log,
+            stored=stored,
+            coverage=coverage,
         )
 
     def _known_of(self, url: str) -> ServerCapabilities:

@@ -168,6 +168,15 @@ class FrameWriter:
         if wire is not None:
             await self._keep(self._speaker.create_llm_specific_message(wire), interruptible=False)
 
+    async def keep_stored(self, mark: Mapping[str, Any] | None) -> None:
+        """Keeps which response has answered, where the server has stored it.
+
+        Args:
+            mark: What the context is to keep of it, if anything.
+        """
+        if mark is not None:
+            await self._keep(self._speaker.create_llm_specific_message(mark), interruptible=False)
+
     async def _keep(self, message: LLMSpecificMessage, *, interruptible: bool) -> None:
         frame = LLMMessagesAppendFrame([message])
         # Behind a voice it waits until all before it has been said.

@@ -195,6 +195,7 @@ def _request(fields: Fields, conversion: Conversion) -> Request:
         conversion.items,
         message_of=conversion.message_of,
         messages=conversion.messages,
+        marks=conversion.marks,
     )
 
 

@@ -16,6 +16,7 @@ from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.notices import Listener
 from pipecat_responses.session.pool import PoolOptions
 from pipecat_responses.session.stats import SessionStats
+from pipecat_responses.session.stored import StoredResponses
 from pipecat_responses.session.turn import Backend
 from pipecat_responses.session.websocket import WebSocketSession
 from pipecat_responses.transport.http import HttpOptions
@@ -56,6 +57,7 @@ def websocket_session(
     tls: TlsSettings,
     proxies: Proxies,
     falls_back: bool,
+    stored: StoredResponses,
     capabilities: ServerCapabilities,
     log: SessionLog,
 ) -> WebSocketSession:
@@ -85,6 +87,7 @@ def websocket_session(
         join_deltas=join_deltas,
         coverage=Coverage(coverage),
         falls_back=falls_back,
+        stored=stored,
         capabilities=capabilities,
         log=log,
     )
@@ -97,6 +100,8 @@ def http_session(
     max_message_bytes: int,
     join_deltas: bool,
     stats: SessionStats | None,
+    stored: StoredResponses | None,
+    coverage: str,
     capabilities: ServerCapabilities,
     log: SessionLog,
 ) -> HttpSession:
@@ -105,6 +110,8 @@ def http_session(
         client,
         join_deltas=join_deltas,
         stats=stats,
+        stored=stored,
+        coverage=Coverage(coverage),
         capabilities=capabilities,
         log=log,
         options=HttpOptions(open_timeout=limits.open_secs, max_event_bytes=max_message_bytes),

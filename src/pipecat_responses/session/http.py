@@ -1,4 +1,7 @@
-"""A conversation over HTTP: each request carries everything, and nothing is remembered."""
+"""A conversation over HTTP: each request carries everything, and nothing is remembered.
+
+Unless the application has responses stored: then a request carries what is new.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Event, Refused, Terminal
 from pipecat_responses.protocol.failures import Failure
-from pipecat_responses.protocol.planning import FullReason
+from pipecat_responses.protocol.output import Coverage
+from pipecat_responses.protocol.planning import FullReason, StoredPlan, plan_over_http
 from pipecat_responses.protocol.requests import (
     Payload,
     Request,
@@ -27,6 +31,7 @@ from pipecat_responses.session.exchange import Inbox
 from pipecat_responses.session.knowledge import ServerKnowledge
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import SessionStats, TurnReport
+from pipecat_responses.session.stored import HttpStoring, StoredResponses
 from pipecat_responses.transport.http import HttpOptions, ask, stream
 
 LINGER = 2.0
@@ -44,6 +49,7 @@ class HttpExchange:
         stats: SessionStats,
         answered: asyncio.Event,
         understood: Callable[[ResponsesError], ResponsesError],
+        storing: HttpStoring | None,
         *,
         options: HttpOptions,
         join: bool,
@@ -57,6 +63,7 @@ class HttpExchange:
             stats: Where its abandonment is counted.
             answered: Is set when the server answers.
             understood: Learns from a refusal, and tells what it has turned out to be.
+            storing: Follows the response, if the server is to store it.
             options: How it behaves.
             join: Whether text that waits is joined.
         """
@@ -65,6 +72,7 @@ class HttpExchange:
         self._stats = stats
         self._answered = answered
         self._understood = understood
+        self._storing = storing
         self._inbox = Inbox(join=join)
         self._ended = self._leaving = False
         self._linger: asyncio.TimerHandle | None = None
@@ -118,6 +126,8 @@ class HttpExchange:
     def _receive(self, event: Event) -> None:
         if self._ended:
             return
+        if self._storing is not None:
+            self._storing.receive(event)
         if isinstance(event, (Terminal, Refused)):
             if event.error is not None:
                 event = msgspec.structs.replace(event, error=self._understood(event.error))
@@ -141,6 +151,8 @@ class HttpSession:
         join_deltas: bool = True,
         options: HttpOptions | None = None,
         stats: SessionStats | None = None,
+        stored: StoredResponses | None = None,
+        coverage: Coverage = Coverage.WORDS,
         capabilities: ServerCapabilities | None = None,
         log: SessionLog | None = None,
     ) -> None:
@@ -151,6 +163,8 @@ class HttpSession:
             join_deltas: Whether text that has arrived together is joined.
             options: How requests behave.
             stats: Where it counts; by default apart from everything.
+            stored: What it goes on from, if it is to.
+            coverage: When a context's text covers a response's.
             capabilities: What is known of the server; by default what the process knows.
             log: Where lines go.
         """
@@ -161,6 +175,8 @@ class HttpSession:
         self._client = client
         self._join_deltas = join_deltas
         self._options = options or HttpOptions()
+        self._stored = stored
+        self._coverage = coverage
         self._answered = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -176,25 +192,38 @@ class HttpSession:
 
     async def respond(self, request: Request) -> HttpExchange:
         """Sends a request; its answer is awaited through what is returned."""
-        request = self._knowledge.fit(request, may_continue=False)
-        items = window(request.items)
-        payload = http_payload(request.fields, items)
+        request = self._knowledge.fit(request, may_continue=self._continues(request))
+        todo = self._plan(request)
+        parent = todo.checkpoint
+        payload = http_payload(
+            request.fields,
+            todo.send,
+            previous_response_id=None if parent is None else parent.response_id,
+        )
         report = TurnReport(
             transport="http",
-            incremental=False,
-            full_reason=FullReason.HTTP,
-            items=len(items),
+            incremental=parent is not None,
+            full_reason=todo.full_reason,
+            items=len(todo.send),
             size=payload.size,
+            changed_at=None if todo.changed_at is None else request.message_of(todo.changed_at),
             messages=request.messages,
         )
         self.stats.sent(report)
+        understood = partial(self._understood, request, continued=parent is not None)
+        storing = None
+        if self._stored is not None and request.fields.stored:
+            storing = HttpStoring(
+                self._stored, self._knowledge, request, continued=parent is not None
+            )
         exchange = HttpExchange(
             self._client,
             payload,
             report,
             self.stats,
             self._answered,
-            partial(self._knowledge.understood, request=request),
+            understood,
+            storing,
             options=self._options,
             join=self._join_deltas,
         )
@@ -202,6 +231,40 @@ class HttpSession:
         self._tasks.add(exchange.task)
         exchange.task.add_done_callback(self._tasks.discard)
         return exchange
+
+    def _continues(self, request: Request) -> bool:
+        """Whether a request may continue from a stored response."""
+        known = self._knowledge.capabilities
+        return (
+            self._stored is not None
+            and request.fields.stored
+            and known.continuation is not False
+            and known.stored_continuation is not False
+        )
+
+    def _understood(
+        self, request: Request, error: ResponsesError, *, continued: bool
+    ) -> ResponsesError:
+        error = self._knowledge.understood(error, request, continued=continued, stored=True)
+        if error.failure is Failure.MEMORY_LOST and self._stored is not None:
+            self._stored.forget()
+        return error
+
+    def _plan(self, request: Request) -> StoredPlan:
+        """What a request continues from, and what it sends."""
+        if self._stored is None or not self._continues(request):
+            return StoredPlan(None, window(request.items), FullReason.HTTP)
+        self._stored.recall(request)
+        blank = FullReason.NOTHING_REMEMBERED if self.stats.requests else FullReason.FIRST
+        if self._stored.lost:
+            blank = FullReason.MEMORY_LOST
+        return plan_over_http(
+            self._stored.checkpoints(request),
+            request.items,
+            request.fields.model,
+            blank=blank,
+            coverage=self._coverage,
+        )
 
     async def compact(self, request: Request) -> Mapping[str, Any]:
         """Has a conversation compacted.

@@ -66,7 +66,12 @@ class ServerKnowledge:
             )
 
     def understood(
-        self, error: ResponsesError, request: Request, *, continued: bool = False
+        self,
+        error: ResponsesError,
+        request: Request,
+        *,
+        continued: bool = False,
+        stored: bool = False,
     ) -> ResponsesError:
         """Learns from the refusal of a request.
 
@@ -74,11 +79,12 @@ class ServerKnowledge:
             error: The refusal.
             request: The request as it was sent.
             continued: Whether it named a response to continue from.
+            stored: Whether the server was to know that one because it had stored it.
 
         Returns:
             The refusal, as what it has turned out to be.
         """
-        found = understand(error, request, self.capabilities, continued=continued)
+        found = understand(error, request, self.capabilities, continued=continued, stored=stored)
         match found.lesson:
             case None:
                 pass

@@ -23,6 +23,7 @@ from pipecat_responses.protocol.effects import (
     OptionRefused,
     Send,
     StateChanged,
+    Stored,
 )
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import ACTIVITY, Event
@@ -180,6 +181,8 @@ class LiveConnection:
                     state.knowledge.refuse(effect.option)
                 case MemoryLost():
                     state.memory_lost()
+                case Stored():
+                    state.stored.keep(effect.checkpoint)
                 case ForkEnded():
                     state.fork_ended(taken=effect.taken)
                 case AbandonedEnded():

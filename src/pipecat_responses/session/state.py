@@ -24,6 +24,7 @@ from pipecat_responses.session.notices import (
     Unprepared,
 )
 from pipecat_responses.session.stats import SessionStats
+from pipecat_responses.session.stored import StoredResponses
 
 FORKS_GIVEN_UP_AFTER = 3
 """Forks in a row that may fail before the session keeps to one lane."""
@@ -39,6 +40,7 @@ class SessionState:
     Attributes:
         stats: Counters.
         knowledge: What is known of the server.
+        stored: Responses that can be gone on from over any connection.
         log: Where lines go.
         falls_back: Whether turns go over HTTP where no WebSocket comes through.
         forks: Whether continuing on another lane is to be used.
@@ -50,12 +52,18 @@ class SessionState:
     """
 
     def __init__(
-        self, capabilities: ServerCapabilities, log: SessionLog, *, falls_back: bool = False
+        self,
+        capabilities: ServerCapabilities,
+        log: SessionLog,
+        *,
+        falls_back: bool = False,
+        stored: StoredResponses | None = None,
     ) -> None:
         """Creates the state of a session that has done nothing yet."""
         self.falls_back = falls_back
         self.stats = SessionStats()
         self.knowledge = ServerKnowledge(capabilities, log)
+        self.stored = stored or StoredResponses()
         self.log = log
         self.forks = capabilities.forks is not False
         self.blank = FullReason.FIRST
@@ -145,6 +153,7 @@ class SessionState:
     def memory_lost(self) -> None:
         """The server has forgotten what a request continued from."""
         self.blank = FullReason.MEMORY_LOST
+        self.stored.forget()
 
     def fork_ended(self, *, taken: bool) -> None:
         """Keeps the score of forks."""

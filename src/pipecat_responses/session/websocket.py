@@ -25,15 +25,17 @@ from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import Refused, Status, Terminal
 from pipecat_responses.protocol.items import Item
-from pipecat_responses.protocol.lanes import LaneSet
+from pipecat_responses.protocol.lanes import Checkpoint, LaneSet
 from pipecat_responses.protocol.output import Coverage
 from pipecat_responses.protocol.planning import (
     FullReason,
     Plan,
+    from_stored,
     plan,
     plan_anchor,
     plan_side_request,
     rewritten_answer,
+    stored_cover,
     worth,
 )
 from pipecat_responses.protocol.requests import Request, items_size
@@ -44,6 +46,7 @@ from pipecat_responses.session.notices import Listener
 from pipecat_responses.session.pool import ConnectionPool, Member, PoolOptions
 from pipecat_responses.session.state import SessionState
 from pipecat_responses.session.stats import SessionStats
+from pipecat_responses.session.stored import StoredResponses
 
 
 class WebSocketSession:
@@ -60,6 +63,7 @@ class WebSocketSession:
         coverage: Coverage = Coverage.WORDS,
         patience: float = 60.0,
         falls_back: bool = False,
+        stored: StoredResponses | None = None,
         capabilities: ServerCapabilities | None = None,
         log: SessionLog | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -77,13 +81,17 @@ class WebSocketSession:
             coverage: When a context's text covers a response's.
             patience: Seconds that a warm-up or an anchor may take.
             falls_back: Whether turns go over HTTP where no WebSocket comes through.
+            stored: Where responses are kept in mind that can be gone on from anywhere.
             capabilities: What is known of the server; by default what the process knows.
             log: Where lines go.
             clock: Seconds, from anywhere.
             rng: Where jitter comes from.
         """
         self._state = SessionState(
-            capabilities or KNOWN.of(address.url), log or SessionLog(), falls_back=falls_back
+            capabilities or KNOWN.of(address.url),
+            log or SessionLog(),
+            falls_back=falls_back,
+            stored=stored,
         )
         self._pool = ConnectionPool(
             self._state,
@@ -177,6 +185,7 @@ class WebSocketSession:
         )
         if todo is None:
             return None
+        todo = self._from_stored(todo, request)
         member = next(member for member in members if member.lanes is todo.lanes)
         if todo.checkpoint is None or todo.checkpoint.prepared:
             self._state.answer_missed(
@@ -185,6 +194,17 @@ class WebSocketSession:
         else:
             self._state.answer_recognised()
         return member, todo
+
+    def _from_stored(self, todo: Plan, request: Request) -> Plan:
+        stored = self._stored_for(request)
+        model = request.fields.model
+        return from_stored(todo, stored, request.items, model, self._coverage) if stored else todo
+
+    def _stored_for(self, request: Request) -> Sequence[Checkpoint]:
+        known = self._state.capabilities
+        if known.continuation is False or known.stored_continuation is False:
+            return ()
+        return self._state.stored.checkpoints(request)
 
     def _exchange(
         self,
@@ -229,7 +249,8 @@ class WebSocketSession:
         found = self._plan_aside(request.items, request.fields.model)
         if found is None or not found[1].send:
             return False
-        exchange = self._send_aside(*found, replace(request, generate=False), keeps=True)
+        member, todo = found[0], self._from_stored(found[1], request)
+        exchange = self._send_aside(member, todo, replace(request, generate=False), keeps=True)
         self.stats.count_warm_up()
         return await self._settle(exchange)
 
@@ -254,10 +275,20 @@ class WebSocketSession:
         if not self._prepares or self._pool.waited_for:
             return
         request = self._fit(request)
+        stored = stored_cover(
+            self._stored_for(request),
+            request.items,
+            request.fields.model,
+            self._coverage,
+        )
+        if stored is not None and items_size(stored[1]) <= threshold:
+            # The next turn continues from that, wherever it goes.
+            return
         plans: list[tuple[int, Member, Plan]] = []
         for member in self._pool.usable:
             if written or not self._may_answer(member, request):
                 todo = self._plan_anchor(member, request)
+                todo = None if todo is None else self._from_stored(todo, request)
                 size = 0 if todo is None else items_size(todo.send)
                 if todo is not None and size > threshold:
                     plans.append((size, member, todo))
@@ -330,7 +361,9 @@ class WebSocketSession:
         return known.warm_up is not False and known.continuation is not False
 
     def _fit(self, request: Request) -> Request:
-        return self._state.knowledge.fit(request, may_continue=True)
+        request = self._state.knowledge.fit(request, may_continue=True)
+        self._state.stored.recall(request)
+        return request
 
     def _send_aside(
         self, member: Member, todo: Plan, request: Request, *, keeps: bool
