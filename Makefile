@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# Tests wait for servers now and then, so there are more workers than cores.
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # What to install; constraints-lowest.txt has the oldest versions that are supported.
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
@@ -62,10 +64,10 @@ chat: $(STAMP)
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/pipecat-responses chat $(ARGS); exit $$?
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 coverage: $(STAMP)
-	@$(BIN)/python -m pytest -n auto --cov --cov-report=term --cov-report=html $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-report=html $(ARGS)
 
 # The warning is about a successor of MkDocs that is not used here.
 docs: $(DOCS_STAMP)
@@ -82,7 +84,7 @@ test-websockets: $(STAMP)
 	    'from importlib.metadata import version; print(version("websockets"))'); \
 	  test $$found = $$version || { echo "websockets $$found hides $$version" >&2; exit 1; }; \
 	  echo "websockets $$version"; \
-	  PYTHONPATH=$$folder $(BIN)/python -m pytest -q -n auto $(WITH_SOCKETS) $(ARGS) || exit 1; \
+	  PYTHONPATH=$$folder $(BIN)/python -m pytest -q -n $(WORKERS) $(WITH_SOCKETS) $(ARGS) || exit 1; \
 	done
 
 lint: $(STAMP)

@@ -14,9 +14,11 @@ from pipecat.frames.frames import (
     LLMTextFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import LLMService
 from pipecat.services.openai.responses import llm as theirs
 
 from pipecat_responses import llm as ours
+from pipecat_responses.service.settings import default_settings
 
 INSTRUCTIONS = "You are a helpful assistant on the phone. Answer in one or two short sentences."
 
@@ -95,12 +97,10 @@ def by_short(short: str) -> Contestant:
     return next(contestant for contestant in ALL if contestant.short == short)
 
 
-class NoService(FrameProcessor):
-    """Answers a context frame with prepared texts: what a pipeline costs by itself."""
+class _Prepared(FrameProcessor):
+    """Answers a context frame with prepared texts."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        super().__init__(name="no service")
-        self.texts = list(texts)
+    texts: list[str]
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -111,3 +111,19 @@ class NoService(FrameProcessor):
         for text in self.texts:
             await self.push_frame(LLMTextFrame(text))
         await self.push_frame(LLMFullResponseEndFrame())
+
+
+class NoService(_Prepared):
+    """What a pipeline costs by itself."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        super().__init__(name="no service")
+        self.texts = list(texts)
+
+
+class IdleService(_Prepared, LLMService[Any]):
+    """What a pipeline costs with a service that does nothing: Pipecat's base class and no more."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        super().__init__(settings=default_settings())
+        self.texts = list(texts)

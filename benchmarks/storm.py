@@ -74,7 +74,7 @@ async def _measure(short: str, count: int) -> dict[str, float]:
 
 
 async def _storm(short: str, count: int, base_url: str, server: _Server) -> dict[str, float]:
-    from benchmarks.contestants import NoService, by_short
+    from benchmarks.contestants import IdleService, by_short
     from benchmarks.measure import Cpu, longest_gap
     from benchmarks.probe import resident
     from benchmarks.stage import Stage, quiet
@@ -84,7 +84,7 @@ async def _storm(short: str, count: int, base_url: str, server: _Server) -> dict
 
     async def begin() -> None:
         await asyncio.sleep(0)
-        service = NoService(["Hello."]) if short == "none" else by_short(short).service(base_url)
+        service = IdleService(["Hello."]) if short == "none" else by_short(short).service(base_url)
         stages.append(Stage(service))
         await stages[-1].__aenter__()
         await stages[-1].ready()
@@ -95,6 +95,8 @@ async def _storm(short: str, count: int, base_url: str, server: _Server) -> dict
         stage.check()
 
     gc.collect()
+    # A pass over hundreds of pipelines takes 50 to 150 ms, and whose block it falls into is chance.
+    gc.disable()
     before, began = resident(), perf_counter()
     with Cpu() as cpu:
         async with longest_gap() as starting, asyncio.TaskGroup() as group:

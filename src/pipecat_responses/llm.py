@@ -28,6 +28,7 @@ from pipecat_responses.service.sessions import (
     FallbackSession,
     HttpSession,
     SideRequests,
+    WebSocketSession,
     websocket_session,
 )
 from pipecat_responses.service.settings import (
@@ -141,33 +142,11 @@ class OpenAIResponsesLLMService(
         self._register_event_handler("on_disconnected")
         self._register_event_handler("on_transport_changed")
         self._context: LLMContext | None = None
-        self._fallback: FallbackSession | None = None
         self._context_is_live = False
-        self._session = websocket_session(
-            Address(self._ws_url, self._handshake_headers, self._handshake_query),
-            self._on_notice,
-            limits=self._connection_limits,
-            turn_limits=self._policy.limits,
-            close_timeout=self._ws_close_timeout,
-            max_age=connection_max_age_secs,
-            reconnect=self._reconnect_on_error,
-            max_message_bytes=self._max_message_bytes,
-            anchor_threshold=anchor_threshold_bytes,
-            join_deltas=self._batch_deltas,
-            coverage=coverage,
-            tls=self._tls,
-            proxies=self._proxies,
-            falls_back=transport == "auto",
-            capabilities=self._capabilities,
-            stored=self._stored,
-            log=self._log,
-        )
-        self._turns: Backend = self._session
-        if transport == "auto":
-            self._turns = self._fallback = FallbackSession(
-                self._session,
-                lambda: self._new_http_session(self._session.stats, self._stored, coverage),
-            )
+        self._anchor_threshold_bytes = anchor_threshold_bytes
+        self._max_age_secs = connection_max_age_secs
+        self._coverage = coverage
+        self._falls_back = transport == "auto"
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Answers context frames; passes every other frame on.
@@ -207,13 +186,43 @@ class OpenAIResponsesLLMService(
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
         await self._disconnect()  # type: ignore[no-untyped-call]
-        if self._fallback is not None:
-            await self._fallback.close()
+        if isinstance(self._backend, FallbackSession):
+            await self._backend.close()
         await super().cleanup()
 
-    @property
+    # Made when they are first needed: when hundreds of calls begin at once, constructors count.
+
+    @cached_property
+    def _session(self) -> WebSocketSession:
+        return websocket_session(
+            Address(self._ws_url, self._handshake_headers, self._handshake_query),
+            self._on_notice,
+            limits=self._connection_limits,
+            turn_limits=self._policy.limits,
+            close_timeout=self._ws_close_timeout,
+            max_age=self._max_age_secs,
+            reconnect=self._reconnect_on_error,
+            max_message_bytes=self._max_message_bytes,
+            anchor_threshold=self._anchor_threshold_bytes,
+            join_deltas=self._batch_deltas,
+            coverage=self._coverage,
+            tls=self._tls,
+            proxies=self._proxies,
+            falls_back=self._falls_back,
+            capabilities=self._capabilities,
+            stored=self._stored,
+            log=self._log,
+        )
+
+    @cached_property
     def _backend(self) -> Backend:
-        return self._turns
+        if not self._falls_back:
+            return self._session
+
+        def over_http() -> HttpSession:
+            return self._new_http_session(self._session.stats, self._stored, self._coverage)
+
+        return FallbackSession(self._session, over_http)
 
     def _side_backend(self) -> Backend:
         return SideRequests(self._session, self._side_session)

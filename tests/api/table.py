@@ -27,7 +27,7 @@ class FieldUse(StrEnum):
     SETTINGS = "the settings"
     MORE_SETTINGS = "the settings, where given"
     SESSION = "the session's own: not taken from `extra`"
-    ALWAYS_FALSE = "`false`; `extra` may say otherwise, at your own risk"
+    ALWAYS_FALSE = "`false`; `store` in `extra` has responses stored, and continued by ids"
     REASONING = "the settings; encrypted reasoning is added where a model reasons"
     EXTRA = "the settings' `extra`"
 

@@ -42,6 +42,10 @@ LOGPROBS = "message.output_text.logprobs"
 SEARCH = HostedCall({"type": "web_search_call", "action": {"type": "search", "query": "news"}})
 
 
+def of_the_sdk(sandbox: Sandbox) -> AsyncOpenAI:
+    return AsyncOpenAI(base_url=sandbox.base_url, api_key="x", max_retries=0)
+
+
 async def request(
     sandbox: Sandbox, path: str = "/responses", headers: Any = KEY, **fields: Any
 ) -> tuple[int, str]:
@@ -359,9 +363,9 @@ class TestSwitches:
             assert ": OPENROUTER PROCESSING\n\n" in after.partition("output_item.added")[0]
             status, plain = await request(sandbox)
             assert (status, json.loads(plain)["status"]) == (200, "completed")
-            client = AsyncOpenAI(base_url=sandbox.base_url, api_key="x", max_retries=0)
-            events = await client.responses.create(model=MODEL, input="x", stream=True)
-            kinds = [event.type async for event in events]
+            async with of_the_sdk(sandbox) as client:
+                events = await client.responses.create(model=MODEL, input="x", stream=True)
+                kinds = [event.type async for event in events]
             assert kinds[0] == "response.created"
             async with connected(sandbox) as wire:
                 assert (await wire.ask("x"))[0]["type"] == "response.created"
@@ -490,11 +494,11 @@ class TestProfiles:
             output = {"type": "function_call_output", "call_id": call["call_id"], "output": "noon"}
             _, second = await post(sandbox, [*history, *first["output"], output], tools=[tool])
             assert text_of(second) == "get_current_time says noon."
-            client = AsyncOpenAI(base_url=sandbox.base_url, api_key="x", max_retries=0)
-            events = await client.responses.create(
-                model=MODEL, input="hello", store=False, stream=True
-            )
-            assert [event.type async for event in events][-1] == "response.completed"
+            async with of_the_sdk(sandbox) as client:
+                events = await client.responses.create(
+                    model=MODEL, input="hello", store=False, stream=True
+                )
+                assert [event.type async for event in events][-1] == "response.completed"
 
     @pytest.mark.parametrize("name", PROFILES)
     async def test_an_open_models_reasoning_comes_back(self, name: str) -> None:
@@ -566,8 +570,8 @@ class TestProfiles:
             assert (await wire.until_terminal())[-1]["type"] == "response.completed"
 
     async def test_openrouter(self) -> None:
-        async with Sandbox(SandboxConfig.profile("openrouter")) as sandbox:
-            client = AsyncOpenAI(base_url=sandbox.base_url, api_key="x", max_retries=0)
+        config = SandboxConfig.profile("openrouter")
+        async with Sandbox(config) as sandbox, of_the_sdk(sandbox) as client:
             for fields in ({"store": True}, {"previous_response_id": "resp_1"}):
                 with pytest.raises(openai.BadRequestError) as refused:
                     await client.responses.create(

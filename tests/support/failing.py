@@ -11,7 +11,8 @@ from pipecat_responses.protocol.failures import Failure
 from tests.faults.support import Talk, new_service
 
 TRANSPORTS = ("websocket", "http")
-ONCE = {"attempts": 1}
+# Enough for a machine that is busy with other things.
+ONCE = {"attempts": 1, "begin_secs": 0.5}
 
 
 @asynccontextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlencode, urlsplit
 
 from pipecat_responses.transport.proxies import NO_SOCKS, Proxy, has_socks
 
 
+@lru_cache(64)
 def check_address(url: str, *, allow_insecure: bool) -> None:
     """Refuses what is no address of a server, and what would show the key to the network.
 

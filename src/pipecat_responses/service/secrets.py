@@ -48,6 +48,8 @@ class Secrets:
 
     def add_address(self, url: str) -> None:
         """Has what is secret in an address masked: a password, and the values of its query."""
+        if "@" not in url and "?" not in url:
+            return
         parts = urlsplit(url)
         values = [value for name, value in parse_qsl(parts.query) if name not in _PUBLIC]
         for secret in (parts.username, parts.password, *values):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlencode, urlsplit
 
 from pipecat_responses.protocol.capabilities import ServerCapabilities
@@ -65,6 +66,7 @@ class KnownServers(Mapping[str, ServerCapabilities]):
         self._since.clear()
 
 
+@lru_cache(64)
 def _server(url: str) -> str:
     """What HTTP and the WebSocket of one server have in common in their addresses."""
     parts = urlsplit(url)
