@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from abc import abstractmethod
@@ -47,7 +48,7 @@ from pipecat_responses.service.compaction import (
 )
 from pipecat_responses.service.errors import category_of, is_about_a_file
 from pipecat_responses.service.frame_writer import FrameWriter
-from pipecat_responses.service.function_calls import run_calls
+from pipecat_responses.service.function_calls import TurnCalls
 from pipecat_responses.service.request_builder import RequestBuilder, settled
 from pipecat_responses.service.secrets import ApiKey, Secrets
 from pipecat_responses.service.servers import ServerName, find_server
@@ -113,6 +114,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         connection_limits: ConnectionLimits | None = None,
         lost_turn_text: str | None = None,
         mcp_approval: McpApproval = "ask",
+        early_function_calls: bool = True,
         batch_deltas: bool = True,
         max_message_bytes: int = 16 * 1024 * 1024,
         allow_insecure_transport: bool = False,
@@ -163,6 +165,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             mcp_approval: Who approves calls of remote MCP tools that need it: ``"ask"`` for the
                 event ``on_mcp_approval_request``, to be answered by an ``McpApprovalFrame``,
                 ``"always"``, ``"never"``, one of these for each tool, or a function.
+            early_function_calls: Start a function as soon as its call is complete, while the
+                response goes on. False starts all of them when it is over.
             batch_deltas: Push text that has arrived together as one frame. Nothing ever waits for
                 more text.
             max_message_bytes: Largest message that is accepted from the server.
@@ -213,6 +217,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._register_event_handler("on_compacted")
         self._approvals = McpApprovals(self, mcp_approval)
         self._register_event_handler("on_mcp_approval_request")
+        self._early_function_calls = early_function_calls
+        self._turn_calls: TurnCalls | None = None
         self._batch_deltas = batch_deltas
         self._max_message_bytes = max_message_bytes
         self._allow_insecure_transport = allow_insecure_transport
@@ -422,10 +428,16 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
     async def _answer(self, context: LLMContext) -> None:
         """Runs a turn: exactly one start and one end frame, whatever becomes of it."""
+        calls = self._turn_calls = TurnCalls(
+            self, context, super().broadcast_frame, early=self._early_function_calls
+        )
         try:
             await self.push_frame(LLMFullResponseStartFrame())
             await self.start_processing_metrics()
-            await self._process_context(context)
+            await self._process_context(context, calls)
+        except asyncio.CancelledError:
+            await calls.interrupt()
+            raise
         except ResponsesError as error:
             await self._report(error, context)
         except LLMContextConversionError as error:
@@ -442,9 +454,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             await self.cancel_ttfb_metrics()  # type: ignore[no-untyped-call]
             await self.stop_processing_metrics()
             await self.push_frame(LLMFullResponseEndFrame())
+        await calls.release()
 
     @traced_llm
-    async def _process_context(self, context: LLMContext) -> None:
+    async def _process_context(self, context: LLMContext, calls: TurnCalls) -> None:
         if not self.is_usable and self._unusable is not None:
             raise self._unusable
         # Measured from here: converting is part of what the user waits for.
@@ -452,7 +465,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         request = await self._request(context)
         self.stats.turn_begun()
         turn = Turn(self._backend, request, self._policy, log=self._log)
-        frames = FrameWriter(self)
+        frames = FrameWriter(self, calls.add)
         outcome: Outcome = "interrupted"
         try:
             while frames.done is None:
@@ -480,8 +493,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._full_model_name = frames.done.model
         if frames.approvals:
             await self._approvals.ask(frames.approvals)
-        if frames.calls:
-            await run_calls(self, context, frames.calls)
+        await calls.end()
 
     async def _tell_of_turn(self, turn: Turn, outcome: Outcome, frames: FrameWriter) -> None:
         """A turn has ended, one way or another: the application can read what became of it."""
@@ -513,6 +525,27 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
     async def _request(self, context: LLMContext) -> Request:
         return await self._requests.build(context, self._settings)
+
+    # -- function calls ---------------------------------------------------------------------------
+
+    async def broadcast_frame(self, frame_cls: type[Frame], **kwargs: Any) -> None:
+        """Sends a frame up and down the pipeline, unless the turn has to be over before.
+
+        Args:
+            frame_cls: The frame's class.
+            **kwargs: What it is made of.
+        """
+        taken: Mapping[str, Any] | None = kwargs
+        if self._turn_calls is not None:
+            taken = self._turn_calls.take(frame_cls, kwargs)
+        if taken is not None:
+            await super().broadcast_frame(frame_cls, **taken)
+
+    async def _call_event_handler(self, event_name: str, *args: Any, **kwargs: Any) -> None:
+        calls = self._turn_calls
+        # Of started calls it is told later, of all of them.
+        if event_name != "on_function_calls_started" or calls is None or not calls.silent:
+            await super()._call_event_handler(event_name, *args, **kwargs)
 
     # -- errors -----------------------------------------------------------------------------------
 

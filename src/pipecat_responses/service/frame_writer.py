@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, assert_never
 
 from loguru import logger
@@ -95,7 +95,6 @@ class FrameWriter:
     """Writes the events of one turn as frames.
 
     Attributes:
-        calls: The complete calls so far.
         approvals: The calls so far that wait for approval, as the model put them out.
         done: How the turn ended, once it has.
         has_spoken: Whether any text was pushed.
@@ -103,13 +102,20 @@ class FrameWriter:
         unreadable: The ids of reasoning items that the server cannot read.
     """
 
-    def __init__(self, speaker: Speaker) -> None:
-        """Creates it for one turn of a service."""
+    def __init__(
+        self, speaker: Speaker, on_call: Callable[[CompleteCall], Awaitable[None]]
+    ) -> None:
+        """Creates it for one turn.
+
+        Args:
+            speaker: The service.
+            on_call: Is awaited with each complete call.
+        """
         self._speaker = speaker
+        self._on_call = on_call
         self._waiting = True
         self._thinking = False
         self._tools: list[tuple[str, str]] = []
-        self.calls: list[CompleteCall] = []
         self.approvals: list[Mapping[str, Any]] = []
         self.done: TurnDone | None = None
         self.has_spoken = self.compacted = False
@@ -148,7 +154,7 @@ class FrameWriter:
                 # that led to them; what has run has run.
                 await self._keep(self._message(event), interruptible=event.leads_to == TEXT)
             case CompleteCall():
-                self.calls.append(event)
+                await self._on_call(event)
             case AttemptUsage():
                 await speaker.start_llm_usage_metrics(token_usage(event.usage))
             case UnreadableReasoning():
