@@ -144,10 +144,12 @@ async def test_a_call_of_hours_with_a_new_connection_each_minute(
                     assert heard.text == counted(3), f"turn {turns}: {heard.text!r}"
                     assert heard.errors == []
                 said = history.of_context(talk.context)
-                newest = history.of_items(sandbox.requests[-1].history)
+                # What was laid in the background has no answer.
+                asked = [each for each in sandbox.requests if each.generate]
+                newest = history.of_items(asked[-1].history)
                 assert newest == said[: len(newest)]
                 assert len(newest) == len(said) - 1
-                full += sum("previous_response_id" not in each.body for each in sandbox.requests)
+                full += sum("previous_response_id" not in each.body for each in asked)
                 await until(partial(_more_than, llm, opened))
                 sandbox.requests.clear()
                 sandbox.messages.clear()
@@ -166,7 +168,7 @@ async def test_a_call_of_hours_with_a_new_connection_each_minute(
     assert our_tasks() == []
     assert len(tasks) <= 12, tasks
     # At most the first turn on each new connection carries everything.
-    assert MINUTES // 2 <= full <= llm.stats.connections_opened
+    assert 1 <= full <= llm.stats.connections_opened
     assert grown < 40
     assert growth < 40_000_000
     if FULL:
