@@ -198,11 +198,14 @@ async def test_memory_after_failure(sandbox: Sandbox, policy: Policy, end: Answe
             await wire.respond("x", previous_response_id=second)
 
 
-async def test_cached_tokens_follow_the_prefix(sandbox: Sandbox) -> None:
-    def cached(response: dict[str, Any]) -> int:
-        tokens: int = response["usage"]["input_tokens_details"]["cached_tokens"]
-        return tokens
+def cached(response: dict[str, Any]) -> int:
+    tokens: int = response["usage"]["input_tokens_details"]["cached_tokens"]
+    return tokens
 
+
+async def test_cached_tokens_follow_the_prefix(sandbox: Sandbox) -> None:
+    sandbox.config.cache_minimum_tokens = 0
+    sandbox.config.cache_step_tokens = 1
     words = "some words to count " * 20
     async with connected(sandbox) as wire:
         first = await wire.respond([user(words)], instructions="Be brief.")
@@ -218,6 +221,61 @@ async def test_cached_tokens_follow_the_prefix(sandbox: Sandbox) -> None:
         assert cached(changed) == 0
     async with connected(sandbox) as wire:
         assert cached(await wire.respond(items, instructions="Be brief.")) == 0
+
+
+async def test_cached_tokens_have_a_minimum_and_come_in_steps(sandbox: Sandbox) -> None:
+    async with connected(sandbox) as wire:
+        short = [user("word " * 800)]
+        await wire.respond(short)
+        assert cached(await wire.respond(short)) == 0
+        long = [user("word " * 1000)]
+        first = await wire.respond(long)
+        assert first["usage"]["input_tokens"] == 1250
+        assert cached(await wire.respond(long)) == 1152
+
+
+async def test_text_at_the_end_of_the_instructions_keeps_what_is_before_it(
+    sandbox: Sandbox,
+) -> None:
+    async with connected(sandbox) as wire:
+        rules = "A rule to follow. " * 300
+        await wire.respond([user("hello")], instructions=rules)
+        longer = await wire.respond([user("hello")], instructions=f"{rules}And be brief.")
+        assert cached(longer) == 1280
+        other = await wire.respond([user("hello")], instructions=f"Be brief. {rules}")
+        assert cached(other) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tools": [{"type": "function", "name": "look_up"}]},
+        {"reasoning": {"effort": "high"}},
+        {"text": {"format": {"type": "json_object"}}},
+        {"model": "gpt-5.2"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_what_loses_the_cache(sandbox: Sandbox, change: dict[str, Any]) -> None:
+    said = [user("word " * 1000)]
+    async with connected(sandbox) as wire:
+        asked = {"model": "gpt-6-sol", "reasoning": {"effort": "low"}}
+        await wire.respond(said, **asked)
+        assert cached(await wire.respond(said, **asked)) > 0
+        assert cached(await wire.respond(said, **{**asked, **change})) == 0
+        update = {"type": "configuration_update", "reasoning": {"effort": "high"}}
+        assert cached(await wire.respond([*said, update], **asked)) > 0
+
+
+async def test_an_item_changes_the_effort(sandbox: Sandbox) -> None:
+    update = {"type": "configuration_update", "reasoning": {"effort": "high"}}
+    async with connected(sandbox) as wire:
+        asked = {"model": "gpt-6-sol", "reasoning": {"effort": "none"}}
+        first = await wire.respond([user("hello")], **asked)
+        assert [each["type"] for each in first["output"]] == ["message"]
+        second = await wire.respond([update], previous_response_id=first["id"], **asked)
+        assert [each["type"] for each in second["output"]] == ["reasoning", "message"]
+        assert second["reasoning"]["effort"] == "none"
 
 
 async def test_lanes_run_at_the_same_time_and_each_in_order(sandbox: Sandbox) -> None:

@@ -207,7 +207,7 @@ class Composer:
     def _with_reasoning(self, answer: Answer) -> list[Part]:
         """The answer's parts, after a reasoning item if the model is to reason."""
         parts = list(answer.items)
-        effort = self._settings["reasoning"]["effort"]
+        effort = self._given.transcript.effort or self._settings["reasoning"]["effort"]
         silent = effort is None or effort in _SILENT_EFFORTS
         if silent or not parts or any(isinstance(part, Reasoning) for part in parts):
             return parts
@@ -395,7 +395,7 @@ def compaction_item(items: Sequence[Mapping[str, Any]]) -> Item:
 
 
 def effective_effort(given: ModelInput) -> str | None:
-    """The reasoning effort that applies; None for a model that does not reason."""
+    """The request's own reasoning effort; None for a model that does not reason."""
     effort: str | None = (given.settings.get("reasoning") or {}).get("effort")
     family = given.family or given.model
     if effort is None and is_reasoning_model(family):

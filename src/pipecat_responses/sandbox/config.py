@@ -59,6 +59,11 @@ def is_steerable_model(model: str) -> bool:
     return model.startswith("gpt-6")
 
 
+def takes_configuration_updates(model: str) -> bool:
+    """Whether an item among the input may change the effort: the gpt-6 family."""
+    return model.startswith("gpt-6")
+
+
 def supported_efforts(model: str) -> tuple[str, ...]:
     """The reasoning efforts a reasoning model takes, lowest first (reasoning guide)."""
     name = base_model(model)
@@ -142,6 +147,8 @@ class SandboxConfig:
         max_connection_age: Seconds a WebSocket lives. Its timer is set when a connection opens.
         max_body: Largest request in bytes. Read when a connection opens.
         usage_details: False leaves out the detail objects of ``usage``, as other servers do.
+        cache_minimum_tokens: A shorter prefix of a prompt is not cached.
+        cache_step_tokens: A cached prefix counts in multiples of so many tokens.
         obfuscation: Whether delta events carry the ``obfuscation`` padding of the real API.
         verify_encrypted_content: Whether encrypted reasoning that this sandbox did not issue is
             refused.
@@ -201,6 +208,8 @@ class SandboxConfig:
     max_connection_age: float = 3600.0
     max_body: int = 32 * 1024 * 1024
     usage_details: bool = True
+    cache_minimum_tokens: int = 1024
+    cache_step_tokens: int = 128
     obfuscation: bool = True
     verify_encrypted_content: bool = True
     dialect: Dialect = "openai"

@@ -17,7 +17,7 @@ from pipecat_responses.sandbox.errors import ApiError, content_filtered
 from pipecat_responses.sandbox.faults import Fault, Faults, Moment, Transport
 from pipecat_responses.sandbox.features import check_features, taken
 from pipecat_responses.sandbox.items import as_items, check_order, resolve_stored
-from pipecat_responses.sandbox.memory import LaneMemory, PrefixCache, Remembered, Store
+from pipecat_responses.sandbox.memory import LaneMemory, PrefixCache, Prompt, Remembered, Store
 from pipecat_responses.sandbox.pacing import Pacer
 from pipecat_responses.sandbox.records import RecordedRequest
 from pipecat_responses.sandbox.requests import check_http_request, check_websocket_request
@@ -122,7 +122,7 @@ class Run:
         answer: What will be said.
         pacer: When it will be said.
         previous: What the lane remembered before.
-        prompt_root: Under what the prompt cache knows its items.
+        prompt: The request as the prompt cache knows it.
         stop_reason: Set when it is to end early as incomplete, for this reason.
         steers: Steering input that arrived while it was running.
         missing_fields: Fields that its events lack because of a fault.
@@ -135,7 +135,7 @@ class Run:
     answer: Answer
     pacer: Pacer
     previous: Remembered | None
-    prompt_root: int
+    prompt: Prompt
     stop_reason: str | None = None
     steers: list[Steer] = field(default_factory=list)
     missing_fields: frozenset[str] = frozenset()
@@ -257,13 +257,15 @@ class Engine:
         said = (given.last_user_text or "").lower()
         if any(word.lower() in said for word in config.filtered_words):
             raise content_filtered()
-        root, before = _prompt_root(given)
-        cached = place.cache.cached_tokens(root, before, transcript)
-        place.cache.note(root, transcript)
-        composer = Composer(given, InputUsage(before + transcript.tokens, cached), config)
+        prompt = _prompt(given)
+        cached = place.cache.cached_tokens(
+            prompt, minimum=config.cache_minimum_tokens, step=config.cache_step_tokens
+        )
+        place.cache.note(prompt, step=config.cache_step_tokens)
+        composer = Composer(given, InputUsage(prompt.tokens, cached), config)
         generate = body.get("generate") is not False
         answer = self._answer(given) if generate else Answer()
-        if generate and before + transcript.tokens > _compact_threshold(body):
+        if generate and prompt.tokens > _compact_threshold(body):
             answer = replace(answer, parts=(Compaction(transcript.items()), *answer.parts))
         record.response_id = composer.response_id
         record.transcript = transcript
@@ -278,7 +280,7 @@ class Engine:
             beat=self._sign_of_life(composer, place.sink),
             beat_secs=config.keepalive_secs,
         )
-        return Run(record, place, given, composer, answer, pacer, previous, root)
+        return Run(record, place, given, composer, answer, pacer, previous, prompt)
 
     def _checked(self, body: dict[str, Any], *, websocket: bool) -> dict[str, Any]:
         """A request as the server takes it.
@@ -488,7 +490,9 @@ class Engine:
         status = response["status"]
         run.record.outcome = "cancelled" if run.stop_reason == "cancelled" else status
         new = Remembered(run.response_id, _continued(run.given.transcript, run.composer.output))
-        run.place.cache.note(run.prompt_root, new.transcript)
+        run.place.cache.note(
+            run.prompt.extended(new.transcript), step=self.config.cache_step_tokens
+        )
         if status != "failed" and response["store"]:
             self.store.keep(new, response)
         memory, lane = run.place.memory, run.place.lane
@@ -557,8 +561,9 @@ def _compact_threshold(body: dict[str, Any]) -> float:
     return math.inf
 
 
-def _prompt_root(given: ModelInput) -> tuple[int, int]:
-    """Hash and tokens of what comes before the items: model, tools, instructions, effort."""
-    tools = msgspec.json.encode(given.tools) if given.tools else b""
-    key = hash((given.model, tools, given.instructions, effective_effort(given)))
-    return key, count_tokens(given.instructions or "") + (len(tools) + 3) // 4
+def _prompt(given: ModelInput) -> Prompt:
+    """A request as the prompt cache sees it. A choice among its tools is no part of that."""
+    tools = msgspec.json.encode(given.tools).decode() if given.tools else ""
+    form = msgspec.json.encode((given.settings.get("text") or {}).get("format"))
+    root = hash((given.model, effective_effort(given), tools, form))
+    return Prompt(root, count_tokens(tools), given.instructions or "", given.transcript)

@@ -31,7 +31,6 @@ _HISTORY_OF_TOOLS = (
     "tool_search_call",
     "tool_search_output",
     "additional_tools",
-    "configuration_update",
     "image_generation_call",
     "code_interpreter_call",
     "local_shell_call",
@@ -224,10 +223,14 @@ _ITEM_FIELDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
         {"type": shapes.string, "encrypted_content": shapes.string},
         {"id": shapes.string, "created_by": shapes.string},
     ),
+    "configuration_update": (
+        {"type": shapes.string},
+        {"id": shapes.string, "reasoning": shapes.mapping, "text": shapes.mapping},
+    ),
     "compaction_trigger": ({"type": shapes.string}, {"id": shapes.string}),
     "item_reference": ({"id": shapes.string}, {"type": shapes.string}),
 }
-_KNOWN_TYPES = ("message", *_ITEM_FIELDS, *_HISTORY_OF_TOOLS)
+KNOWN_TYPES = ("message", *_ITEM_FIELDS, *_HISTORY_OF_TOOLS)
 
 
 def check_item(item: object, param: str) -> None:
@@ -251,8 +254,8 @@ def check_item(item: object, param: str) -> None:
         _message(item, param)
     elif kind in _ITEM_FIELDS:
         shapes.fields(item, param, *_ITEM_FIELDS[kind])
-    elif kind not in _KNOWN_TYPES:
-        raise invalid_value(param, kind, _KNOWN_TYPES)
+    elif kind not in KNOWN_TYPES:
+        raise invalid_value(param, kind, KNOWN_TYPES)
 
 
 def resolve_stored(

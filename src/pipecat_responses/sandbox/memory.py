@@ -1,4 +1,4 @@
-"""What the server remembers: one response per lane of a connection, and what is stored.
+"""What the server remembers: one response per lane of a connection, and what is stored; and its prompt cache.
 
 From the WebSocket mode guide: a connection holds, in memory, the latest response of each lane.
 With ``store: true`` a response is kept beyond that, so that older ids work, on any transport.
@@ -6,10 +6,12 @@ With ``store: true`` a response is kept beyond that, so that older ids work, on 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipecat_responses.sandbox.errors import previous_response_not_found
+from pipecat_responses.sandbox.text import CHARACTERS_PER_TOKEN, count_tokens
 from pipecat_responses.sandbox.transcript import Item, Transcript
 
 
@@ -116,38 +118,96 @@ class LaneMemory:
         return stored.transcript
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A request as the prompt cache sees it: in the order in which the model reads it.
+
+    Attributes:
+        root: Hash of what loses everything when it changes: model, effort, tools, form of the text.
+        root_tokens: Tokens of the tools.
+        instructions: The instructions, which come next.
+        transcript: The items, which come last.
+    """
+
+    root: int
+    root_tokens: int
+    instructions: str
+    transcript: Transcript
+
+    @property
+    def before_items(self) -> int:
+        """Tokens of all that comes before the items."""
+        return self.root_tokens + count_tokens(self.instructions)
+
+    @property
+    def tokens(self) -> int:
+        """All tokens."""
+        return self.before_items + self.transcript.tokens
+
+    def extended(self, transcript: Transcript) -> Prompt:
+        """The same prompt with other items."""
+        return replace(self, transcript=transcript)
+
+
 class PrefixCache:
     """The prompt prefixes seen so far, for the number of cached tokens.
 
-    Caching follows the connection as well as the content, so a WebSocket has one of its own.
-    Other than the real cache it has no minimum length and no granularity.
+    Caching follows the connection as well as the content, so a WebSocket has one of its own. As
+    OpenAI documents it, a prefix counts from a minimum of tokens on and in steps; where two prompts
+    part within an item, all of the item counts as new.
     """
 
     def __init__(self) -> None:
         """Begins with an empty cache."""
-        self._seen: dict[int, set[int]] = {}
+        self._seen: set[int] = set()
 
-    def cached_tokens(self, root: int, root_tokens: int, transcript: Transcript) -> int:
+    def cached_tokens(self, prompt: Prompt, *, minimum: int, step: int) -> int:
         """Tokens of the longest prefix that was seen before.
 
         Args:
-            root: Hash of what comes before the items: model, tools, instructions, effort.
-            root_tokens: Tokens of that.
-            transcript: The items.
+            prompt: The request.
+            minimum: A shorter prefix is not cached.
+            step: A prefix counts in multiples of so many tokens.
 
         Returns:
             The number of tokens that need not be computed again.
         """
-        seen = self._seen.get(root, set())
-        cached = 0
-        if transcript.parent is not None and transcript.parent.chain in seen:
-            cached = root_tokens + transcript.parent.tokens
-        for chain, tokens in transcript.marks:
-            if chain in seen:
-                cached = root_tokens + tokens
-        return cached
+        length = self._length(prompt, step)
+        return length // step * step if length >= minimum else 0
 
-    def note(self, root: int, transcript: Transcript) -> None:
-        """Has the items added last, and each prefix that ends among them, count as seen."""
-        seen = self._seen.setdefault(root, {Transcript().chain})
-        seen.update(chain for chain, _ in transcript.marks)
+    def note(self, prompt: Prompt, *, step: int) -> None:
+        """Has the instructions and the items added last count as seen, up to each place."""
+        head = hash((prompt.root, prompt.instructions))
+        self._seen.add(prompt.root)
+        self._seen.update(chain for chain, _ in _pieces(prompt, step))
+        self._seen.add(hash((head, Transcript().chain)))
+        self._seen.update(hash((head, chain)) for chain, _ in prompt.transcript.marks)
+
+    def _length(self, prompt: Prompt, step: int) -> int:
+        if prompt.root not in self._seen:
+            return 0
+        head = hash((prompt.root, prompt.instructions))
+        if hash((head, Transcript().chain)) not in self._seen:
+            length = prompt.root_tokens
+            for chain, tokens in _pieces(prompt, step):
+                if chain not in self._seen:
+                    break
+                length = tokens
+            return length
+        length = prompt.before_items
+        transcript = prompt.transcript
+        if transcript.parent and hash((head, transcript.parent.chain)) in self._seen:
+            length = prompt.before_items + transcript.parent.tokens
+        for chain, tokens in transcript.marks:
+            if hash((head, chain)) in self._seen:
+                length = prompt.before_items + tokens
+        return length
+
+
+def _pieces(prompt: Prompt, step: int) -> Iterator[tuple[int, int]]:
+    """For each whole step of the instructions, a hash of all up to there, and its tokens."""
+    chain = prompt.root
+    width = step * CHARACTERS_PER_TOKEN
+    for number in range(1, len(prompt.instructions) // width + 1):
+        chain = hash((chain, prompt.instructions[(number - 1) * width : number * width]))
+        yield chain, prompt.root_tokens + number * step

@@ -12,6 +12,7 @@ from pipecat_responses.sandbox.config import (
     default_effort,
     is_reasoning_model,
     supported_efforts,
+    takes_configuration_updates,
 )
 from pipecat_responses.sandbox.errors import (
     ApiError,
@@ -23,7 +24,7 @@ from pipecat_responses.sandbox.errors import (
     quoted_list,
     unsupported_parameter,
 )
-from pipecat_responses.sandbox.items import check_item
+from pipecat_responses.sandbox.items import KNOWN_TYPES, check_item
 from pipecat_responses.sandbox.shapes import Check
 
 INCLUDABLE = (
@@ -174,6 +175,17 @@ def _tool_choice(value: object, param: str) -> None:
     shapes.string(value["type"], f"{param}.type")
     if value["type"] in ("function", "custom"):
         shapes.fields(value, param, {"type": shapes.string, "name": shapes.string}, {})
+    elif value["type"] == "allowed_tools":
+        shapes.fields(
+            value,
+            param,
+            {
+                "type": shapes.string,
+                "mode": shapes.choice("auto", "required"),
+                "tools": shapes.array(shapes.mapping),
+            },
+            {},
+        )
 
 
 def _metadata(value: object, param: str) -> None:
@@ -296,6 +308,7 @@ def _check_whole(body: dict[str, Any], config: SandboxConfig) -> None:
     _check_tool_choice(body)
     if config.model_limits == "enforced":
         _check_reasoning(body, config.family(model))
+        _check_updates(body, config.family(model))
 
 
 def _check_input(body: dict[str, Any]) -> None:
@@ -331,6 +344,18 @@ def _check_tool_choice(body: dict[str, Any]) -> None:
                 f"Tool choice '{choice['type']}' not found in 'tools' parameter.",
                 param="tool_choice",
             )
+    if isinstance(choice, dict) and choice["type"] == "allowed_tools":
+        for index, allowed in enumerate(choice["tools"]):
+            if not any(_is_meant(tool, allowed) for tool in tools):
+                raise ApiError(
+                    f"Tool choice 'allowed_tools' not found in 'tools' parameter: {allowed}.",
+                    param=f"tool_choice.tools[{index}]",
+                )
+
+
+def _is_meant(tool: dict[str, Any], allowed: dict[str, Any]) -> bool:
+    """Whether an entry of ``allowed_tools`` means a tool."""
+    return all(tool.get(name) == value for name, value in allowed.items())
 
 
 def _check_reasoning(body: dict[str, Any], model: str) -> None:
@@ -354,6 +379,22 @@ def _check_reasoning(body: dict[str, Any], model: str) -> None:
         for name in ("temperature", "top_p"):
             if body.get(name) is not None:
                 raise unsupported_parameter(name)
+
+
+def _check_updates(body: dict[str, Any], model: str) -> None:
+    """Checks items that change the effort from their place on."""
+    items = body["input"] if isinstance(body.get("input"), list) else []
+    for index, item in enumerate(items):
+        if item.get("type") != "configuration_update":
+            continue
+        if not takes_configuration_updates(model):
+            known = tuple(kind for kind in KNOWN_TYPES if kind != "configuration_update")
+            raise invalid_value(f"input[{index}]", "configuration_update", known)
+        effort = (item.get("reasoning") or {}).get("effort")
+        if effort is not None and effort not in supported_efforts(model):
+            raise invalid_value(
+                f"input[{index}].reasoning.effort", effort, supported_efforts(model)
+            )
 
 
 def unknown_message(kind: object) -> ApiError:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 
+CHARACTERS_PER_TOKEN = 4
+
 _PIECES = re.compile(r"\s*\S+|\s+$")
 
 
 def count_tokens(text: str) -> int:
     """Tokens in a text: one for every four characters, rounded up."""
-    return (len(text) + 3) // 4
+    return (len(text) + CHARACTERS_PER_TOKEN - 1) // CHARACTERS_PER_TOKEN
 
 
 def split_words(text: str) -> list[str]:

@@ -96,12 +96,13 @@ class Transcript:
         count: Number of items.
         tokens: Tokens of all items.
         chain: A hash of the meaning of all items in order; equal transcripts have equal chains.
+        effort: The reasoning effort that the newest item about it sets; None without one.
         answered: For every call id in the transcript, whether its output is there too.
         parent: The transcript that this one was extended from, or None.
         marks: For each of the items added last, ``(chain, tokens)`` as of that item.
     """
 
-    __slots__ = ("_tail", "answered", "chain", "count", "marks", "parent", "tokens")
+    __slots__ = ("_tail", "answered", "chain", "count", "effort", "marks", "parent", "tokens")
 
     def __init__(self) -> None:
         """Begins with nothing."""
@@ -110,6 +111,7 @@ class Transcript:
         self.count = 0
         self.tokens = 0
         self.chain = 0
+        self.effort: str | None = None
         self.answered: dict[str, bool] = {}
         self.marks: list[tuple[int, int]] = []
 
@@ -120,6 +122,7 @@ class Transcript:
         longer._tail = tuple(items)
         longer.count = self.count + len(longer._tail)
         chain, tokens = self.chain, self.tokens
+        longer.effort = self.effort
         calls: dict[str, bool] = {}
         for item in longer._tail:
             chain = hash((chain, fingerprint(item)))
@@ -130,6 +133,8 @@ class Transcript:
                 calls[item["call_id"]] = runs_at_the_server(item)
             elif kind in ("function_call_output", "custom_tool_call_output"):
                 calls[item["call_id"]] = True
+            elif kind == "configuration_update":
+                longer.effort = (item.get("reasoning") or {}).get("effort", longer.effort)
         longer.chain, longer.tokens = chain, tokens
         longer.answered = {**self.answered, **calls} if calls else self.answered
         return longer
