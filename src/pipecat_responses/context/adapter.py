@@ -116,7 +116,7 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
         """
         messages: list[Any] = context.get_messages()
         self._warn_of_system_message(messages, system_instruction)
-        tools = self._tools(context)
+        tools = self.declared(context.tools) or None
         tool_choice = _tool_choice(context.tool_choice)
         converted = await self._cache.convert(context)
         items = converted.items()
@@ -164,6 +164,15 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
             tools.extend(tools_schema.custom_tools.get(AdapterType.OPENAI, []))
         return tools
 
+    def declared(self, schema: Any) -> list[dict[str, Any]]:
+        """Tools as a request declares them.
+
+        Args:
+            schema: Pipecat's tools, or its ``NOT_GIVEN`` or None for none.
+        """
+        tools = self.from_standard_tools(schema)
+        return tools if tools is not None and is_given(tools) else []
+
     def get_messages_for_logging(self, context: LLMContext) -> list[dict[str, Any]]:
         """The messages of a context for a log: binary data and encrypted reasoning shortened.
 
@@ -200,12 +209,6 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
             self._resolve_system_instruction(
                 content, system_instruction, discard_context_system=False
             )
-
-    def _tools(self, context: LLMContext) -> list[dict[str, Any]] | None:
-        tools = self.from_standard_tools(context.tools)
-        if tools is None or not is_given(tools) or not tools:
-            return None
-        return tools
 
     def _warn_once(self, warning: str) -> None:
         if warning in self._warned:

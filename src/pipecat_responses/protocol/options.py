@@ -17,6 +17,7 @@ from typing import Any
 from pipecat_responses.protocol.encoding import encode_mended
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure
+from pipecat_responses.protocol.tool_choice import ALLOWED, is_allowed_tools, narrowed
 
 _ESSENTIAL = frozenset({"input", "instructions", "model", "text.format", "tools", "type"})
 """Without these a conversation would be another one."""
@@ -75,11 +76,14 @@ def refused_option(error: ResponsesError, values: Mapping[str, Any]) -> RefusedO
     if not may_refuse_option(error):
         return None
     found = _named(error.param, values) if error.param else _in_words(error.message, values)
+    unknown = says_unknown(error)
+    of_model = not unknown or _OF_A_MODEL.search(error.message) is not None
+    if _is_about_allowed_tools(error, found, values, unknown=unknown):
+        model = str(values.get("model")) if of_model else None
+        return RefusedOption("tool_choice.type", error.message, _json(ALLOWED), model)
     if found is None:
         return None
     path, value, entry = found
-    unknown = says_unknown(error)
-    of_model = not unknown or _OF_A_MODEL.search(error.message) is not None
     # A server that does not store may know the field all the same.
     one_value = entry or not unknown or (path, value) == ("store", True)
     return RefusedOption(
@@ -88,6 +92,22 @@ def refused_option(error: ResponsesError, values: Mapping[str, Any]) -> RefusedO
         value=_json(value) if one_value else None,
         model=str(values.get("model")) if of_model and not entry else None,
     )
+
+
+def _is_about_allowed_tools(
+    error: ResponsesError,
+    found: tuple[str, Any, bool] | None,
+    values: Mapping[str, Any],
+    *,
+    unknown: bool,
+) -> bool:
+    """Whether it is this kind of choice that is refused, whichever tools it names."""
+    if not is_allowed_tools(values.get("tool_choice")):
+        return False
+    if found is None:
+        return not error.param and _stands_in(ALLOWED, error.message)
+    path = found[0]
+    return path.startswith("tool_choice.") or (path == "tool_choice" and not unknown)
 
 
 def may_refuse_option(error: ResponsesError) -> bool:
@@ -115,6 +135,8 @@ def names(error: ResponsesError, field: str) -> bool:
 def without(values: Mapping[str, Any], refused: Iterable[RefusedOption]) -> dict[str, Any]:
     """A request's fields without what is refused.
 
+    Where that is a choice among the tools, those that were not to be called are not declared.
+
     Args:
         values: The fields.
         refused: What the server does not take.
@@ -136,7 +158,7 @@ def without(values: Mapping[str, Any], refused: Iterable[RefusedOption]) -> dict
                     result[name] = False
                 else:
                     del result[name]
-    return result
+    return narrowed(values, result)
 
 
 class _Nothing:

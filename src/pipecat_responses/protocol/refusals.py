@@ -11,11 +11,13 @@ from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.options import (
     RefusedOption,
+    may_refuse_option,
     names,
     refused_option,
     says_unknown,
 )
 from pipecat_responses.protocol.requests import Request
+from pipecat_responses.protocol.updates import REFUSED, refuses_updates
 
 BEGAN_ANEW = "The server begins anew where it is to continue from a response"
 """It drops ``previous_response_id``: the model sees the last words only."""
@@ -74,6 +76,8 @@ def understand(
             return Understood(error.rewritten(failure=Failure.MEMORY_LOST))
     if not request.generate and _is_of_request(error) and names(error, "generate"):
         return Understood(error.rewritten(failure=Failure.NO_WARM_UP))
+    if may_refuse_option(error) and refuses_updates(error.message, request):
+        return _learned(error, RefusedOption(REFUSED, error.message, model=request.fields.model))
     option = refused_option(error, request.fields.values)
     return Understood(error) if option is None else _learned(error, option)
 

@@ -1,4 +1,4 @@
-"""What the server remembers: one response per lane of a connection, and what is stored; and its prompt cache.
+"""What the server remembers: responses by lane, what is stored, and the prompts it has seen.
 
 From the WebSocket mode guide: a connection holds, in memory, the latest response of each lane.
 With ``store: true`` a response is kept beyond that, so that older ids work, on any transport.

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from openai import AsyncOpenAI
 from pipecat.adapters.llm.base_llm_adapter import LLMContextConversionError
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     Frame,
     LLMContextFrame,
@@ -40,6 +41,7 @@ from pipecat_responses.service.approvals import (
     check_approval,
 )
 from pipecat_responses.service.arguments import check_client, check_known, check_values, key_of
+from pipecat_responses.service.cache_keeping import CacheKeeping
 from pipecat_responses.service.compaction import (
     CompactionReport,
     CompactionWatch,
@@ -115,6 +117,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         lost_turn_text: str | None = None,
         mcp_approval: McpApproval = "ask",
         early_function_calls: bool = True,
+        keep_cache: bool | ToolsSchema = False,
         batch_deltas: bool = True,
         max_message_bytes: int = 16 * 1024 * 1024,
         allow_insecure_transport: bool = False,
@@ -167,6 +170,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 ``"always"``, ``"never"``, one of these for each tool, or a function.
             early_function_calls: Start a function as soon as its call is complete, while the
                 response goes on. False starts all of them when it is over.
+            keep_cache: Keep the server's prompt cache where tools, instructions or effort change:
+                all tools are declared and each turn is narrowed to its own, and what changes is
+                said behind what is cached. Give the tools of the whole conversation instead of
+                True, so that they are declared from the first turn on.
             batch_deltas: Push text that has arrived together as one frame. Nothing ever waits for
                 more text.
             max_message_bytes: Largest message that is accepted from the server.
@@ -254,6 +261,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             service_tier=service_tier,
             model_family=model_family,
             log=self._log,
+            cache=self._cache_keeping(keep_cache, model_family),
         )
         self._compactions = CompactionWatch()
         self._unusable: ResponsesError | None = None
@@ -607,6 +615,15 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             default_query=default_query,
             http_client=create_http_client(self._tls, self._proxies),
         )
+
+    def _cache_keeping(
+        self, wanted: bool | ToolsSchema, model_family: str | None
+    ) -> CacheKeeping | None:
+        if wanted is False:
+            return None
+        if wanted is True:
+            return CacheKeeping(model_family, list)
+        return CacheKeeping(model_family, lambda: self.get_llm_adapter().declared(wanted))
 
     def _new_http_session(
         self,

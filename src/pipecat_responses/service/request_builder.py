@@ -13,6 +13,7 @@ from pipecat_responses.context.conversion import Conversion
 from pipecat_responses.context.pending import settled as settled_items
 from pipecat_responses.protocol.items import Reasoning
 from pipecat_responses.protocol.requests import Fields, Request, no_message
+from pipecat_responses.service.cache_keeping import CacheKeeping
 from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
     lowest_effort,
@@ -43,6 +44,7 @@ class RequestBuilder:
         service_tier: str | None,
         model_family: str | None,
         log: SessionLog,
+        cache: CacheKeeping | None = None,
     ) -> None:
         """Creates a builder.
 
@@ -51,11 +53,13 @@ class RequestBuilder:
             service_tier: The service tier to ask for, or None for the account's default.
             model_family: The model behind the settings' name of it, if that is one's own.
             log: Where warnings go, each once.
+            cache: Keeps what requests begin with, if that is wanted.
         """
         self._adapter = adapter
         self._service_tier = service_tier
         self._model_family = model_family
         self._log = log
+        self._cache = cache
         self._fields: Fields | None = None
         self._said: set[str] = set()
         self._unreadable: frozenset[str] = frozenset()
@@ -83,13 +87,27 @@ class RequestBuilder:
         Raises:
             LLMContextConversionError: If the context cannot be sent.
         """
+        conversion, values = await self._asked(context, settings)
+        if self._cache is None:
+            return self._without_unreadable(_request(self._encoded(values), conversion))
+        kept = self._cache.keep(context, values, conversion)
+        request = _request(self._encoded(kept.values), conversion)
+        request = replace(request, items=kept.items, message_of=kept.message_of)
+        return self._without_unreadable(request)
+
+    async def _asked(
+        self, context: LLMContext, settings: OpenAIResponsesLLMSettings
+    ) -> tuple[Conversion, dict[str, Any]]:
+        """What a context says, and the fields that go with it."""
         conversion = await self._adapter().convert(
             context, system_instruction=_instruction(settings)
         )
-        values = self._values(conversion, settings)
+        return conversion, self._values(conversion, settings)
+
+    def _encoded(self, values: Mapping[str, Any]) -> Fields:
         if self._fields is None or not self._fields.same_as(values):
             self._fields = Fields(values)
-        return self._without_unreadable(_request(self._fields, conversion))
+        return self._fields
 
     async def build_aside(
         self,
@@ -131,8 +149,9 @@ class RequestBuilder:
         Raises:
             LLMContextConversionError: If the context cannot be sent.
         """
-        request = await self.build(context, settings)
-        return replace(request, fields=request.fields.only(_OF_A_COMPACTION))
+        conversion, values = await self._asked(context, settings)
+        fields = Fields(values).only(_OF_A_COMPACTION)
+        return self._without_unreadable(_request(fields, conversion))
 
     def _without_unreadable(self, request: Request) -> Request:
         if not self._unreadable:

@@ -11,6 +11,7 @@ from pipecat_responses.protocol.items import Item, make_item
 from pipecat_responses.protocol.options import RefusedOption, without
 from pipecat_responses.protocol.refusals import understand
 from pipecat_responses.protocol.requests import Fields, Request
+from pipecat_responses.protocol.updates import without_updates
 from pipecat_responses.session.log import SessionLog
 
 
@@ -112,6 +113,7 @@ class ServerKnowledge:
         )
         if not known.refused and not moves:
             return request
+        request = without_updates(request, known.refused)
         instructions = request.fields.values.get("instructions")
         request = replace(request, fields=self._fit(request.fields, moves))
         if not moves:
