@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
-from pipecat.flows import FlowManager, FlowsFunctionSchema, NodeConfig
+from pipecat.flows import (
+    ContextStrategy,
+    ContextStrategyConfig,
+    FlowManager,
+    FlowsFunctionSchema,
+    NodeConfig,
+)
 from pipecat.frames.frames import LLMUpdateSettingsFrame
 from pipecat.processors.aggregators.llm_context import NOT_GIVEN, LLMContext
 
@@ -18,7 +24,8 @@ from pipecat_responses import (
     OpenAIResponsesReasoningConfig,
     TurnReport,
 )
-from pipecat_responses.sandbox import Answer, Call, Sandbox
+from pipecat_responses.sandbox import Answer, Call, Fault, Sandbox
+from tests.neighbours.oracle import told
 from tests.neighbours.support import OURS, Sent, answered, calling, turns
 from tests.support.instructions import read_change
 
@@ -81,7 +88,9 @@ def in_force(request: Any) -> str:
     return held
 
 
-async def walk(sandbox: Sandbox, llm: Any) -> list[TurnReport]:
+async def walk(
+    sandbox: Sandbox, llm: Any, kind: ContextStrategy = ContextStrategy.APPEND
+) -> list[TurnReport]:
     """Walks through the flow; in each node the user says something before he goes on."""
     reports: list[TurnReport] = []
 
@@ -91,7 +100,12 @@ async def walk(sandbox: Sandbox, llm: Any) -> list[TurnReport]:
     llm.add_event_handler("on_turn_ended", keep)
     sandbox.config.responder = converse
     async with calling(llm) as talk:
-        manager = FlowManager(llm=llm, context_aggregator=talk.pair, worker=talk.worker)
+        manager = FlowManager(
+            llm=llm,
+            context_aggregator=talk.pair,
+            worker=talk.worker,
+            context_strategy=ContextStrategyConfig(kind),
+        )
         await answered(talk, manager.initialize(first_node()))
         for node in NODES[:-1]:
             await talk.say(f"Let me think about the {node}.")
@@ -155,6 +169,43 @@ def assert_true(sandbox: Sandbox) -> None:
 
 
 @ONES
+async def test_a_node_that_begins_anew(sandbox: Sandbox, name: str) -> None:
+    """Nothing is left of what was said, so nothing need be said about it."""
+    await walk(sandbox, OURS[name](sandbox, keep_cache=all_tools()), ContextStrategy.RESET)
+    assert_true(sandbox)
+    for request in turns(sandbox):
+        assert not any("From here on" in str(item.get("content")) for item in request.history)
+
+
+async def test_a_new_connection_is_told_the_same(sandbox: Sandbox, sent: Sent) -> None:
+    sandbox.config.responder = lambda given: f"Yes. {given.count}"
+    llm = OURS["websocket"](
+        sandbox,
+        keep_cache=True,
+        anchor_threshold_bytes=None,
+        settings=OpenAIResponsesLLMSettings(system_instruction=f"{ROLE}\n\nAsk for the name."),
+    )
+    async with calling(llm) as talk:
+        await talk.say("One.")
+        changed = OpenAIResponsesLLMSettings(system_instruction=f"{ROLE}\n\nAsk for the trip.")
+        await talk.worker.queue_frame(LLMUpdateSettingsFrame(delta=changed))
+        await talk.say("Two.")
+        sandbox.faults.add(Fault("close"))
+        await talk.say("Three.")
+    assert sent.by(llm)[:2] == ["first", "+"]
+    assert "+" not in sent.by(llm)[3:]
+    before, whole = turns(sandbox)[1], turns(sandbox)[-1]
+    assert not whole.incremental
+    assert told(whole.history[:4]) == told(before.history)
+    assert [each["role"] for each in whole.history[:4]] == [
+        *("user", "assistant"),
+        *("developer", "user"),
+    ]
+    assert "Ask for the trip." in in_force(whole)
+    assert "Ask for the name." not in in_force(whole)
+
+
+@ONES
 @pytest.mark.parametrize("dialect", ["openai", "words", "validator"])
 async def test_a_server_without_allowed_tools(sandbox: Sandbox, name: str, dialect: Any) -> None:
     """It is told the tools of each turn, and is asked otherwise once."""
@@ -166,6 +217,15 @@ async def test_a_server_without_allowed_tools(sandbox: Sandbox, name: str, diale
     assert [each.path for each in llm.capabilities.refused] == ["tool_choice.type"]
     taken = [r for r in turns(sandbox) if r not in refused]
     assert all(len(r.body["tools"]) == 1 and "tool_choice" not in r.body for r in taken)
+
+
+@ONES
+async def test_a_server_that_may_drop_the_choice(sandbox: Sandbox, name: str) -> None:
+    """Nobody has said that it heeds it, so it is told the tools of each turn."""
+    sandbox.config.dropped_fields = ("tool_choice",)
+    llm = OURS[name](sandbox, server="litellm", keep_cache=all_tools())
+    await walk(sandbox, llm)
+    assert all(len(r.body["tools"]) == 1 and "tool_choice" not in r.body for r in turns(sandbox))
 
 
 def function(name: str) -> FunctionSchema:

@@ -210,6 +210,56 @@ def test_an_entry_of_a_list(wire: dict[str, Any]) -> None:
     assert "include" not in without(VALUES, [found, other])
 
 
+CHOOSING = {
+    **VALUES,
+    "tool_choice": {
+        "type": "allowed_tools",
+        "mode": "auto",
+        "tools": [{"type": "function", "name": "note"}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("wire", "path"),
+    [
+        (unknown("tool_choice.tools"), "tool_choice.type"),
+        (said("Invalid value.", param="tool_choice", code="invalid_value"), "tool_choice.type"),
+        (said("Invalid value.", param="tool_choice.type"), "tool_choice.type"),
+        (said("Input should be 'none'", param="tool_choice.literal"), "tool_choice.type"),
+        (said("The parameter 'allowed_tools' is not supported."), "tool_choice.type"),
+        (unknown("tool_choice"), "tool_choice"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_a_choice_among_the_tools(wire: dict[str, Any], path: str, mode: str) -> None:
+    """Without it, the tools that it leaves out are not declared, whichever they are."""
+    values = {**CHOOSING, "tool_choice": {**CHOOSING["tool_choice"], "mode": mode}}
+    option = refused_option(read_error(wire), values)
+    assert option is not None
+    assert option.path == path
+    left = without(values, [option])
+    assert left["tools"] == VALUES["tools"][:1]
+    required = mode == "required" and path == "tool_choice.type"
+    assert left.get("tool_choice") == ("required" if required else None)
+    other = {**values["tool_choice"], "tools": [{"type": "function", "name": "text"}]}
+    assert without({**values, "tool_choice": other}, [option])["tools"] == VALUES["tools"][1:]
+
+
+def test_a_choice_of_none_is_none() -> None:
+    left = without({**VALUES, "tool_choice": "none"}, [RefusedOption("tool_choice")])
+    assert "tools" not in left
+    assert "tool_choice" not in left
+
+
+def test_other_choices_are_refused_by_value() -> None:
+    values = {**VALUES, "tool_choice": "required"}
+    wire = said("Invalid value: 'required'.", param="tool_choice", code="invalid_value")
+    assert refused_option(read_error(wire), values) == RefusedOption(
+        "tool_choice", "Invalid value: 'required'.", value='"required"', model="gpt-5"
+    )
+
+
 @pytest.mark.parametrize(
     "wire",
     [

@@ -621,9 +621,11 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     ) -> CacheKeeping | None:
         if wanted is False:
             return None
-        if wanted is True:
-            return CacheKeeping(model_family, list)
-        return CacheKeeping(model_family, lambda: self.get_llm_adapter().declared(wanted))
+        return CacheKeeping(
+            model_family,
+            lambda: [] if wanted is True else self.get_llm_adapter().declared(wanted),
+            takes_choice=self._server.takes_allowed_tools,
+        )
 
     def _new_http_session(
         self,

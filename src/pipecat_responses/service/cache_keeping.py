@@ -131,15 +131,24 @@ class Kept:
 class CacheKeeping:
     """Keeps what the requests of each conversation begin with."""
 
-    def __init__(self, model_family: str | None, tools: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        model_family: str | None,
+        tools: Callable[[], list[dict[str, Any]]],
+        *,
+        takes_choice: bool = True,
+    ) -> None:
         """Begins without any conversation.
 
         Args:
             model_family: The model behind the settings' name of it, if that is one's own.
             tools: Gives tools that are declared from the first request on, as the API takes them.
+            takes_choice: Whether the server is known to heed a choice among the tools. One that
+                drops it unsaid would let the model call every tool.
         """
         self._model_family = model_family
         self._tools = tools
+        self._takes_choice = takes_choice
         self._known: WeakKeyDictionary[LLMContext, _Beginning] = WeakKeyDictionary()
         # An application may go on with a copy of a context, and drop that.
         self._latest: _Beginning | None = None
@@ -156,7 +165,8 @@ class CacheKeeping:
         begun = self._begun(context, values, items)
         begun = self._with_effort(begun, values, items)
         begun = _with_instructions(begun, values, items)
-        begun = _with_tools(begun, values)
+        if self._takes_choice:
+            begun = _with_tools(begun, values)
         self._known[context] = self._latest = replace(begun, items=items)
         if not begun.changes:
             return Kept(values, items, conversion.message_of)

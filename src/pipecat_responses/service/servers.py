@@ -43,6 +43,7 @@ class Server:
             always bearer tokens.
         model_in_handshake: Whether the WebSocket's address has to name the model.
         lacks: What it does not have, by what is published.
+        takes_allowed_tools: Whether it is published that it heeds a choice among the tools.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Server:
     key_header: str | None = None
     model_in_handshake: bool = False
     lacks: tuple[Capability, ...] = ()
+    takes_allowed_tools: bool = False
 
     def capabilities(self) -> ServerCapabilities:
         """What is known of it before it was ever asked."""
@@ -115,7 +117,7 @@ class Server:
 SERVERS: dict[str, Server] = {
     each.name: each
     for each in (
-        Server("openai", hosts=("api.openai.com",)),
+        Server("openai", hosts=("api.openai.com",), takes_allowed_tools=True),
         Server(
             "azure",
             key_variable="AZURE_OPENAI_API_KEY",
@@ -123,6 +125,7 @@ SERVERS: dict[str, Server] = {
             endpoint_variable="AZURE_OPENAI_ENDPOINT",
             endpoint_path="/openai/v1",
             key_header="api-key",
+            takes_allowed_tools=True,
         ),
         Server(
             "xai",
