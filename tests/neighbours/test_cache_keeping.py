@@ -236,6 +236,12 @@ def function(name: str) -> FunctionSchema:
 
 
 @ONES
+def test_what_is_no_schema(sandbox: Sandbox, name: str) -> None:
+    with pytest.raises(TypeError, match="keep_cache must be"):
+        OURS[name](sandbox, keep_cache=[function("one")])
+
+
+@ONES
 async def test_choices_stay_what_they_are(sandbox: Sandbox, name: str) -> None:
     llm = OURS[name](sandbox, keep_cache=ToolsSchema([function("one"), function("two")]))
     sandbox.config.responder = lambda _: "Yes."

@@ -61,11 +61,14 @@ def without_updates(request: Request, refused: tuple[RefusedOption, ...]) -> Req
     if len(kept) == len(request.items):
         return request
     newest = next(item for item in reversed(request.items) if _is_update(item))
-    given: Any = request.fields.values.get("reasoning") or {}
+    given: Any = request.fields.values.get("reasoning")
+    fields = request.fields
+    if given:
+        fields = fields.changed(reasoning={**given, **newest.wire["reasoning"]})
     message_of = request.message_of
     return replace(
         request,
-        fields=request.fields.changed(reasoning={**given, **newest.wire["reasoning"]}),
+        fields=fields,
         items=[request.items[index] for index in kept],
         message_of=lambda index: message_of(kept[index]),
     )

@@ -621,6 +621,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     ) -> CacheKeeping | None:
         if wanted is False:
             return None
+        if wanted is not True and not isinstance(wanted, ToolsSchema):
+            raise TypeError("keep_cache must be True, False or a ToolsSchema")
         return CacheKeeping(
             model_family,
             lambda: [] if wanted is True else self.get_llm_adapter().declared(wanted),
