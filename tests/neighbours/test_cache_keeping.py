@@ -228,6 +228,26 @@ async def test_a_server_that_may_drop_the_choice(sandbox: Sandbox, name: str) ->
     assert all(len(r.body["tools"]) == 1 and "tool_choice" not in r.body for r in turns(sandbox))
 
 
+@ONES
+async def test_a_server_that_drops_the_choice_unsaid(sandbox: Sandbox, name: str) -> None:
+    """Once the model has called what it was not to call, that is not declared any more."""
+    sandbox.config.dropped_fields = ("tool_choice",)
+    sandbox.script(Answer([Call("two")]), "It is done.", "Yes.")
+    llm = OURS[name](sandbox, keep_cache=ToolsSchema([function("one"), function("two")]))
+    context = LLMContext(tools=[function("one")])
+
+    async def two(params: Any) -> None:
+        await params.result_callback("done")
+
+    llm.register_function("two", two)
+    async with calling(llm, context) as talk:
+        await talk.say("Hello.", ends=2)
+        await talk.say("And now?")
+    declared = [[tool["name"] for tool in r.body["tools"]] for r in turns(sandbox)]
+    assert declared == [["one", "two"], ["one"], ["one"]]
+    assert [each.path for each in llm.capabilities.refused] == ["tool_choice.type"]
+
+
 def function(name: str) -> FunctionSchema:
     async def run(params: Any) -> None:
         await params.result_callback(f"{name} is done")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipecat_responses.protocol.encoding import encode_mended
@@ -80,7 +80,7 @@ def refused_option(error: ResponsesError, values: Mapping[str, Any]) -> RefusedO
     of_model = not unknown or _OF_A_MODEL.search(error.message) is not None
     if _is_about_allowed_tools(error, found, values, unknown=unknown):
         model = str(values.get("model")) if of_model else None
-        return RefusedOption("tool_choice.type", error.message, _json(ALLOWED), model)
+        return replace(allowed_tools_refused(error.message), model=model)
     if found is None:
         return None
     path, value, entry = found
@@ -92,6 +92,15 @@ def refused_option(error: ResponsesError, values: Mapping[str, Any]) -> RefusedO
         value=_json(value) if one_value else None,
         model=str(values.get("model")) if of_model and not entry else None,
     )
+
+
+def allowed_tools_refused(why: str) -> RefusedOption:
+    """What it means that a server does not take a choice among the tools, whichever it names.
+
+    Args:
+        why: What it said or did.
+    """
+    return RefusedOption("tool_choice.type", why, _json(ALLOWED))
 
 
 def _is_about_allowed_tools(

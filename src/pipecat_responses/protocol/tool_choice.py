@@ -51,6 +51,20 @@ def reference(tool: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"type": kind} if kind in _BY_TYPE else None
 
 
+def is_left_out(name: str, values: Mapping[str, Any]) -> bool:
+    """Whether a choice among the tools leaves out a function of that name.
+
+    Args:
+        name: The function's name.
+        values: The request's fields.
+    """
+    choice = values.get("tool_choice")
+    if not is_allowed_tools(choice):
+        return False
+    named = {tool.get("name") for tool in values.get("tools", ()) if tool.get("type") in _BY_NAME}
+    return name in named and name not in {each.get("name") for each in choice["tools"]}
+
+
 def narrowed(values: Mapping[str, Any], left: dict[str, Any]) -> dict[str, Any]:
     """A request's fields that still offer the model no more tools than it was to have.
 

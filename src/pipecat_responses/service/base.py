@@ -32,7 +32,9 @@ from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure, Recovery
+from pipecat_responses.protocol.options import allowed_tools_refused
 from pipecat_responses.protocol.requests import Request
+from pipecat_responses.protocol.tool_choice import is_left_out
 from pipecat_responses.service.addresses import check_address, check_proxy
 from pipecat_responses.service.approvals import (
     McpApproval,
@@ -73,7 +75,7 @@ from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import Outcome, ResponseReport, SessionStats
 from pipecat_responses.session.stored import StoredResponses
 from pipecat_responses.session.turn import Backend, Turn, TurnPolicy
-from pipecat_responses.session.turn_events import Text, TurnDone
+from pipecat_responses.session.turn_events import CompleteCall, Text, TurnDone
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -478,6 +480,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         try:
             while frames.done is None:
                 for event in await turn.next():
+                    if isinstance(event, CompleteCall):
+                        self._check_choice(event, request)
                     await frames.write(event)
             outcome = "answered"
         except ResponsesError as error:
@@ -502,6 +506,13 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         if frames.approvals:
             await self._approvals.ask(frames.approvals)
         await calls.end()
+
+    def _check_choice(self, call: CompleteCall, request: Request) -> None:
+        """A server may drop a choice among the tools unsaid: then it is not used any more."""
+        if is_left_out(call.name, request.fields.values):
+            why = f"The model has called {call.name}, which `allowed_tools` left out"
+            if self._capabilities.refuse(allowed_tools_refused(why)):
+                self._log.warning("{}: each turn declares its own tools from here on.", why)
 
     async def _tell_of_turn(self, turn: Turn, outcome: Outcome, frames: FrameWriter) -> None:
         """A turn has ended, one way or another: the application can read what became of it."""
