@@ -109,6 +109,8 @@ class Composer:
         self._created_at = int(time.time())
         self._sequence = 0
         self._settings = echo(given)
+        if not config.names_parents:
+            self._settings["previous_response_id"] = None
         self._output_tokens = 0
         self._reasoning_tokens = 0
         self._begun: Callable[[], Item] | None = None
