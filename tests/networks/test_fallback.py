@@ -52,7 +52,7 @@ def fault(name: str) -> Fault:
 
 @asynccontextmanager
 async def talking(
-    sandbox: Sandbox, *, way_back: Backoff | None = None, open_secs: float = 0.2, **kwargs: Any
+    sandbox: Sandbox, *, way_back: Backoff | None = None, open_secs: float = 0.5, **kwargs: Any
 ) -> AsyncIterator[tuple[Talk, asyncio.Queue[str]]]:
     connections = {
         **CONNECTIONS,
