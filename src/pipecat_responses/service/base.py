@@ -115,6 +115,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         lost_turn_text: str | None = None,
         mcp_approval: McpApproval = "ask",
         early_function_calls: bool = True,
+        early_speech: bool = True,
         batch_deltas: bool = True,
         max_message_bytes: int = 16 * 1024 * 1024,
         allow_insecure_transport: bool = False,
@@ -167,6 +168,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 ``"always"``, ``"never"``, one of these for each tool, or a function.
             early_function_calls: Start a function as soon as its call is complete, while the
                 response goes on. False starts all of them when it is over.
+            early_speech: Have a voice say the last sentence before a tool at once: an empty
+                ``LLMTextFrame`` stands behind it. False keeps it back until more text comes.
             batch_deltas: Push text that has arrived together as one frame. Nothing ever waits for
                 more text.
             max_message_bytes: Largest message that is accepted from the server.
@@ -218,6 +221,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._approvals = McpApprovals(self, mcp_approval)
         self._register_event_handler("on_mcp_approval_request")
         self._early_function_calls = early_function_calls
+        self._early_speech = early_speech
         self._turn_calls: TurnCalls | None = None
         self._batch_deltas = batch_deltas
         self._max_message_bytes = max_message_bytes
@@ -465,7 +469,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         request = await self._request(context)
         self.stats.turn_begun()
         turn = Turn(self._backend, request, self._policy, log=self._log)
-        frames = FrameWriter(self, calls.add)
+        frames = FrameWriter(self, calls.add, pauses=self._early_speech)
         outcome: Outcome = "interrupted"
         try:
             while frames.done is None:
