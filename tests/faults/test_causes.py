@@ -282,3 +282,14 @@ async def test_a_function_is_called(sandbox: Sandbox) -> None:
         report = await reports.get()
     assert report.times.first_call is not None
     assert report.times.answer == report.times.first_call
+
+
+async def test_a_websocket_that_does_not_come_through(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("stall", "handshake", times=None))
+    connections = {"open_secs": 0.4}
+    async with talking(
+        sandbox, "websocket", limits=PATIENT, connections=connections, transport="auto"
+    ) as talk:
+        report = await report_of(talk)
+    assert report.transport == "http"
+    assert report.cause is Cause.CONNECTING
