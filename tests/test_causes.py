@@ -109,6 +109,16 @@ NAMED: dict[str, tuple[TurnReport, Cause, str]] = {
         Cause.CACHE_MISSED,
         "(evicted)",
     ),
+    "a cache that was lost for no reason": (
+        turn(BIG, **SLOW, miss={"type": "cache_miss", "reason": 7}),
+        Cause.CACHE_MISSED,
+        "(it does not say why)",
+    ),
+    "a cache that the server calls used": (
+        turn(BIG, **SLOW, miss={"type": "cache_hit"}),
+        Cause.SERVER_SLOW,
+        "longer than usual",
+    ),
     "a cache that nobody knows of": (turn(BIG, **SLOW), Cause.SERVER_SLOW, "longer than usual"),
     "a cache that works": (turn(WARM, **SLOW, cache_expected=True), Cause.SERVER_SLOW, "longer"),
     "a cache that was lost, and nobody noticed": (

@@ -107,7 +107,8 @@ def _diagnosis(report: TurnReport) -> str:
     said = report.response.cache_diagnostics if report.response is not None else None
     if said is None or said.get("type") != "cache_miss":
         return ""
-    return str(said.get("reason") or "it does not say why")
+    reason = said.get("reason")
+    return reason if isinstance(reason, str) and reason else "it does not say why"
 
 
 def _missed_cache(report: TurnReport) -> bool:

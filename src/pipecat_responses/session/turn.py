@@ -222,10 +222,11 @@ class Turn:
                 # What came before the failure is said first.
                 self._watch.put_out(outputs, now)
                 return outputs + self._fail(error)
-        if outputs:
-            # Most of the time it is more of a text, which says nothing new.
-            if not self._watch.at_rest or type(outputs[-1]) is not Text or len(outputs) > 1:
-                self._watch.put_out(outputs, now)
+        # Most of the time it is more of a text, which is no news.
+        if outputs and (
+            type(outputs[-1]) is not Text or len(outputs) > 1 or not self._watch.at_rest
+        ):
+            self._watch.put_out(outputs, now)
             if isinstance(outputs[-1], TurnDone):
                 self.abandon()
         return outputs
