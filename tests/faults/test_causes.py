@@ -293,3 +293,30 @@ async def test_a_websocket_that_does_not_come_through(sandbox: Sandbox) -> None:
         report = await report_of(talk)
     assert report.transport == "http"
     assert report.cause is Cause.CONNECTING
+
+
+@BOTH
+async def test_a_turn_that_fails(sandbox: Sandbox, transport: Transport) -> None:
+    params = {"status": 429, "headers": {"retry-after": "0.15"}}
+    sandbox.faults.add(Fault("error", times=None, params=params))
+    limits = {**PATIENT, "attempts": 3}
+    async with talking(sandbox, transport, limits=limits) as talk:
+        reports = told(talk.llm, "on_turn_ended")
+        assert (await talk.turn("count to 3")).errors
+        report = await reports.get()
+    assert (report.outcome, report.cause) == ("failed", Cause.SERVER_BUSY)
+    assert report.attempts == len(report.failures) == 3
+    assert report.failures[-1].paused == 0.0
+
+
+async def test_a_turn_that_is_interrupted_before_an_answer(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("silence", "created"))
+    async with talking(sandbox, "websocket", limits=PATIENT) as talk:
+        reports = told(talk.llm, "on_turn_ended")
+        await talk.start("count to 3")
+        await until(lambda: len(sandbox.requests) == 1)
+        await asyncio.sleep(0.5)  # The patience of the user.
+        await talk.interrupt()
+        report = await reports.get()
+    assert (report.outcome, report.cause) == ("interrupted", Cause.SERVER_SLOW)
+    assert report.times.first_output is None

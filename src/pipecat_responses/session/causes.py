@@ -8,8 +8,7 @@ counts from ``USUAL`` on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pipecat_responses.protocol.events import Usage
 from pipecat_responses.protocol.failures import Failure
@@ -35,8 +34,7 @@ Seconds: TypeAlias = Callable[[TurnReport, TurnTimes], float]
 Sentence: TypeAlias = Callable[[TurnReport, TurnTimes, float], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One cause.
 
     Attributes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from pipecat_responses.protocol.failures import Failure
 
@@ -45,8 +46,7 @@ EXPLANATIONS: dict[Cause, str] = {
 """Every cause has its sentence (a test holds that)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Milestones:
+class Milestones(NamedTuple):
     """When a request got how far, in the monotonic clock.
 
     Attributes:
