@@ -33,16 +33,20 @@ if TYPE_CHECKING:
         HostedToolEndedFrame,
         HostedToolStartedFrame,
     )
+    from pipecat_responses.service.turn_reports import TurnMetricsData
     from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
     from pipecat_responses.session.stats import ResponseReport, SessionStats, TurnReport
+    from pipecat_responses.session.timing import Cause, FailedAttempt, TurnTimes
 
 __all__ = [
     "AbandonedUsageMetricsData",
     "Backoff",
+    "Cause",
     "Citation",
     "CitationsFrame",
     "CompactionReport",
     "ConnectionLimits",
+    "FailedAttempt",
     "Failure",
     "HostedToolEndedFrame",
     "HostedToolStartedFrame",
@@ -58,7 +62,9 @@ __all__ = [
     "ServerCapabilities",
     "SessionStats",
     "TurnLimits",
+    "TurnMetricsData",
     "TurnReport",
+    "TurnTimes",
     "dump",
     "load",
 ]
@@ -68,10 +74,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "AbandonedUsageMetricsData": "service.frame_writer",
     "Backoff": "protocol.retry",
+    "Cause": "session.timing",
     "Citation": "service.hosted",
     "CitationsFrame": "service.hosted",
     "CompactionReport": "service.compaction",
     "ConnectionLimits": "session.limits",
+    "FailedAttempt": "session.timing",
     "Failure": "protocol.failures",
     "HostedToolEndedFrame": "service.hosted",
     "HostedToolStartedFrame": "service.hosted",
@@ -87,7 +95,9 @@ _HOMES = {
     "ServerCapabilities": "protocol.capabilities",
     "SessionStats": "session.stats",
     "TurnLimits": "session.limits",
+    "TurnMetricsData": "service.turn_reports",
     "TurnReport": "session.stats",
+    "TurnTimes": "session.timing",
     "dump": "context.saved",
     "load": "context.saved",
 }

@@ -146,6 +146,8 @@ class SandboxConfig:
         max_streams: Distinct lane names per connection, the default lane not counted.
         max_connection_age: Seconds a WebSocket lives. Its timer is set when a connection opens.
         max_body: Largest request in bytes. Read when a connection opens.
+        names_parents: Whether a response names the one that it continues from, as the API's type
+            has it; some servers have null there always.
         usage_details: False leaves out the detail objects of ``usage``, as other servers do.
         cache_minimum_tokens: A shorter prefix of a prompt is not cached.
         cache_step_tokens: A cached prefix counts in multiples of so many tokens.
@@ -207,6 +209,7 @@ class SandboxConfig:
     max_streams: int = 32
     max_connection_age: float = 3600.0
     max_body: int = 32 * 1024 * 1024
+    names_parents: bool = True
     usage_details: bool = True
     cache_minimum_tokens: int = 1024
     cache_step_tokens: int = 128
