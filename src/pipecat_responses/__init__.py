@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         HostedToolEndedFrame,
         HostedToolStartedFrame,
     )
+    from pipecat_responses.session.endpoint import Endpoint
+    from pipecat_responses.session.hedge import HedgePolicy
     from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
     from pipecat_responses.session.stats import ResponseReport, SessionStats, TurnReport
 
@@ -43,7 +45,9 @@ __all__ = [
     "CitationsFrame",
     "CompactionReport",
     "ConnectionLimits",
+    "Endpoint",
     "Failure",
+    "HedgePolicy",
     "HostedToolEndedFrame",
     "HostedToolStartedFrame",
     "McpApprovalFrame",
@@ -72,7 +76,9 @@ _HOMES = {
     "CitationsFrame": "service.hosted",
     "CompactionReport": "service.compaction",
     "ConnectionLimits": "session.limits",
+    "Endpoint": "session.endpoint",
     "Failure": "protocol.failures",
+    "HedgePolicy": "session.hedge",
     "HostedToolEndedFrame": "service.hosted",
     "HostedToolStartedFrame": "service.hosted",
     "McpApprovalFrame": "service.approvals",

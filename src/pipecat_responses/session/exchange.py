@@ -179,8 +179,13 @@ class Inbox:
 class Exchange(Protocol):
     """A request that has been given to a server, as a turn sees it."""
 
-    report: TurnReport
-    request_id: str | None
+    @property
+    def report(self) -> TurnReport | None:
+        """How the request went out; None as long as it has not."""
+
+    @property
+    def request_id(self) -> str | None:
+        """What the server calls the request, if it has a name there."""
 
     @property
     def sent(self) -> bool:
