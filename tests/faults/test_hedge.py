@@ -160,9 +160,11 @@ class TestTheRace:
     async def test_tokens_of_the_loser_are_counted(self, sandbox: Sandbox) -> None:
         sandbox.config.cancel = "honoured"
         async with hedged(sandbox, "websocket") as talk:
-            sandbox.script(late("one"), "two")
+            sandbox.script(late("one"), Answer(["one two three"], tokens_per_second=20))
             await talk.turn("Which is it?")
-            await until(lambda: talk.llm.stats.abandoned_tokens > 0)
+            usage = report_of(talk).hedge_usage
+            assert usage is not None
+            assert usage.total == talk.llm.stats.abandoned_tokens > 0
             await talk.said.until(
                 lambda: any(isinstance(d, AbandonedUsageMetricsData) for d in talk.metrics)
             )
@@ -361,15 +363,16 @@ class TestTheDelay:
         backend = self.backend(HedgePolicy(quantile=0.9, floor_secs=0.1, min_turns=10), sandbox)
         for seconds in range(1, 10):
             backend.first_output(float(seconds), hedge=False)
-        assert backend.delay is None
+        assert backend.delay(sent=True) is None
+        assert backend.delay(sent=False) == 0.1
         backend.first_output(10.0, hedge=True)
-        assert backend.delay == 10.0
+        assert backend.delay(sent=True) == 10.0
         for _ in range(90):
             backend.first_output(0.01, hedge=False)
-        assert backend.delay == 1.0
+        assert backend.delay(sent=True) == 1.0
         for _ in range(200):
             backend.first_output(0.01, hedge=False)
-        assert backend.delay == 0.1
+        assert backend.delay(sent=True) == 0.1
         assert backend.stats.hedges_won == 1
 
     async def test_it_is_learned_from_turns(self, sandbox: Sandbox) -> None:
@@ -475,6 +478,19 @@ class TestASecondServer:
                 assert (heard.text, heard.errors) == (counted(number), [])
             await sandbox.start()
         assert len(second.requests) == 4
+
+    @BOTH
+    async def test_a_server_that_was_never_there_is_not_waited_for(
+        self, sandbox: Sandbox, second: Sandbox, transport: Transport
+    ) -> None:
+        await sandbox.stop()
+        policy = HedgePolicy(floor_secs=0.02, endpoint=there(second))
+        # Were it not for the hedge, there would be no end to the attempts.
+        limits = {"attempts": 1000, "total_secs": 60.0}
+        async with hedged(sandbox, transport, policy, limits=limits) as talk:
+            heard = await talk.turn("count to 3")
+            assert (heard.text, heard.errors) == (counted(3), [])
+        await sandbox.start()
 
     async def test_a_lost_race_there_is_no_loss(self, sandbox: Sandbox, second: Sandbox) -> None:
         wrong = Endpoint(base_url=second.base_url, api_key="sk-wrong-0123456789")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from pipecat_responses.protocol.effects import ListenerT
-from pipecat_responses.protocol.events import Terminal
+from pipecat_responses.protocol.events import Terminal, Usage
 from pipecat_responses.protocol.lanes import Checkpoint, Lane
 from pipecat_responses.protocol.output import read_output
 from pipecat_responses.protocol.requests import Request
@@ -36,6 +36,7 @@ class Response(Generic[ListenerT]):
         listening: Whether anybody still waits for it.
         cancelled: Whether the server was asked to stop it.
         spoke: Whether any of its text has come.
+        usage: Its tokens, once the server has said.
     """
 
     listener: ListenerT
@@ -52,6 +53,7 @@ class Response(Generic[ListenerT]):
     listening: bool = True
     cancelled: bool = False
     spoke: bool = False
+    usage: Usage | None = None
     _items: list[Mapping[str, Any]] = field(default_factory=list)
 
     def accept(self, response_id: str | None) -> None:
@@ -74,6 +76,10 @@ class Response(Generic[ListenerT]):
     def cancel(self) -> None:
         """The server is asked to stop it."""
         self.cancelled = True
+
+    def end(self, usage: Usage | None) -> None:
+        """The server has ended it, whether anybody waits for it or not."""
+        self.usage = usage
 
     def was_not_prepared(self, event: Terminal) -> bool:
         """Whether the server has answered a request that asked for no answer."""

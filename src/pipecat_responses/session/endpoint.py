@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from openai import AsyncOpenAI
 
-from pipecat_responses.protocol.events import Event, ItemDone, Terminal
+from pipecat_responses.protocol.events import Event, ItemDone, Terminal, Usage
 from pipecat_responses.protocol.items import Compaction, Reasoning
 from pipecat_responses.protocol.requests import Request, no_message
 from pipecat_responses.session.exchange import Exchange
@@ -108,6 +108,11 @@ class _EndpointExchange:
     def request_id(self) -> str | None:
         """What the server calls the request."""
         return self._exchange.request_id
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of the response, once it has ended."""
+        return self._exchange.usage
 
     @property
     def sent(self) -> bool:

@@ -17,6 +17,7 @@ from pipecat_responses.protocol.events import (
     TextDelta,
     TextDone,
     ThoughtDelta,
+    Usage,
 )
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.session.stats import TurnReport
@@ -186,6 +187,10 @@ class Exchange(Protocol):
     @property
     def request_id(self) -> str | None:
         """What the server calls the request, if it has a name there."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of the response, once it has ended, though nobody may listen any more."""
 
     @property
     def sent(self) -> bool:

@@ -35,6 +35,7 @@ from pipecat_responses.protocol.events import (
     Terminal,
     TextDelta,
     TextDone,
+    Usage,
 )
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.session.endpoint import Endpoint, EndpointSession
@@ -62,7 +63,8 @@ class HedgePolicy:
             ``quantile`` of the conversation's own turns had put something out.
         quantile: That part of the turns, between 0 and 1.
         floor_secs: The least seconds that this may come to.
-        min_turns: Turns whose times have to be known before; until then nothing is hedged.
+        min_turns: Turns whose times have to be known before. Until then nothing is hedged, but
+            for an own server that is not there at all: after ``floor_secs``, to the second one.
         budget: The part of a session's turns that may be hedged; the first two hedges are free.
         repeatable_tools: Types of tools that run at the server and may run twice there
             (``"web_search"``, ``"file_search"``). A request that declares others is never hedged.
@@ -189,16 +191,20 @@ class HedgingBackend:
 
     # -- asked and told by the exchange -------------------------------------------------------
 
-    @property
-    def delay(self) -> float | None:
-        """Seconds to wait before the hedge of this turn; None if it has none any more."""
+    def delay(self, *, sent: bool) -> float | None:
+        """Seconds to wait before the hedge of this turn; None if it has none.
+
+        Args:
+            sent: Whether the server has the request already. How long it takes to answer says
+                nothing of one that is not there.
+        """
         policy = self._policy
         if self._hedged:
             return None
         if policy.after_secs is not None:
             return policy.after_secs
         if len(self._times) < policy.min_turns:
-            return None
+            return None if sent else policy.floor_secs
         times = sorted(self._times)
         return max(policy.floor_secs, times[min(len(times) - 1, int(policy.quantile * len(times)))])
 
@@ -296,21 +302,14 @@ class _Leg:
         self._reading = None
         return reading.result()
 
-    def abandon(self, *, unanswered: bool = False) -> list[Event]:
-        """Lets go of the request, wherever it is.
-
-        Returns:
-            What it had said that nobody has looked at.
-        """
+    def abandon(self, *, unanswered: bool = False) -> None:
+        """Lets go of the request, wherever it is."""
         reading, self._reading = self._reading, None
-        unread: list[Event] = []
-        if reading is not None and not reading.done():
-            reading.cancel()
-        elif reading is not None and not reading.cancelled() and reading.exception() is None:
-            unread = reading.result()
+        if reading is not None and not reading.cancel() and not reading.cancelled():
+            # What it has found out is of no use, a failure included.
+            reading.exception()
         if self.exchange is not None:
             self.exchange.abandon(unanswered=unanswered)
-        return unread
 
 
 class HedgedExchange:
@@ -355,13 +354,22 @@ class HedgedExchange:
         report = None if exchange is None else exchange.report
         if report is None or self._second.exchange is None:
             return report
-        return replace(report, hedged="won" if self._chosen is self._second else "lost")
+        won = self._chosen is self._second
+        loser = self._first if won else self._second
+        usage = None if loser.exchange is None else loser.exchange.usage
+        return replace(report, hedged="won" if won else "lost", hedge_usage=usage)
 
     @property
     def request_id(self) -> str | None:
         """What the server calls the request, if it has a name there."""
         exchange = self._legs[0].exchange
         return None if exchange is None else exchange.request_id
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of the response that is the answer, once it has ended."""
+        exchange = self._legs[0].exchange
+        return None if exchange is None else exchange.usage
 
     @property
     def sent(self) -> bool:
@@ -399,11 +407,12 @@ class HedgedExchange:
         """When the hedge is to go out, if ever; if it is not to, the first is the answer."""
         if self._hedged or self._chosen is not None:
             return NEVER
-        delay = self._backend.delay
+        sent = self._first.sent
+        delay = self._backend.delay(sent=sent)
         if delay is None:
             self._chosen = self._first
             return NEVER
-        if not self._first.sent and not self._elsewhere:
+        if not sent and not self._elsewhere:
             # What cannot leave for want of bandwidth would not leave sooner twice.
             return self._backend.clock() + delay
         return self._since + delay
@@ -451,7 +460,6 @@ class HedgedExchange:
                 continue
             failure = _failure(events)
             if failure is not None:
-                self._count_unheard(events)
                 return heard + self._fail(leg, failure)
             heard += self._take(leg, events)
             if self._chosen is not None:
@@ -475,7 +483,10 @@ class HedgedExchange:
         """
         for other in self._legs:
             if other is not leg:
-                self._count_unheard(other.abandon())
+                other.abandon()
+                if other.exchange is not None and (usage := other.exchange.usage) is not None:
+                    # It had ended before it was let go of, so nobody else counts it.
+                    self._backend.stats.count_abandoned_tokens(usage.total)
         self._chosen = leg
         held, leg.held = leg.held, []
         return held
@@ -493,12 +504,6 @@ class HedgedExchange:
             if _failure(events) is None:
                 seconds = self._backend.clock() - self._began
                 self._backend.first_output(seconds, hedge=leg is self._second)
-
-    def _count_unheard(self, events: list[Event]) -> None:
-        """Counts what a response has cost that has ended, and that nobody hears."""
-        for event in events:
-            if isinstance(event, Terminal) and event.usage is not None:
-                self._backend.stats.count_abandoned_tokens(event.usage.total)
 
 
 _SIGNS = (Created, Began, Activity)

@@ -26,7 +26,7 @@ from pipecat_responses.protocol.effects import (
     Stored,
 )
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
-from pipecat_responses.protocol.events import ACTIVITY, Event
+from pipecat_responses.protocol.events import ACTIVITY, Event, Usage
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
@@ -250,6 +250,11 @@ class WebSocketExchange:
             messages=request.messages,
             prepared=plan.checkpoint is not None and plan.checkpoint.prepared,
         )
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of the response, once it has ended."""
+        return self._response.usage
 
     @property
     def sent(self) -> bool:

@@ -83,6 +83,8 @@ class TurnReport:
             before it could not be continued from: an anchor, or a warm-up.
         hedged: Whether the request went out once more since its answer was late, and then whether
             that came first: ``"won"``, or ``"lost"`` where it did not.
+        hedge_usage: The tokens of the one that came to nothing, if the server has said so by the
+            end of the turn; ``SessionStats.abandoned_tokens`` counts them later, too.
         endpoint: Whether the second server of the hedge policy is the one that answers.
         outcome: How the turn ended, or None while it runs.
         response: What the server has said of its response, once the turn is answered.
@@ -98,6 +100,7 @@ class TurnReport:
     messages: int = 0
     prepared: bool = False
     hedged: Literal["no", "lost", "won"] = "no"
+    hedge_usage: Usage | None = None
     endpoint: bool = False
     outcome: Outcome | None = None
     response: ResponseReport | None = None
