@@ -132,6 +132,27 @@ class TestTheRace:
             assert hedges(talk) == (1, 0)
         assert len(sandbox.requests) == 3
 
+    @BOTH
+    async def test_what_was_begun_in_time_may_take_its_time(
+        self, sandbox: Sandbox, transport: Transport
+    ) -> None:
+        sandbox.config.time_to_created = LATER / 3
+        async with hedged(sandbox, transport, limits={"begin_secs": LATER}) as talk:
+            sandbox.script(late("one", 2 * LATER), late("two", 2 * LATER))
+            assert (await talk.turn("Which is it?")).text in ("one", "two")
+        assert len(sandbox.requests) == 2
+
+    @BOTH
+    async def test_a_server_that_shows_life_may_take_its_time(
+        self, sandbox: Sandbox, transport: Transport
+    ) -> None:
+        config = sandbox.config
+        config.keepalive, config.keepalive_secs = "events", LATER / 6
+        config.time_to_created = 1.5 * LATER
+        async with hedged(sandbox, transport, limits={"begin_secs": LATER}) as talk:
+            assert (await talk.turn("count to 3")).text == counted(3)
+        assert len(sandbox.requests) == 2
+
     async def test_a_server_without_lanes_is_asked_on_a_second_connection(
         self, sandbox: Sandbox
     ) -> None:

@@ -123,6 +123,10 @@ class _EndpointExchange:
         """Waits for events."""
         return [_readable(event) for event in await self._exchange.next(within)]
 
+    def waiting(self) -> list[Event]:
+        """Takes the events that wait."""
+        return [_readable(event) for event in self._exchange.waiting()]
+
     async def probe(self, within: float) -> None:
         """Finds out whether the server is there at all."""
         await self._exchange.probe(within)

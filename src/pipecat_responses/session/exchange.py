@@ -124,15 +124,18 @@ class Inbox:
             finally:
                 self._waiter = None
         self._ready = False
-        self._flush()
-        if self._events:
-            events = list(self._events)
-            self._events.clear()
-            self._waiting = 0
-            return events
-        if self._error is not None:
+        events = self.waiting()
+        if not events and self._error is not None:
             raise self._error
-        return []
+        return events
+
+    def waiting(self) -> list[Event]:
+        """Takes the events that wait, though none may matter enough for ``next`` to give them."""
+        self._flush()
+        events = list(self._events)
+        self._events.clear()
+        self._waiting = 0
+        return events
 
     def close(self) -> None:
         """Nobody listens any more."""
@@ -198,6 +201,9 @@ class Exchange(Protocol):
 
     async def next(self, within: float | None = None) -> list[Event]:
         """Waits for events, as ``Inbox.next`` does."""
+
+    def waiting(self) -> list[Event]:
+        """Takes the events that wait, as ``Inbox.waiting`` does."""
 
     async def probe(self, within: float) -> None:
         """Finds out whether the server is there at all; if not, the exchange fails.

@@ -297,10 +297,11 @@ class _Leg:
             ResponsesError: If no event will come any more.
         """
         reading = self._reading
-        if reading is None or not reading.done():
-            return []
-        self._reading = None
-        return reading.result()
+        if reading is not None and reading.done():
+            self._reading = None
+            return reading.result()
+        # Signs of life do not wake who reads.
+        return [] if self.exchange is None else self.exchange.waiting()
 
     def abandon(self, *, unanswered: bool = False) -> None:
         """Lets go of the request, wherever it is."""
@@ -386,8 +387,16 @@ class HedgedExchange:
                 self._hedge()
                 continue
             events = await self._hear(_left(min(until, due), clock()))
+            if events and all(event is ACTIVITY for event in events):
+                # Both may have shown that they live, and a turn takes that for one sign.
+                return [ACTIVITY]
             if events or clock() >= until:
                 return events
+
+    def waiting(self) -> list[Event]:
+        """Takes the events that wait, once one request is the answer."""
+        leg = self._chosen
+        return [] if leg is None or leg.exchange is None else leg.exchange.waiting()
 
     async def probe(self, within: float) -> None:
         """Finds out whether the server is there at all."""

@@ -92,6 +92,10 @@ class HttpExchange:
         """Waits for events."""
         return self._inbox.next(within)
 
+    def waiting(self) -> list[Event]:
+        """Takes the events that wait."""
+        return self._inbox.waiting()
+
     async def probe(self, within: float) -> None:
         """HTTP has no way to ask; the turn's own limits apply."""
 

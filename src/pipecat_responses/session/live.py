@@ -265,6 +265,10 @@ class WebSocketExchange:
         """Waits for events."""
         return self._inbox.next(within)
 
+    def waiting(self) -> list[Event]:
+        """Takes the events that wait."""
+        return self._inbox.waiting()
+
     async def probe(self, within: float) -> None:
         """Asks the server for a sign of life; without one the connection is given up."""
         if self._response.listening and not await self._socket.alive(within):
