@@ -173,14 +173,14 @@ class HedgingBackend:
         """
         if not self._policy.allows(request):
             return await self._own.respond(request)
-        now = self.clock()
         if self._turn != self.stats.turns:
-            self._turn, self._hedged, self._unheard_since = self.stats.turns, False, now
+            self._turn, self._hedged = self.stats.turns, False
+            self._unheard_since = self.clock()
         other = self._elsewhere(request)
         first = _Leg(self._own, request)
         if other is None:
             await first.send()
-            now = self._unheard_since = self.clock()
+            self._unheard_since = self.clock()
         second = _Leg(other or self._own, request, self.stats.count_hedge)
         # Where the server has not been reached yet, the turn has been waiting since it began.
         return HedgedExchange(self, first, second, self._unheard_since, elsewhere=other is not None)
