@@ -33,19 +33,23 @@ if TYPE_CHECKING:
         HostedToolEndedFrame,
         HostedToolStartedFrame,
     )
+    from pipecat_responses.service.turn_reports import TurnMetricsData
     from pipecat_responses.session.endpoint import Endpoint
     from pipecat_responses.session.hedge import HedgePolicy
     from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
     from pipecat_responses.session.stats import ResponseReport, SessionStats, TurnReport
+    from pipecat_responses.session.timing import Cause, FailedAttempt, TurnTimes
 
 __all__ = [
     "AbandonedUsageMetricsData",
     "Backoff",
+    "Cause",
     "Citation",
     "CitationsFrame",
     "CompactionReport",
     "ConnectionLimits",
     "Endpoint",
+    "FailedAttempt",
     "Failure",
     "HedgePolicy",
     "HostedToolEndedFrame",
@@ -62,7 +66,9 @@ __all__ = [
     "ServerCapabilities",
     "SessionStats",
     "TurnLimits",
+    "TurnMetricsData",
     "TurnReport",
+    "TurnTimes",
     "dump",
     "load",
 ]
@@ -72,11 +78,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "AbandonedUsageMetricsData": "service.frame_writer",
     "Backoff": "protocol.retry",
+    "Cause": "session.timing",
     "Citation": "service.hosted",
     "CitationsFrame": "service.hosted",
     "CompactionReport": "service.compaction",
     "ConnectionLimits": "session.limits",
     "Endpoint": "session.endpoint",
+    "FailedAttempt": "session.timing",
     "Failure": "protocol.failures",
     "HedgePolicy": "session.hedge",
     "HostedToolEndedFrame": "service.hosted",
@@ -93,7 +101,9 @@ _HOMES = {
     "ServerCapabilities": "protocol.capabilities",
     "SessionStats": "session.stats",
     "TurnLimits": "session.limits",
+    "TurnMetricsData": "service.turn_reports",
     "TurnReport": "session.stats",
+    "TurnTimes": "session.timing",
     "dump": "context.saved",
     "load": "context.saved",
 }

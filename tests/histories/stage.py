@@ -119,10 +119,14 @@ async def stage(transport: Transport, *answers: Answer, **kwargs: Any) -> AsyncI
     Args:
         transport: Which service.
         *answers: What the first requests are answered with.
-        **kwargs: More for the service; ``tts`` and ``paced`` for the conversation, and
+        **kwargs: More for the service; ``tts``, ``paced`` and ``extra`` for the conversation, and
             ``prepare``, which is called with the server before anybody connects.
     """
-    talk_options = {"tts": kwargs.pop("tts", None), "paced": kwargs.pop("paced", False)}
+    talk_options = {
+        "tts": kwargs.pop("tts", None),
+        "paced": kwargs.pop("paced", False),
+        "extra": kwargs.pop("extra", ()),
+    }
     prepare = kwargs.pop("prepare", lambda _: None)
     async with ScriptedServer() as server:
         server.answers.extend(answers)

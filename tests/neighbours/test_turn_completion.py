@@ -10,7 +10,7 @@ from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
 from pipecat.turns.user_turn_completion_mixin import UserTurnCompletionConfig
 from pipecat.turns.user_turn_strategies import FilterIncompleteUserTurnStrategies
 
-from pipecat_responses.sandbox import Answer, Call, Sandbox
+from pipecat_responses.sandbox import Answer, Call, HostedCall, Sandbox
 from pipecat_responses.testing import VoiceKind
 from tests.neighbours.support import (
     ALL,
@@ -24,6 +24,7 @@ from tests.neighbours.support import (
     turns,
     user_says,
 )
+from tests.support.services import websocket_service
 
 STEADY = {"websocket": ["first", "+", "+", "+"], "pipecat": ["full", "+", "+", "+"]}
 
@@ -108,3 +109,19 @@ async def test_a_model_that_talks_on(
     # Ours goes on from the turn before, since the server remembers more than the context says.
     table = {"websocket": ["first", "+", "+", "+"], "pipecat": ["full", "+", "full", "+"]}
     assert sent.of(llm, sandbox) == rows(table, name)
+
+
+@SPOKEN
+async def test_what_is_said_before_a_tool(sandbox: Sandbox, tts: VoiceKind) -> None:
+    """It is heard with its marker, and of a turn that is not complete nothing is pushed at all."""
+    search = HostedCall({"type": "web_search_call", "status": "completed"})
+    llm = websocket_service(sandbox)
+    sandbox.script(Answer(["◐ Wait.", search]), Answer(["● One moment.", search, "Here it is."]))
+    async with calling(llm, tts=tts, user=completing()) as talk:
+        await answered(talk, user_says(talk, "Please look"))
+        assert talk.texts == []
+        await answered(talk, user_says(talk, "it up."))
+        assert "".join(talk.texts) == "One moment. Here it is."
+        assert talk.texts.count("") == 1
+    assistant = [each[1] for each in talk.history if each[0] == "assistant"]
+    assert assistant == ["◐", "● One moment. Here it is."]

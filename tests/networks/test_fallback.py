@@ -52,9 +52,13 @@ def fault(name: str) -> Fault:
 
 @asynccontextmanager
 async def talking(
-    sandbox: Sandbox, *, way_back: Backoff | None = None, **kwargs: Any
+    sandbox: Sandbox, *, way_back: Backoff | None = None, open_secs: float = 0.5, **kwargs: Any
 ) -> AsyncIterator[tuple[Talk, asyncio.Queue[str]]]:
-    connections = {**CONNECTIONS, "way_back": way_back or Backoff(first=60.0, cap=60.0)}
+    connections = {
+        **CONNECTIONS,
+        "open_secs": open_secs,
+        "way_back": way_back or Backoff(first=60.0, cap=60.0),
+    }
     llm = hurried_service(
         "websocket", sandbox, limits=LIMITS, connections=connections, api_key="x", **kwargs
     )
@@ -179,7 +183,8 @@ async def test_a_refused_key_is_reported(
 
 async def test_a_server_that_is_gone_is_gone(sandbox: Sandbox) -> None:
     await sandbox.stop()
-    async with talking(sandbox) as (talk, changes):
+    # One that is slow because the machine is would count as one that lets nothing through.
+    async with talking(sandbox, open_secs=2.0) as (talk, changes):
         heard = await talk.turn("count to 5")
         assert heard.errors
         assert changes.empty()

@@ -12,7 +12,7 @@ from pipecat_responses import ServerCapabilities
 from pipecat_responses.protocol.options import RefusedOption
 from pipecat_responses.sandbox import Sandbox, SandboxConfig
 from pipecat_responses.sandbox.config import Dialect
-from tests.faults.support import counted
+from tests.faults.support import counted, until
 from tests.support.history import of_items
 from tests.support.hurry import JudgedConversation
 from tests.support.services import SERVICES, websocket_service
@@ -117,6 +117,24 @@ async def test_a_server_that_drops_what_it_is_to_continue_from() -> None:
         assert llm.capabilities.continuation is False
         assert sum("previous_response_id" in each.body for each in sandbox.requests) == 1
         assert len(seen_by_the_model(sandbox)) == 5
+
+
+@pytest.mark.parametrize("first", ["I am Ada.", "I am Ada, and I have come from far away. " * 9])
+async def test_a_server_that_continues_and_does_not_say_so(first: str) -> None:
+    """Its token count tells, so that one turn pays for it, by one more request, and no other."""
+    async with Sandbox(SandboxConfig(names_parents=False)) as sandbox:
+        llm = SERVICES["websocket"](sandbox)
+        async with JudgedConversation(llm, tools=False) as talk:
+            sandbox.script("Hello Ada, what can I do for you?")
+            await talk.say(first)
+            for number in range(3, 8):
+                assert await talk.say(f"count to {number}") == counted(number)
+                await until(lambda: llm.capabilities.continuation is True)
+            assert talk.errors == []
+        assert llm.stats.full <= 2
+        assert llm.stats.incremental >= 5
+        assert llm.stats.retries == 1
+        assert len(seen_by_the_model(sandbox)) == 11
 
 
 @pytest.mark.parametrize("dialect", ["openai", "xai", "words"])

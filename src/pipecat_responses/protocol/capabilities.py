@@ -132,31 +132,37 @@ class ServerCapabilities:
             OSError: If the file cannot be read.
             ValueError: If it holds anything else.
         """
-        if not isinstance(source, Mapping):
-            try:
-                source = msgspec.json.decode(Path(source).read_bytes())
-            except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-                raise ValueError(f"{source} holds no capabilities: {error}") from None
-        if not isinstance(source, Mapping) or source.get("format") != _FORMAT:
-            raise ValueError(
-                "These are no capabilities that `pipecat-responses doctor` or save() of this "
-                "version has written"
-            )
-        result = cls()
-        for capability in Capability:
-            value = source.get(capability.value)
+        saved = _read(source)
+        known = {each.value: saved.get(each.value) for each in Capability}
+        for name, value in known.items():
             if value is not None and not isinstance(value, bool):
-                raise ValueError(f"{capability.value} must be true, false or null, not {value!r}")
-            setattr(result, capability.value, value)
-        said = source.get("why")
+                raise ValueError(f"{name} must be true, false or null, not {value!r}")
+        said = saved.get("why")
         why = {str(name): str(text) for name, text in said.items()} if _is_object(said) else {}
-        known = {each.value for each in Capability}
-        result.why = {name: text for name, text in why.items() if name in known}
-        refused = source.get("refused_fields") or ()
-        result.refused = tuple(_option(each, why) for each in refused)
-        if source.get("encrypted_reasoning") is False:
-            result.refuse(RefusedOption("include", why.get("encrypted_reasoning", ""), _ENCRYPTED))
-        return result
+        refused = [_option(each, why) for each in saved.get("refused_fields") or ()]
+        if saved.get("encrypted_reasoning") is False:
+            reason = why.get("encrypted_reasoning", "")
+            refused.append(RefusedOption("include", reason, _ENCRYPTED))
+        return cls(
+            **known,
+            refused=tuple(refused),
+            why={name: text for name, text in why.items() if name in known},
+        )
+
+
+def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, Any]:
+    saved: Any = source
+    if not isinstance(source, Mapping):
+        try:
+            saved = msgspec.json.decode(Path(source).read_bytes())
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise ValueError(f"{source} holds no capabilities: {error}") from None
+    if not _is_object(saved) or saved.get("format") != _FORMAT:
+        raise ValueError(
+            "These are no capabilities that `pipecat-responses doctor` or save() of this version "
+            "has written"
+        )
+    return saved
 
 
 _ENCRYPTED = '"reasoning.encrypted_content"'

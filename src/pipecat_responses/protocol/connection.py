@@ -240,6 +240,7 @@ class Connection(Generic[ListenerT]):
             fork=plan.fork,
             from_stored=parent is not None and not self.lanes.holds(parent),
             restore=plan.lane.checkpoint,
+            sent=plan.send,
         )
         plan.lane.start(parent if plan.fork else None)
         self._running.add(response)
@@ -394,8 +395,10 @@ class Connection(Generic[ListenerT]):
         self, response: Response[ListenerT], stream_id: str | None, event: Created
     ) -> list[Effect[ListenerT]]:
         response.accept(event.response_id)
-        if response.parent is not None and event.continues is False:
-            return self._was_not_continued(response)
+        known = self._capabilities
+        shown = known.stored_continuation if response.from_stored else known.continuation
+        if response.parent is not None and event.continues is False and shown is not True:
+            return self._seems_not_continued(response)
         effects: list[Effect[ListenerT]] = []
         if self._lane_doubt.accepted(response.lane):
             effects = self._without_lanes()
@@ -405,8 +408,6 @@ class Connection(Generic[ListenerT]):
             elif self.lanes.named is None:
                 self.lanes.confirm_names()
                 effects = [Learned(Capability.LANES, True, "It answers on the lane it was given")]
-        known = self._capabilities
-        shown = known.stored_continuation if response.from_stored else known.continuation
         if response.parent is not None and shown is None:
             capability = continuation(stored=response.from_stored)
             effects.append(Learned(capability, True, "It has continued a response"))
@@ -414,15 +415,27 @@ class Connection(Generic[ListenerT]):
             effects += self._cancel(response)
         return effects
 
-    def _was_not_continued(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
-        """The server drops ``previous_response_id``: the model sees the last words only."""
+    def _seems_not_continued(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
+        """The server does not say that it continues: the model may see the last words only.
+
+        Some say so of all responses. So the turn is asked in full, and the response goes on
+        unheard: its token count will tell (``_tokens_tell``).
+        """
+        response.doubt()
         error = ResponsesError(BEGAN_ANEW, failure=Failure.OPTION_REFUSED)
         return [
             Learned(continuation(stored=response.from_stored), False, BEGAN_ANEW),
             *([Fail(response.listener, error)] if response.listening else []),
             *self._quarantine(response),
-            *self._cancel(response),
         ]
+
+    def _tokens_tell(
+        self, response: Response[ListenerT], event: Terminal
+    ) -> list[Effect[ListenerT]]:
+        if not response.suspect or not response.was_remembered(event):
+            return []
+        capability = continuation(stored=response.from_stored)
+        return [Learned(capability, True, "Its token count shows that it continues")]
 
     def _lanes_were_dropped(self) -> list[Effect[ListenerT]]:
         """The server drops ``stream_id``: everything has run on its default lane."""
@@ -447,7 +460,7 @@ class Connection(Generic[ListenerT]):
     ) -> tuple[Terminal, list[Effect[ListenerT]]]:
         lane = response.lane
         self._running.end(response, event.response_id)
-        effects: list[Effect[ListenerT]] = [STATE_CHANGED]
+        effects: list[Effect[ListenerT]] = [*self._tokens_tell(response, event), STATE_CHANGED]
         if event.status is Status.COMPLETED:
             checkpoint = response.checkpoint(event)
             lane.complete(checkpoint)

@@ -35,6 +35,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from pipecat_responses.protocol.events import Usage
 from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.output import Output
 
@@ -84,6 +85,7 @@ class Checkpoint:
         resumed: Whether the response took up an answer that had broken off. Then the model has
             seen the answer in two pieces, and no context will say it like that.
         prepared: Whether it was laid without an answer: a warm-up, or an anchor.
+        usage: The response's tokens, if the server has said.
     """
 
     response_id: str
@@ -92,6 +94,7 @@ class Checkpoint:
     output: Output
     resumed: bool = False
     prepared: bool = False
+    usage: Usage | None = None
 
 
 class Lane:

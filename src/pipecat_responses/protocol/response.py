@@ -12,6 +12,7 @@ from typing import Any, Generic
 
 from pipecat_responses.protocol.effects import ListenerT
 from pipecat_responses.protocol.events import Terminal, Usage
+from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.lanes import Checkpoint, Lane
 from pipecat_responses.protocol.output import read_output
 from pipecat_responses.protocol.requests import Request
@@ -37,6 +38,8 @@ class Response(Generic[ListenerT]):
         cancelled: Whether the server was asked to stop it.
         spoke: Whether any of its text has come.
         usage: Its tokens, once the server has said.
+        sent: The items that its request carried.
+        suspect: Whether the server seems not to continue from what it was to continue from.
     """
 
     listener: ListenerT
@@ -54,6 +57,8 @@ class Response(Generic[ListenerT]):
     cancelled: bool = False
     spoke: bool = False
     usage: Usage | None = None
+    sent: Sequence[Item] = ()
+    suspect: bool = False
     _items: list[Mapping[str, Any]] = field(default_factory=list)
 
     def accept(self, response_id: str | None) -> None:
@@ -81,6 +86,24 @@ class Response(Generic[ListenerT]):
         """The server has ended it, whether anybody waits for it or not."""
         self.usage = usage
 
+    def doubt(self) -> None:
+        """The server seems not to continue from its parent; its token count will tell."""
+        self.suspect = True
+
+    def was_remembered(self, event: Terminal) -> bool | None:
+        """Whether the token count shows that its parent was part of it; None if it cannot tell.
+
+        Args:
+            event: Its terminal event.
+        """
+        before = self.parent.usage if self.parent is not None else None
+        if self.parent is None or before is None or event.usage is None or not event.usage.input:
+            return None
+        new = before.input + _tokens(self.sent)
+        with_parent = new + before.output - before.reasoning
+        without = new - _tokens(self.parent.items)
+        return event.usage.input > (with_parent + without) / 2
+
     def was_not_prepared(self, event: Terminal) -> bool:
         """Whether the server has answered a request that asked for no answer."""
         return not self.request.generate and bool(self.spoke or self._items or event.output)
@@ -96,6 +119,15 @@ class Response(Generic[ListenerT]):
         return checkpoint_after(
             self.request, event, self.response_id, self._items, spoke=self.spoke
         )
+
+
+def _tokens(items: Sequence[Item]) -> float:
+    """About how many tokens items have: some for each, and one for four letters."""
+    return sum(4 + max(0, each.size - _FRAME) / 4 for each in items)
+
+
+_FRAME = 50
+"""Bytes of an item that are not its words, about."""
 
 
 def is_stored(request: Request, event: Terminal) -> bool:
@@ -141,4 +173,5 @@ def checkpoint_after(
         put_out,
         resumed=request.resumes,
         prepared=not request.generate,
+        usage=event.usage,
     )

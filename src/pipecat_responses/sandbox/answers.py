@@ -94,9 +94,11 @@ class HostedCall:
     Attributes:
         item: The item as it is once the tool has finished: its ``type`` (``web_search_call``,
             ``mcp_call``, ...) and what that has. An ``id`` is made up where there is none.
+        seconds: How long the tool runs.
     """
 
     item: Mapping[str, Any]
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks that the item says what it is."""

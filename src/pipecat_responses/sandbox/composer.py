@@ -57,10 +57,12 @@ class Step(NamedTuple):
         kind: ``text``, ``call`` or ``reasoning`` for the deltas of such a part, which are the
             tokens that take time; ``call_added`` for the announcement of a call; ``tool`` when a
             tool that the server runs has finished; None otherwise.
+        pause: Seconds that pass before it.
     """
 
     event: Event
     kind: Literal["text", "call", "reasoning", "call_added", "tool"] | None = None
+    pause: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class Composer:
         self._created_at = int(time.time())
         self._sequence = 0
         self._settings = echo(given)
+        if not config.names_parents:
+            self._settings["previous_response_id"] = None
         self._output_tokens = 0
         self._reasoning_tokens = 0
         self._begun: Callable[[], Item] | None = None
@@ -331,15 +335,15 @@ class Composer:
         place = {"item_id": item["id"], "output_index": index}
         for state in _STATES_OF_TOOLS.get(kind, ()):
             yield Step(self.event(f"response.{kind}.{state}", **place))
-        yield Step(self._done(item, index), "tool")
+        yield Step(self._done(item, index), "tool", part.seconds)
 
     def _search(self, part: HostedCall, index: int) -> Iterator[Step]:
         """A search of the server's as the call of a custom tool that nobody declared."""
         arguments = json.dumps(part.item.get("action") or {})
         call = Call("web_search", arguments, f"{SERVERS_CALL}{uuid.uuid4().hex}")
-        for event, _ in self._any_call(call, index, custom=True):
+        for event, *_ in self._any_call(call, index, custom=True):
             done = event["type"] == "response.output_item.done"
-            yield Step(event, "tool" if done else None)
+            yield Step(event, "tool" if done else None, part.seconds if done else 0.0)
 
     def _reasoning(self, part: Reasoning, index: int) -> Iterator[Step]:
         item: Item = {"id": new_id("rs"), "type": "reasoning", "summary": []}

@@ -141,6 +141,8 @@ class SandboxConfig:
         max_streams: Distinct lane names per connection, the default lane not counted.
         max_connection_age: Seconds a WebSocket lives. Its timer is set when a connection opens.
         max_body: Largest request in bytes. Read when a connection opens.
+        names_parents: Whether a response names the one that it continues from, as the API's type
+            has it; some servers have null there always.
         usage_details: False leaves out the detail objects of ``usage``, as other servers do.
         obfuscation: Whether delta events carry the ``obfuscation`` padding of the real API.
         verify_encrypted_content: Whether encrypted reasoning that this sandbox did not issue is
@@ -200,6 +202,7 @@ class SandboxConfig:
     max_streams: int = 32
     max_connection_age: float = 3600.0
     max_body: int = 32 * 1024 * 1024
+    names_parents: bool = True
     usage_details: bool = True
     obfuscation: bool = True
     verify_encrypted_content: bool = True

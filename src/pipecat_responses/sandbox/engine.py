@@ -367,6 +367,8 @@ class Engine:
         if run.stop_reason is None:
             await self._moment("text", run)
         for step in run.composer.body(run.answer):
+            if step.pause:
+                await run.pacer.pause(step.pause)
             if step.kind in ("text", "call", "reasoning"):
                 await run.pacer.token()
             if run.stop_reason is not None:

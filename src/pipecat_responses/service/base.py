@@ -7,7 +7,6 @@ import os
 import ssl
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -66,14 +65,16 @@ from pipecat_responses.service.settings import (
     default_settings,
     supports_response_schema,
 )
+from pipecat_responses.service.turn_reports import TurnReports
 from pipecat_responses.session.endpoint import EndpointSession
 from pipecat_responses.session.hedge import HedgePolicy, HedgingBackend
 from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
-from pipecat_responses.session.stats import Outcome, ResponseReport, SessionStats
+from pipecat_responses.session.stats import Outcome, SessionStats
 from pipecat_responses.session.stored import StoredResponses
 from pipecat_responses.session.turn import Backend, Turn, TurnPolicy
 from pipecat_responses.session.turn_events import Text, TurnDone
+from pipecat_responses.session.watch import TurnWatch
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -117,6 +118,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         lost_turn_text: str | None = None,
         mcp_approval: McpApproval = "ask",
         early_function_calls: bool = True,
+        early_speech: bool = True,
         hedge: HedgePolicy | None = None,
         batch_deltas: bool = True,
         max_message_bytes: int = 16 * 1024 * 1024,
@@ -170,6 +172,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 ``"always"``, ``"never"``, one of these for each tool, or a function.
             early_function_calls: Start a function as soon as its call is complete, while the
                 response goes on. False starts all of them when it is over.
+            early_speech: Have a voice say the last sentence before a tool at once: an empty
+                ``LLMTextFrame`` stands behind it. False keeps it back until more text comes.
             hedge: Send a request once more when its answer is late, and take the first that comes;
                 a second server goes in here, too (``HedgePolicy.endpoint``).
             batch_deltas: Push text that has arrived together as one frame. Nothing ever waits for
@@ -223,6 +227,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._approvals = McpApprovals(self, mcp_approval)
         self._register_event_handler("on_mcp_approval_request")
         self._early_function_calls = early_function_calls
+        self._early_speech = early_speech
         self._turn_calls: TurnCalls | None = None
         self._hedge = hedge
         self._batch_deltas = batch_deltas
@@ -262,6 +267,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             log=self._log,
         )
         self._compactions = CompactionWatch()
+        self._turn_reports = TurnReports(self, self._log)
         self._endpoint_arguments = self._check_endpoint()
         self._unusable: ResponsesError | None = None
         self._out_of_reach = False
@@ -435,13 +441,14 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
     async def _answer(self, context: LLMContext) -> None:
         """Runs a turn: exactly one start and one end frame, whatever becomes of it."""
+        watch = TurnWatch()
         calls = self._turn_calls = TurnCalls(
             self, context, super().broadcast_frame, early=self._early_function_calls
         )
         try:
             await self.push_frame(LLMFullResponseStartFrame())
             await self.start_processing_metrics()
-            await self._process_context(context, calls)
+            await self._process_context(context, calls, watch)
         except asyncio.CancelledError:
             await calls.interrupt()
             raise
@@ -464,7 +471,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         await calls.release()
 
     @traced_llm
-    async def _process_context(self, context: LLMContext, calls: TurnCalls) -> None:
+    async def _process_context(
+        self, context: LLMContext, calls: TurnCalls, watch: TurnWatch
+    ) -> None:
         if not self.is_usable and self._unusable is not None:
             raise self._unusable
         # Measured from here: converting is part of what the user waits for.
@@ -472,9 +481,14 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         request = await self._request(context)
         self.stats.turn_begun()
         turn = Turn(
-            self._turn_backend, request, self._policy, refuge=self._second_server, log=self._log
+            self._turn_backend,
+            request,
+            self._policy,
+            refuge=self._second_server,
+            log=self._log,
+            watch=watch,
         )
-        frames = FrameWriter(self, calls.add)
+        frames = FrameWriter(self, calls.add, pauses=self._early_speech)
         outcome: Outcome = "interrupted"
         try:
             while frames.done is None:
@@ -496,7 +510,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             await frames.keep_wording(turn.messages)
             if frames.done is not None:
                 await frames.keep_stored(self._stored.mark(frames.done.response_id))
-            await self._tell_of_turn(turn, outcome, frames)
+            await self._tell_of_turn(turn, watch, request, outcome, frames)
         await frames.close()
         # Read by Pipecat's tracing for its spans.
         self._full_model_name = frames.done.model
@@ -504,15 +518,17 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             await self._approvals.ask(frames.approvals)
         await calls.end()
 
-    async def _tell_of_turn(self, turn: Turn, outcome: Outcome, frames: FrameWriter) -> None:
+    async def _tell_of_turn(
+        self, turn: Turn, watch: TurnWatch, request: Request, outcome: Outcome, frames: FrameWriter
+    ) -> None:
         """A turn has ended, one way or another: the application can read what became of it."""
         if turn.report is None:
             # Nothing has left: there was no connection, or the user spoke at once.
             return
         done = frames.done
-        response = ResponseReport.of(done) if done is not None else None
-        report = replace(turn.report, outcome=outcome, response=response)
+        report = self._turn_reports.complete(turn.report, watch, request.fields, outcome, done)
         self.stats.turn_ended(report)
+        await self._turn_reports.tell(report)
         await self._call_event_handler("on_turn_ended", report)
         if done is not None:
             compaction = self._compactions.turn(done.usage, compacted=frames.compacted)

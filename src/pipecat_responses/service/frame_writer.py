@@ -30,12 +30,14 @@ from pipecat_responses.service.hosted import (
     query_of,
     read_citation,
 )
+from pipecat_responses.service.pauses import PAUSE
 from pipecat_responses.session.turn_events import (
     AttemptUsage,
     Cited,
     CompleteCall,
     ItemStart,
     OutputItem,
+    Pause,
     Text,
     ThoughtEnd,
     ThoughtText,
@@ -105,17 +107,24 @@ class FrameWriter:
     """
 
     def __init__(
-        self, speaker: Speaker, on_call: Callable[[CompleteCall], Awaitable[None]]
+        self,
+        speaker: Speaker,
+        on_call: Callable[[CompleteCall], Awaitable[None]],
+        *,
+        pauses: bool = True,
     ) -> None:
         """Creates it for one turn.
 
         Args:
             speaker: The service.
             on_call: Is awaited with each complete call.
+            pauses: Whether a voice is told where text pauses.
         """
         self._speaker = speaker
         self._on_call = on_call
+        self._pauses = pauses
         self._waiting = True
+        self._speaking = False
         self._thinking = False
         self._tools: list[tuple[str, str]] = []
         self.approvals: list[Mapping[str, Any]] = []
@@ -130,8 +139,10 @@ class FrameWriter:
             case Text():
                 if self._waiting:
                     await self._first_output()
-                self.has_spoken = True
+                self.has_spoken = self._speaking = True
                 await speaker._push_llm_text(event.text)
+            case Pause():
+                await self._pause()
             case ThoughtText():
                 await self._think(event.text)
             case ThoughtEnd():
@@ -224,6 +235,12 @@ class FrameWriter:
                 logger.warning("{}: the image that was generated cannot be read", self._speaker)
             else:
                 await self._speaker.push_frame(image)
+
+    async def _pause(self) -> None:
+        """More text may come late: a voice says what it has."""
+        if self._speaking and self._pauses:
+            await self._speaker._push_llm_text(PAUSE)
+        self._speaking = False
 
     async def _first_output(self) -> None:
         self._waiting = False

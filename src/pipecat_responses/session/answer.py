@@ -43,6 +43,7 @@ from pipecat_responses.session.turn_events import (
     CompleteCall,
     ItemStart,
     OutputItem,
+    Pause,
     Text,
     ThoughtEnd,
     ThoughtText,
@@ -146,6 +147,8 @@ class Answer:
             case ItemAdded():
                 begun = stream.begin_item(event)
                 if event.kind != "message":
+                    if self._message_over:
+                        outputs.append(Pause())
                     here = stream.runs_here(begun)
                     outputs.append(ItemStart(here, event.kind, event.ref.item_id))
             case TextDone():
@@ -207,6 +210,8 @@ class Answer:
                 self._message_over = True
             if was_done:
                 return
+            if self._message_over and (item.phase == "commentary" or not stream.all_done):
+                outputs.append(Pause())
             self._logprobs += logprobs_of(wire)
             cited = annotations_of(wire)
             if cited:

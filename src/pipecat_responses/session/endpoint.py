@@ -19,6 +19,7 @@ from pipecat_responses.protocol.requests import Request, no_message
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.http import HttpSession
 from pipecat_responses.session.stats import SessionStats, TurnReport
+from pipecat_responses.session.timing import Milestones
 
 ELSEWHERE: dict[str, Any] = {"conversation": None, "previous_response_id": None, "store": False}
 """Fields of a request that mean something at one server only; nothing is gone on from there."""
@@ -113,6 +114,11 @@ class _EndpointExchange:
     def usage(self) -> Usage | None:
         """The tokens of the response, once it has ended."""
         return self._exchange.usage
+
+    @property
+    def milestones(self) -> Milestones:
+        """How far it has got when."""
+        return self._exchange.milestones
 
     @property
     def sent(self) -> bool:

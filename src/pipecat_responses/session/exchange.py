@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from pipecat_responses.protocol.events import (
 )
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.session.stats import TurnReport
+from pipecat_responses.session.timing import Milestones
 
 NEVER = float("inf")
 
@@ -33,6 +35,9 @@ class Inbox:
 
     Text that arrives while the listener is busy is joined, so a slow pipeline gets longer pieces
     and not a longer queue. Nothing ever waits for more text to come.
+
+    Attributes:
+        created: When the server said that it has accepted the request, in the monotonic clock.
     """
 
     def __init__(self, *, join: bool = True) -> None:
@@ -41,6 +46,7 @@ class Inbox:
         Args:
             join: Whether to join pieces of text that wait together.
         """
+        self.created: float | None = None
         self._join = join
         self._events: deque[Event] = deque()
         self._spoke = False
@@ -86,6 +92,9 @@ class Inbox:
         if event is ACTIVITY and self._events and self._events[-1] is ACTIVITY:
             return
         self._events.append(event)
+        if type(event) is Created and self.created is None:
+            # Its listener hears of it together with the next event that matters.
+            self.created = time.monotonic()
         if not self._can_wait(event):
             self._wake()
 
@@ -198,6 +207,10 @@ class Exchange(Protocol):
     @property
     def sent(self) -> bool:
         """Whether the request has left; a large one may take its time."""
+
+    @property
+    def milestones(self) -> Milestones:
+        """How far it has got when."""
 
     async def next(self, within: float | None = None) -> list[Event]:
         """Waits for events, as ``Inbox.next`` does."""

@@ -42,6 +42,7 @@ from pipecat_responses.session.endpoint import Endpoint, EndpointSession
 from pipecat_responses.session.exchange import NEVER, Exchange
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import SessionStats, TurnReport
+from pipecat_responses.session.timing import Milestones
 from pipecat_responses.session.turn import Backend
 
 ALLOWANCE = 2
@@ -376,6 +377,16 @@ class HedgedExchange:
     def sent(self) -> bool:
         """Whether a request has left."""
         return any(leg.sent for leg in self._legs)
+
+    @property
+    def milestones(self) -> Milestones:
+        """How far the first request has got when, and when the one that answers was accepted."""
+        first = self._first.exchange or self._second.exchange
+        answers = self._legs[0].exchange
+        if first is None:
+            return Milestones()
+        created = None if answers is None else answers.milestones.created
+        return first.milestones._replace(created=created)
 
     async def next(self, within: float | None = None) -> list[Event]:
         """Waits for events, as ``Inbox.next`` does."""

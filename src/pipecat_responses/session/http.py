@@ -6,6 +6,7 @@ Unless the application has responses stored: then a request carries what is new.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
@@ -32,6 +33,7 @@ from pipecat_responses.session.knowledge import ServerKnowledge
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.session.stored import HttpStoring, StoredResponses
+from pipecat_responses.session.timing import Milestones
 from pipecat_responses.transport.http import HttpOptions, ask, stream
 
 LINGER = 2.0
@@ -75,7 +77,8 @@ class HttpExchange:
         self._understood = understood
         self._storing = storing
         self._inbox = Inbox(join=join)
-        self._ended = self._leaving = False
+        self._ended = False
+        self._connected: float | None = None
         self._linger: asyncio.TimerHandle | None = None
         # What gives the key and what opens the connection have that long, each.
         self._gone_by = asyncio.get_running_loop().time() + 2 * options.open_timeout
@@ -86,7 +89,12 @@ class HttpExchange:
     @property
     def sent(self) -> bool:
         """Whether a connection is there and the request is written to it, or was to be by now."""
-        return self._leaving or asyncio.get_running_loop().time() > self._gone_by
+        return self._connected is not None or asyncio.get_running_loop().time() > self._gone_by
+
+    @property
+    def milestones(self) -> Milestones:
+        """How far it has got when; when all of it is written, nobody tells."""
+        return Milestones(self._connected, created=self._inbox.created)
 
     def next(self, within: float | None = None) -> Coroutine[Any, Any, list[Event]]:
         """Waits for events."""
@@ -122,7 +130,7 @@ class HttpExchange:
         self._inbox.fail(error)
 
     def _leaves(self) -> None:
-        self._leaving = True
+        self._connected = time.monotonic()
 
     def _opened(self, request_id: str | None) -> None:
         self.request_id = request_id

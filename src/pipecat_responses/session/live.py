@@ -7,6 +7,7 @@ to the outbox, what was learned to the session's state.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeAlias, assert_never
 
@@ -35,6 +36,7 @@ from pipecat_responses.protocol.response import Response
 from pipecat_responses.session.exchange import NEVER, Inbox
 from pipecat_responses.session.state import SessionState
 from pipecat_responses.session.stats import TurnReport
+from pipecat_responses.session.timing import Milestones
 from pipecat_responses.transport.outbox import Outbox, QueuedMessage
 from pipecat_responses.transport.websocket import Socket
 
@@ -239,6 +241,7 @@ class WebSocketExchange:
         self._response, self._message = live.start(
             plan, request, self._inbox, turn=turn, keeps=keeps, background=background
         )
+        self._posted = time.monotonic()
         self.report = TurnReport(
             transport="websocket",
             incremental=plan.checkpoint is not None,
@@ -260,6 +263,11 @@ class WebSocketExchange:
     def sent(self) -> bool:
         """Whether the request has left."""
         return self._message.written
+
+    @property
+    def milestones(self) -> Milestones:
+        """How far it has got when."""
+        return Milestones(self._posted, self._message.written_at, self._inbox.created)
 
     def next(self, within: float | None = None) -> Coroutine[Any, Any, list[Event]]:
         """Waits for events."""

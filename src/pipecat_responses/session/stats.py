@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from pipecat_responses.protocol.events import Usage
 from pipecat_responses.protocol.planning import FullReason
+from pipecat_responses.session.timing import Cause, FailedAttempt, TurnTimes
 from pipecat_responses.session.turn_events import TurnDone
 
 
@@ -88,6 +89,15 @@ class TurnReport:
         endpoint: Whether the second server of the hedge policy is the one that answers.
         outcome: How the turn ended, or None while it runs.
         response: What the server has said of its response, once the turn is answered.
+        attempts: How many attempts the turn took.
+        failures: The attempts that came to nothing, in order.
+        resumed: Whether an answer that had broken off was taken up again.
+        changed: The fields of the request, such as ``tools``, that differ from the turn before.
+        cache_expected: Whether the server ought to have had the beginning in its prompt cache: it
+            has used it in this conversation before.
+        times: Where the time went, once the turn has ended.
+        cause: What the largest avoidable part of it went into, once the turn has ended.
+        why_slow: The same as a sentence.
     """
 
     transport: str
@@ -104,6 +114,14 @@ class TurnReport:
     endpoint: bool = False
     outcome: Outcome | None = None
     response: ResponseReport | None = None
+    attempts: int = 1
+    failures: tuple[FailedAttempt, ...] = ()
+    resumed: bool = False
+    changed: tuple[str, ...] = ()
+    cache_expected: bool = False
+    times: TurnTimes | None = None
+    cause: Cause | None = None
+    why_slow: str = ""
 
     def __str__(self) -> str:
         """One line for people."""
@@ -141,6 +159,7 @@ class SessionStats:
         abandoned: Responses nobody waited for any more.
         abandoned_tokens: Tokens that those responses used, as far as the server said.
         connections_opened: ConnectionPool opened.
+        connecting_secs: Seconds that turns have waited for one over WebSocket.
         last_turn: How the latest request of a turn went out, and what came of it.
     """
 
@@ -162,6 +181,7 @@ class SessionStats:
     abandoned: int = 0
     abandoned_tokens: int = 0
     connections_opened: int = 0
+    connecting_secs: float = 0.0
     last_turn: TurnReport | None = None
 
     def sent(self, report: TurnReport) -> None:
@@ -238,3 +258,7 @@ class SessionStats:
     def connection_opened(self) -> None:
         """Counts a connection."""
         self.connections_opened += 1
+
+    def count_connecting(self, seconds: float) -> None:
+        """Counts how long a turn has waited for a connection."""
+        self.connecting_secs += seconds

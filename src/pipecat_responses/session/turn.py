@@ -40,10 +40,12 @@ from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.session.turn_events import (
     AttemptUsage,
+    Text,
     TurnDone,
     TurnEvent,
     UnreadableReasoning,
 )
+from pipecat_responses.session.watch import TurnWatch
 
 RESUME_INSTRUCTION = (
     "A technical fault cut your last message off. The user has heard it up to its last character, "
@@ -111,6 +113,7 @@ class Turn:
         *,
         refuge: Refuge | None = None,
         log: SessionLog | None = None,
+        watch: TurnWatch | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -121,6 +124,7 @@ class Turn:
         self._limits = policy.limits
         self._refuge = refuge
         self._log = log or SessionLog()
+        self._watch = watch or TurnWatch(clock)
         self._clock = clock
         self._rng = rng or _RNG
         self._budget = self._new_budget()
@@ -167,6 +171,7 @@ class Turn:
 
     def abandon(self) -> None:
         """Stops listening. Costs nothing and waits for nothing."""
+        self._watch.stop()
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.exchange.abandon()
@@ -176,7 +181,10 @@ class Turn:
         self._answer.begin_attempt()
         if self._attempts > 1:
             self._backend.stats.count_retry()
-        exchange = await self._backend.respond(self._next_request())
+        request = self._next_request()
+        self._watch.asks(self._backend.stats)
+        exchange = await self._backend.respond(request)
+        self._watch.sent(exchange, self._backend.stats)
         if self._answer.has_words:
             self._backend.stats.count_resume()
         self._attempt = Attempt(
@@ -227,9 +235,15 @@ class Turn:
                 self._answer.take(event, attempt.stream, outputs)
             except ResponsesError as error:
                 # What came before the failure is said first.
+                self._watch.put_out(outputs, now)
                 return outputs + self._fail(error)
-        if outputs and isinstance(outputs[-1], TurnDone):
-            self.abandon()
+        # Most of the time it is more of a text, which is no news.
+        if outputs and (
+            type(outputs[-1]) is not Text or len(outputs) > 1 or not self._watch.at_rest
+        ):
+            self._watch.put_out(outputs, now)
+            if isinstance(outputs[-1], TurnDone):
+                self.abandon()
         return outputs
 
     async def _quiet(self, attempt: Attempt, now: float) -> list[TurnEvent]:
@@ -262,6 +276,7 @@ class Turn:
     def _fail(self, error: ResponsesError) -> list[TurnEvent]:
         """The attempt has failed: what is known of it is kept, and it is let go of."""
         self._failed = error
+        self._watch.fails(error)
         attempt = self._attempt
         if attempt is None:
             self._last = ResponseProgress()

@@ -16,6 +16,10 @@ class Text(msgspec.Struct, frozen=True):
     text: str
 
 
+class Pause(msgspec.Struct, frozen=True):
+    """The text pauses: a message is complete, and more is to come than text."""
+
+
 class ThoughtText(msgspec.Struct, frozen=True):
     """A piece of the summary of the model's reasoning."""
 
@@ -122,6 +126,7 @@ class TurnDone(msgspec.Struct, frozen=True):
 
 TurnEvent: TypeAlias = (
     Text
+    | Pause
     | ThoughtText
     | ThoughtEnd
     | OutputItem

@@ -101,6 +101,7 @@ class WebSocketSession:
             clock=clock,
             rng=rng or _RNG,
         )
+        self._clock = clock
         self._anchor_threshold = anchor_threshold
         self._join_deltas = join_deltas
         self._coverage = coverage
@@ -157,7 +158,11 @@ class WebSocketSession:
         self._unanchored.clear()
         planned = self._plan(request)
         if planned is None:
-            await self._pool.connect()
+            began = self._clock()
+            try:
+                await self._pool.connect()
+            finally:
+                self.stats.count_connecting(self._clock() - began)
             planned = self._plan(request)
         if planned is None:
             # Whether to try again is the turn's decision: it has a budget, and this has none.

@@ -20,6 +20,14 @@ class _Shared:
     connector: aiohttp.BaseConnector
     users: int = 0
 
+    def enter(self) -> None:
+        self.users += 1
+
+    def leave(self) -> bool:
+        """Returns whether nobody uses it any more."""
+        self.users -= 1
+        return self.users == 0
+
 
 class Connectors:
     """The connectors of a process, by event loop and SOCKS proxy."""
@@ -40,7 +48,7 @@ class Connectors:
         found = shared.get(socks)
         if found is None:
             found = shared[socks] = _Shared(_connector(socks))
-        found.users += 1
+        found.enter()
         return Lease(shared, socks)
 
 
@@ -60,8 +68,7 @@ class Lease:
     async def give_back(self) -> None:
         """Ends the use; nothing stays open without one. To be called once."""
         shared = self._shared[self._socks]
-        shared.users -= 1
-        if shared.users == 0:
+        if shared.leave():
             del self._shared[self._socks]
             await shared.connector.close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 
 from pipecat_responses.protocol.requests import Payload
@@ -22,9 +23,10 @@ class QueuedMessage:
         background: Whether it gives way to payloads that are not.
         started: Whether writing has begun. Before that it can still be taken back.
         written: Whether all of it has been handed to the operating system.
+        written_at: When that was, in the monotonic clock.
     """
 
-    __slots__ = ("background", "payload", "started", "written")
+    __slots__ = ("background", "payload", "started", "written", "written_at")
 
     def __init__(self, payload: Payload, *, background: bool) -> None:
         """Creates a ticket for a payload."""
@@ -32,6 +34,7 @@ class QueuedMessage:
         self.background = background
         self.started = False
         self.written = False
+        self.written_at: float | None = None
 
     def begin(self) -> None:
         """Says that writing begins; it cannot be taken back any more."""
@@ -40,6 +43,7 @@ class QueuedMessage:
     def finish(self) -> None:
         """Says that all of it has been handed to the operating system."""
         self.written = True
+        self.written_at = time.monotonic()
 
 
 class Outbox:
