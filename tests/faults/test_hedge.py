@@ -12,6 +12,7 @@ from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
 
 from pipecat_responses import (
     AbandonedUsageMetricsData,
+    Cause,
     Endpoint,
     HedgePolicy,
     OpenAIResponsesLLMSettings,
@@ -177,6 +178,15 @@ class TestTheRace:
             assert heard.text == "Noted."
             assert len(talk.toolbox.runs) == 1
             assert len(sandbox.requests) == 3
+
+    async def test_the_report_names_the_slow_server_and_no_connection(
+        self, sandbox: Sandbox
+    ) -> None:
+        async with hedged(sandbox, "websocket", HedgePolicy(after_secs=3 * LATER)) as talk:
+            await talk.turn("count to 2")
+            sandbox.script(late("one"), "two")
+            assert (await talk.turn("Which is it?")).text == "two"
+            assert (report_of(talk).hedged, report_of(talk).cause) == ("won", Cause.SERVER_SLOW)
 
     async def test_tokens_of_the_loser_are_counted(self, sandbox: Sandbox) -> None:
         sandbox.config.cancel = "honoured"
