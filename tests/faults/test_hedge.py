@@ -337,11 +337,11 @@ def _lost(phase: str) -> str:
 class TestWhenNot:
     async def test_the_budget_is_kept(self, sandbox: Sandbox) -> None:
         async with hedged(sandbox, "websocket") as talk:
-            for number in range(5):
-                sandbox.script(*[late(str(number), LATER / 3)] * (2 if number < 2 else 1))
+            for number in range(4):
+                sandbox.script(*[late(str(number), LATER / 2)] * (2 if number < 2 else 1))
                 assert (await talk.turn("And now?")).text == str(number)
             assert talk.llm.stats.hedges == 2
-        assert len(sandbox.requests) == 7
+        assert len(sandbox.requests) == 6
 
     @pytest.mark.parametrize(
         ("values", "allowed"),
