@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         HostedToolStartedFrame,
     )
     from pipecat_responses.service.turn_reports import TurnMetricsData
+    from pipecat_responses.session.endpoint import Endpoint
+    from pipecat_responses.session.hedge import HedgePolicy
     from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
     from pipecat_responses.session.stats import ResponseReport, SessionStats, TurnReport
     from pipecat_responses.session.timing import Cause, FailedAttempt, TurnTimes
@@ -46,8 +48,10 @@ __all__ = [
     "CitationsFrame",
     "CompactionReport",
     "ConnectionLimits",
+    "Endpoint",
     "FailedAttempt",
     "Failure",
+    "HedgePolicy",
     "HostedToolEndedFrame",
     "HostedToolStartedFrame",
     "McpApprovalFrame",
@@ -79,8 +83,10 @@ _HOMES = {
     "CitationsFrame": "service.hosted",
     "CompactionReport": "service.compaction",
     "ConnectionLimits": "session.limits",
+    "Endpoint": "session.endpoint",
     "FailedAttempt": "session.timing",
     "Failure": "protocol.failures",
+    "HedgePolicy": "session.hedge",
     "HostedToolEndedFrame": "service.hosted",
     "HostedToolStartedFrame": "service.hosted",
     "McpApprovalFrame": "service.approvals",

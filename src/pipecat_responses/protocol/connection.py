@@ -482,6 +482,7 @@ class Connection(Generic[ListenerT]):
         if response.was_not_prepared(event):
             why = "It answers a request that asks for no answer"
             effects.append(Learned(Capability.WARM_UP, False, why))
+        response.end(event.usage)
         if not response.listening:
             effects.append(AbandonedEnded(response.turn, event.response_id, event.usage))
         return event, effects

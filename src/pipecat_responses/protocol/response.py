@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from pipecat_responses.protocol.effects import ListenerT
-from pipecat_responses.protocol.events import Terminal
+from pipecat_responses.protocol.events import Terminal, Usage
 from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.lanes import Checkpoint, Lane
 from pipecat_responses.protocol.output import read_output
@@ -37,6 +37,7 @@ class Response(Generic[ListenerT]):
         listening: Whether anybody still waits for it.
         cancelled: Whether the server was asked to stop it.
         spoke: Whether any of its text has come.
+        usage: Its tokens, once the server has said.
         sent: The items that its request carried.
         suspect: Whether the server seems not to continue from what it was to continue from.
     """
@@ -55,6 +56,7 @@ class Response(Generic[ListenerT]):
     listening: bool = True
     cancelled: bool = False
     spoke: bool = False
+    usage: Usage | None = None
     sent: Sequence[Item] = ()
     suspect: bool = False
     _items: list[Mapping[str, Any]] = field(default_factory=list)
@@ -79,6 +81,10 @@ class Response(Generic[ListenerT]):
     def cancel(self) -> None:
         """The server is asked to stop it."""
         self.cancelled = True
+
+    def end(self, usage: Usage | None) -> None:
+        """The server has ended it, whether anybody waits for it or not."""
+        self.usage = usage
 
     def doubt(self) -> None:
         """The server seems not to continue from its parent; its token count will tell."""

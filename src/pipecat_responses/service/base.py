@@ -70,6 +70,8 @@ from pipecat_responses.service.settings import (
     supports_response_schema,
 )
 from pipecat_responses.service.turn_reports import TurnReports
+from pipecat_responses.session.endpoint import EndpointSession
+from pipecat_responses.session.hedge import HedgePolicy, HedgingBackend
 from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import Outcome, SessionStats
@@ -122,6 +124,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         early_function_calls: bool = True,
         early_speech: bool = True,
         keep_cache: bool | ToolsSchema = False,
+        hedge: HedgePolicy | None = None,
         batch_deltas: bool = True,
         max_message_bytes: int = 16 * 1024 * 1024,
         allow_insecure_transport: bool = False,
@@ -180,6 +183,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 all tools are declared and each turn is narrowed to its own, and what changes is
                 said behind what is cached. Give the tools of the whole conversation instead of
                 True, so that they are declared from the first turn on.
+            hedge: Send a request once more when its answer is late, and take the first that comes;
+                a second server goes in here, too (``HedgePolicy.endpoint``).
             batch_deltas: Push text that has arrived together as one frame. Nothing ever waits for
                 more text.
             max_message_bytes: Largest message that is accepted from the server.
@@ -233,6 +238,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._early_function_calls = early_function_calls
         self._early_speech = early_speech
         self._turn_calls: TurnCalls | None = None
+        self._hedge = hedge
         self._batch_deltas = batch_deltas
         self._max_message_bytes = max_message_bytes
         self._allow_insecure_transport = allow_insecure_transport
@@ -272,6 +278,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         )
         self._compactions = CompactionWatch()
         self._turn_reports = TurnReports(self, self._log)
+        self._endpoint_arguments = self._check_endpoint()
         self._unusable: ResponsesError | None = None
         self._out_of_reach = False
 
@@ -483,7 +490,14 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         await self.start_ttfb_metrics()
         request = await self._request(context)
         self.stats.turn_begun()
-        turn = Turn(self._backend, request, self._policy, log=self._log, watch=watch)
+        turn = Turn(
+            self._turn_backend,
+            request,
+            self._policy,
+            refuge=self._second_server,
+            log=self._log,
+            watch=watch,
+        )
         frames = FrameWriter(self, calls.add, pauses=self._early_speech)
         outcome: Outcome = "interrupted"
         try:
@@ -612,6 +626,53 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         return self._given_client or self._create_client(**self._client_arguments)
 
     @cached_property
+    def _turn_backend(self) -> Backend:
+        """How a turn's requests travel, hedged if they are to be."""
+        if self._hedge is None:
+            return self._backend
+        return HedgingBackend(self._backend, self._hedge, self._second_server, log=self._log)
+
+    @cached_property
+    def _second_server(self) -> EndpointSession | None:
+        """The way to the second server, if there is one."""
+        if self._hedge is None or self._hedge.endpoint is None:
+            return None
+        client = _BaseOpenAIResponsesLLMService._create_client(self, **self._endpoint_arguments)
+        url = self._hedge.endpoint.base_url
+        http = http_session(
+            client,
+            limits=self._connection_limits,
+            max_message_bytes=self._max_message_bytes,
+            join_deltas=self._batch_deltas,
+            stats=self.stats,
+            capabilities=KNOWN.of(url, find_server(None, url).capabilities),
+            log=self._log,
+            stored=None,
+            coverage="words",
+        )
+        return EndpointSession(self._hedge.endpoint, http, client)
+
+    def _check_endpoint(self) -> dict[str, Any]:
+        """What a client of the second server is made of, if there is one.
+
+        Raises:
+            ValueError: If there is no key for it, or its address is not right.
+        """
+        if self._hedge is None or self._hedge.endpoint is None:
+            return {}
+        endpoint = self._hedge.endpoint
+        self._check_transport(endpoint.base_url)
+        self._secrets.add_address(endpoint.base_url)
+        self._tls.prepare(endpoint.base_url)
+        server = find_server(None, endpoint.base_url)
+        key = server.key(endpoint.api_key)
+        return {
+            "api_key": self._secrets.guard(key, self._connection_limits.open_secs),
+            "base_url": endpoint.base_url,
+            "default_headers": server.key_headers(key),
+        }
+
+    @cached_property
     def _side_session(self) -> HttpSession:
         """Requests beside the conversation."""
         return self._new_http_session()
@@ -687,6 +748,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         """Releases everything; nothing of the service is left running."""
         if "_side_session" in vars(self):
             await self._side_session.close()
+        if vars(self).get("_second_server") is not None:
+            await vars(self)["_second_server"].close()
         await super().cleanup()  # type: ignore[no-untyped-call]
         if self._given_client is None and "_client" in vars(self):
             await self._client.close()

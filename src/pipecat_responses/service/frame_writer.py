@@ -48,7 +48,9 @@ from pipecat_responses.session.turn_events import (
 
 
 class AbandonedUsageMetricsData(LLMUsageMetricsData):
-    """Tokens of a response that the user interrupted: billed, though nobody heard its end.
+    """Tokens of a response that nobody heard to its end, and that was billed.
+
+    The user has interrupted it, or the same request, sent once more, was faster.
 
     Parameters:
         turn: The number of the turn it was meant for, from 1.

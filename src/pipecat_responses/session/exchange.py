@@ -18,6 +18,7 @@ from pipecat_responses.protocol.events import (
     TextDelta,
     TextDone,
     ThoughtDelta,
+    Usage,
 )
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.session.stats import TurnReport
@@ -132,15 +133,18 @@ class Inbox:
             finally:
                 self._waiter = None
         self._ready = False
-        self._flush()
-        if self._events:
-            events = list(self._events)
-            self._events.clear()
-            self._waiting = 0
-            return events
-        if self._error is not None:
+        events = self.waiting()
+        if not events and self._error is not None:
             raise self._error
-        return []
+        return events
+
+    def waiting(self) -> list[Event]:
+        """Takes the events that wait, though none may matter enough for ``next`` to give them."""
+        self._flush()
+        events = list(self._events)
+        self._events.clear()
+        self._waiting = 0
+        return events
 
     def close(self) -> None:
         """Nobody listens any more."""
@@ -188,8 +192,17 @@ class Inbox:
 class Exchange(Protocol):
     """A request that has been given to a server, as a turn sees it."""
 
-    report: TurnReport
-    request_id: str | None
+    @property
+    def report(self) -> TurnReport | None:
+        """How the request went out; None as long as it has not."""
+
+    @property
+    def request_id(self) -> str | None:
+        """What the server calls the request, if it has a name there."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of the response, once it has ended, though nobody may listen any more."""
 
     @property
     def sent(self) -> bool:
@@ -201,6 +214,9 @@ class Exchange(Protocol):
 
     async def next(self, within: float | None = None) -> list[Event]:
         """Waits for events, as ``Inbox.next`` does."""
+
+    def waiting(self) -> list[Event]:
+        """Takes the events that wait, as ``Inbox.waiting`` does."""
 
     async def probe(self, within: float) -> None:
         """Finds out whether the server is there at all; if not, the exchange fails.

@@ -16,7 +16,7 @@ from openai import AsyncOpenAI
 
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
-from pipecat_responses.protocol.events import Event, Refused, Terminal
+from pipecat_responses.protocol.events import Event, Refused, Terminal, Usage
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.output import Coverage
 from pipecat_responses.protocol.planning import FullReason, StoredPlan, plan_over_http
@@ -71,6 +71,7 @@ class HttpExchange:
         """
         self.report = report
         self.request_id: str | None = None
+        self.usage: Usage | None = None
         self._stats = stats
         self._answered = answered
         self._understood = understood
@@ -98,6 +99,10 @@ class HttpExchange:
     def next(self, within: float | None = None) -> Coroutine[Any, Any, list[Event]]:
         """Waits for events."""
         return self._inbox.next(within)
+
+    def waiting(self) -> list[Event]:
+        """Takes the events that wait."""
+        return self._inbox.waiting()
 
     async def probe(self, within: float) -> None:
         """HTTP has no way to ask; the turn's own limits apply."""
@@ -136,6 +141,8 @@ class HttpExchange:
             return
         if self._storing is not None:
             self._storing.receive(event)
+        if isinstance(event, Terminal):
+            self.usage = event.usage
         if isinstance(event, (Terminal, Refused)):
             if event.error is not None:
                 event = msgspec.structs.replace(event, error=self._understood(event.error))

@@ -27,7 +27,7 @@ from pipecat_responses.protocol.effects import (
     Stored,
 )
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
-from pipecat_responses.protocol.events import ACTIVITY, Event
+from pipecat_responses.protocol.events import ACTIVITY, Event, Usage
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
@@ -255,6 +255,11 @@ class WebSocketExchange:
         )
 
     @property
+    def usage(self) -> Usage | None:
+        """The tokens of the response, once it has ended."""
+        return self._response.usage
+
+    @property
     def sent(self) -> bool:
         """Whether the request has left."""
         return self._message.written
@@ -267,6 +272,10 @@ class WebSocketExchange:
     def next(self, within: float | None = None) -> Coroutine[Any, Any, list[Event]]:
         """Waits for events."""
         return self._inbox.next(within)
+
+    def waiting(self) -> list[Event]:
+        """Takes the events that wait."""
+        return self._inbox.waiting()
 
     async def probe(self, within: float) -> None:
         """Asks the server for a sign of life; without one the connection is given up."""

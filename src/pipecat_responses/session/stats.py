@@ -82,6 +82,11 @@ class TurnReport:
         messages: Messages in the context.
         prepared: Whether it continued from a checkpoint that was laid for it, because the answers
             before it could not be continued from: an anchor, or a warm-up.
+        hedged: Whether the request went out once more since its answer was late, and then whether
+            that came first: ``"won"``, or ``"lost"`` where it did not.
+        hedge_usage: The tokens of the one that came to nothing, if the server has said so by the
+            end of the turn; ``SessionStats.abandoned_tokens`` counts them later, too.
+        endpoint: Whether the second server of the hedge policy is the one that answers.
         outcome: How the turn ended, or None while it runs.
         response: What the server has said of its response, once the turn is answered.
         attempts: How many attempts the turn took.
@@ -104,6 +109,9 @@ class TurnReport:
     changed_at: int | None = None
     messages: int = 0
     prepared: bool = False
+    hedged: Literal["no", "lost", "won"] = "no"
+    hedge_usage: Usage | None = None
+    endpoint: bool = False
     outcome: Outcome | None = None
     response: ResponseReport | None = None
     attempts: int = 1
@@ -143,6 +151,8 @@ class SessionStats:
         forks: Requests that continued another lane's response.
         retries: Attempts after the first, for whatever reason.
         resumed: Answers that were taken up again after they had broken off.
+        hedges: Requests that went out once more since their answer was late.
+        hedges_won: How many of those were the answer.
         warm_ups: Warm-ups sent.
         anchors: Anchors sent.
         side_requests: Requests beside the conversation (``run_inference``).
@@ -163,6 +173,8 @@ class SessionStats:
     forks: int = 0
     retries: int = 0
     resumed: int = 0
+    hedges: int = 0
+    hedges_won: int = 0
     warm_ups: int = 0
     anchors: int = 0
     side_requests: int = 0
@@ -214,6 +226,14 @@ class SessionStats:
     def count_resume(self) -> None:
         """Counts an answer that is taken up again."""
         self.resumed += 1
+
+    def count_hedge(self) -> None:
+        """Counts a request that goes out once more."""
+        self.hedges += 1
+
+    def count_hedge_won(self) -> None:
+        """Counts one of those that was the answer."""
+        self.hedges_won += 1
 
     def count_warm_up(self) -> None:
         """Counts a warm-up."""

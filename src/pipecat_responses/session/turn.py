@@ -95,12 +95,15 @@ class Backend(Protocol):
         """
 
 
-class Turn:
-    """One turn. Call ``next`` until it gives ``TurnDone``; ``abandon`` at any time.
+class Refuge(Backend, Protocol):
+    """Another server, for a turn whose own is lost."""
 
-    Attributes:
-        report: How its latest request went out, once one has.
-    """
+    def takes(self, request: Request) -> bool:
+        """Whether a conversation can go there."""
+
+
+class Turn:
+    """One turn. Call ``next`` until it gives ``TurnDone``; ``abandon`` at any time."""
 
     def __init__(
         self,
@@ -108,6 +111,7 @@ class Turn:
         request: Request,
         policy: TurnPolicy,
         *,
+        refuge: Refuge | None = None,
         log: SessionLog | None = None,
         watch: TurnWatch | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -117,23 +121,20 @@ class Turn:
         self._backend = backend
         self._request = request
         self._policy = policy
-        self._limits = limits = policy.limits
+        self._limits = policy.limits
+        self._refuge = refuge
         self._log = log or SessionLog()
         self._watch = watch or TurnWatch(clock)
         self._clock = clock
-        self._budget = Budget(
-            deadline=clock() + limits.total_secs,
-            attempts=limits.attempts,
-            backoff=limits.backoff,
-            rng=rng or _RNG,
-        )
+        self._rng = rng or _RNG
+        self._budget = self._new_budget()
         self._answer = Answer()
         self._attempt: Attempt | None = None
         self._attempts = 0
         self._failed: ResponsesError | None = None
         self._last = ResponseProgress()
         self._response_id: str | None = None
-        self.report: TurnReport | None = None
+        self._latest: Exchange | None = None
         self._broke_off_at_end = False
 
     async def next(self) -> list[TurnEvent]:
@@ -157,6 +158,11 @@ class Turn:
                 outputs = self._fail(error)
             if outputs:
                 return outputs
+
+    @property
+    def report(self) -> TurnReport | None:
+        """How its latest request went out, once one has."""
+        return None if self._latest is None else self._latest.report
 
     @property
     def messages(self) -> list[PutOut]:
@@ -187,9 +193,18 @@ class Turn:
             output_timeout=self._policy.output_timeout if self._attempts == 1 else None,
             custom_tools=self._request.fields.custom_tools,
         )
-        self.report = exchange.report
-        self._log.debug("Turn sent: {}", exchange.report)
+        self._latest = exchange
+        self._log.debug("Turn sent: {}", exchange.report or "it is on its way")
         return self._attempt
+
+    def _new_budget(self) -> Budget:
+        limits = self._limits
+        return Budget(
+            deadline=self._clock() + limits.total_secs,
+            attempts=limits.attempts,
+            backoff=limits.backoff,
+            rng=self._rng,
+        )
 
     def _next_request(self) -> Request:
         answer = self._answer
@@ -307,6 +322,8 @@ class Turn:
             # Asked to go on, the model has nothing to add.
             return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
         stop = self._answer.has_words and self._policy.on_mid_response_loss == "stop"
+        if delay is None and not stop and self._take_refuge(error):
+            return []
         if delay is None or stop:
             self._failed = self._lost(error)
             raise self._failed from None
@@ -318,6 +335,17 @@ class Turn:
             await asyncio.sleep(delay)
         self._failed = None
         return []
+
+    def _take_refuge(self, error: ResponsesError) -> bool:
+        """Goes on at another server, if there is one and its own is lost."""
+        refuge, self._refuge = self._refuge, None
+        if refuge is None or error.failure not in _LOST or not refuge.takes(self._request):
+            return False
+        self._log.warning("The turn goes on at the second server: {}", error)
+        self._backend = refuge
+        self._budget = self._new_budget()
+        self._failed = None
+        return True
 
     def _leave_reasoning_out(self) -> frozenset[str]:
         """Takes reasoning out of the request that the server cannot read.
@@ -363,6 +391,23 @@ _RNG = random.Random()
 """One for all turns: to seed one costs more than to use it."""
 
 _BROKE_OFF = (Failure.CONNECTION, Failure.TIMEOUT)
+
+_LOST = frozenset(
+    {
+        *_BROKE_OFF,
+        Failure.AUTHENTICATION,
+        Failure.ENDPOINT,
+        Failure.MODEL,
+        Failure.NO_KEY,
+        Failure.PERMISSION,
+        Failure.PROTOCOL,
+        Failure.QUOTA,
+        Failure.RATE_LIMIT,
+        Failure.SERVER,
+        Failure.UNENDED,
+    }
+)
+"""Failures that say something of the server, and nothing of what it was asked."""
 
 
 def _timeout(message: str) -> ResponsesError:
