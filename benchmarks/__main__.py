@@ -28,6 +28,7 @@ NAMES = (
     "blocking",
     "footprint",
     "storm",
+    "tail",
 )
 
 

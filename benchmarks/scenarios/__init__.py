@@ -14,6 +14,7 @@ from benchmarks.scenarios import (
     sessions,
     slowlink,
     storm,
+    tail,
     traffic,
     voices,
 )
@@ -32,4 +33,5 @@ SCENARIOS: dict[str, Scenario] = {
     "blocking": blocking.run,
     "footprint": footprint.run,
     "storm": storm.run,
+    "tail": tail.run,
 }

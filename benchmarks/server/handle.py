@@ -85,6 +85,15 @@ class Server:
         """Lets the sandbox answer every request with a text."""
         await self._ask("reply", text)
 
+    async def tail(self, text: str) -> None:
+        """Lets the sandbox answer every request with a text, late as a real server is."""
+        await self._ask("tail", text)
+
+    async def asked(self) -> dict[str, int]:
+        """How many requests each caller has made since then."""
+        asked: dict[str, int] = await self._ask("asked", None)
+        return asked
+
     async def script(self, *answers: Any) -> None:
         """Queues answers, as the sandbox's control endpoint takes them."""
         await self._ask("script", list(answers))

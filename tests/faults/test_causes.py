@@ -117,7 +117,7 @@ async def test_a_connection_that_has_to_be_opened_again(sandbox: Sandbox) -> Non
 
 @BOTH
 async def test_a_server_that_is_slow_to_begin(sandbox: Sandbox, transport: Transport) -> None:
-    sandbox.config.time_to_first_token = 0.5
+    sandbox.config.time_to_first_token = 1.2
     async with talking(sandbox, transport, limits=PATIENT) as talk:
         report = await report_of(talk)
     assert report.cause is Cause.SERVER_SLOW
