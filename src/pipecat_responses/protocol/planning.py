@@ -493,6 +493,7 @@ def plan_side_request(
     conversation: Sequence[Item],
     *,
     forks: bool = True,
+    afresh: bool = False,
     coverage: Coverage = Coverage.WORDS,
 ) -> Plan | None:
     """Plans a request beside the conversation: it must take nothing that a turn needs.
@@ -503,6 +504,8 @@ def plan_side_request(
         model: The model.
         conversation: The conversation's items, whose two best checkpoints are kept.
         forks: Whether continuing on another lane than the parent's is to be used.
+        afresh: Whether items that are known are given again, since what stands before them (tools,
+            instructions) has changed.
         coverage: When a context's text covers a response's.
 
     Returns:
@@ -515,7 +518,7 @@ def plan_side_request(
     covering: Sequence[Cover] = ()
     if items and forks and has_lanes:
         known = worth(lanes, items, model, coverage)
-        if known.complete is not None:
+        if known.complete is not None and not afresh:
             # The server knows all of it already.
             return None
         covering = known.covering

@@ -74,6 +74,9 @@ def understand(
             return Understood(error.rewritten(failure=Failure.MEMORY_LOST))
     if not request.generate and _is_of_request(error) and names(error, "generate"):
         return Understood(error.rewritten(failure=Failure.NO_WARM_UP))
+    empty = not request.generate and not request.items
+    if empty and _is_of_request(error) and names(error, "input"):
+        return _learned(error, Capability.EMPTY_WARM_UP)
     option = refused_option(error, request.fields.values)
     return Understood(error) if option is None else _learned(error, option)
 
