@@ -15,8 +15,10 @@ from pipecat.frames.frames import (
     LLMRunFrame,
     LLMSetToolsFrame,
     LLMUpdateSettingsFrame,
+    ManuallySwitchServiceFrame,
     UserStartedSpeakingFrame,
 )
+from pipecat.pipeline.llm_switcher import LLMSwitcher
 from pipecat.pipeline.parallel_pipeline import ParallelPipeline
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
@@ -189,8 +191,12 @@ async def test_the_first_turn_after_a_change(sandbox: Sandbox, change: Frame, tu
     assert llm.stats.full == 0
 
 
-async def test_a_change_with_a_turn_behind_it_costs_nothing(sandbox: Sandbox) -> None:
+async def test_a_change_with_a_turn_behind_it_costs_nothing(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As at a node of a flow: instructions, tools, a task, and the model answers at once."""
+    # However busy the machine is.
+    monkeypatch.setattr(warming, "PAUSE", 60.0)
     llm = service(sandbox)
     async with Conversation(llm, LLMContext([ADA]), tts=None) as talk:
         await at_rest(llm, warm_ups=1)
@@ -227,6 +233,23 @@ async def test_going_back_costs_nothing(sandbox: Sandbox) -> None:
             await at_rest(llm, warm_ups=2)
         await talk.say("hello")
         assert cached(llm)
+        same_as_context(sandbox, talk)
+
+
+async def test_going_back_after_much_was_said(sandbox: Sandbox) -> None:
+    llm = service(sandbox)
+    one, other = (ToolsSchema([tool(name)]) for name in ("look_up", "book"))
+    async with Conversation(llm, LLMContext([ADA], tools=one), tts=None) as talk:
+        await at_rest(llm, warm_ups=1)
+        await talk.say("hello")
+        await changed(talk, LLMSetToolsFrame(other))
+        await at_rest(llm, warm_ups=2)
+        sandbox.script("Understood.")
+        await talk.say("The house rules: " + "be kind to guests; " * 400)
+        await changed(talk, LLMSetToolsFrame(one))
+        await at_rest(llm, warm_ups=3)
+        await talk.say("hello")
+        assert usage(llm).input - usage(llm).cached < 20
         same_as_context(sandbox, talk)
 
 
@@ -283,6 +306,24 @@ async def test_a_turn_waits_for_no_warm_up(sandbox: Sandbox) -> None:
     assert (sandbox.connections_opened, len(warm_ups(sandbox))) == (1, 1)
     lanes = {request.stream_id for request in sandbox.requests if request.generate}
     assert warm_ups(sandbox)[0].stream_id not in lanes
+
+
+async def test_one_that_fails_is_not_tried_again_before_a_turn(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("error", "request", params={"status": 500}))
+    llm = service(sandbox)
+    one, other = (ToolsSchema([tool(name)]) for name in ("look_up", "book"))
+    async with Conversation(llm, LLMContext([ADA]), tts=None) as talk:
+        await at_rest(llm, warm_ups=1)
+        await changed(talk, LLMSetToolsFrame(one), UserStartedSpeakingFrame())
+        await at_rest(llm, warm_ups=1)
+        await talk.say("hello")
+        assert last_turn(llm).full_reason == "first"
+        await changed(talk, LLMSetToolsFrame(other))
+        await at_rest(llm, warm_ups=2)
+        await talk.say("hello")
+        assert last_turn(llm).prepared
+        same_as_context(sandbox, talk)
+        assert not talk.errors
 
 
 async def test_interruptions_while_it_is_under_way(sandbox: Sandbox) -> None:
@@ -422,6 +463,20 @@ async def test_a_context_in_another_part_of_the_pipeline(sandbox: Sandbox) -> No
     async with talk:
         await at_rest(llm, warm_ups=1)
         assert of_items(warm_ups(sandbox)[0].input) == of_context(context)
+
+
+async def test_a_service_that_stands_by(sandbox: Sandbox) -> None:
+    one, two = service(sandbox), service(sandbox)
+    switcher: Any = LLMSwitcher([one, two])
+    async with Conversation(switcher, LLMContext([ADA]), tts=None) as talk:
+        await at_rest(one, warm_ups=1)
+        await at_rest(two, warm_ups=1)
+        for llm in (one, two):
+            await changed(talk, ManuallySwitchServiceFrame(service=llm))
+            await talk.say("hello")
+            assert last_turn(llm).prepared
+            same_as_context(sandbox, talk)
+        assert not talk.errors
 
 
 async def test_several_contexts_and_none_is_nearer(sandbox: Sandbox) -> None:

@@ -251,12 +251,12 @@ class OpenAIResponsesLLMService(
             self._context = LLMContext(certain, context.tools, context.tool_choice)
 
     async def _lay_anchor(self, *, written: bool) -> None:
-        if self._context is None and self._warms_up:
-            self._context = context_around(self)
-            self._context_is_live = self._context is not None
-        if self._context is None:
-            return
         try:
+            if self._context is None and self._warms_up:
+                self._context = context_around(self)
+                self._context_is_live = self._context is not None
+            if self._context is None:
+                return
             request = settled(await self._request_ahead(self._context))
             self._session.lay_anchor(request, written=written, warms_up=self._warms_up)
         except Exception as error:  # noqa: BLE001 - the next turn will report what is wrong
