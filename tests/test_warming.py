@@ -34,6 +34,7 @@ from pipecat_responses.service import warming
 from pipecat_responses.service.warming import context_around
 from pipecat_responses.session.stats import TurnReport
 from pipecat_responses.testing import Conversation
+from tests.support.contexts import messages_of
 from tests.support.history import of_context, of_items
 from tests.support.services import websocket_service
 from tests.support.waiting import eventually
@@ -448,6 +449,18 @@ async def test_an_empty_context_is_warmed_by_hand(sandbox: Sandbox) -> None:
         assert last_turn(llm).prepared
         same_as_context(sandbox, talk)
     assert llm.stats.full == 0
+
+
+async def test_what_was_prepared_from_nothing_is_for_the_first_turn(sandbox: Sandbox) -> None:
+    """It would cover every context, and hide that one has changed."""
+    llm = service(sandbox)
+    async with Conversation(llm, tts=None) as talk:
+        await at_rest(llm, warm_ups=1)
+        await talk.say("hello")
+        messages_of(talk.context)[0]["content"] = "good morning"
+        await talk.say("hello again")
+        assert last_turn(llm).why_full == "context changed at message 1 of 3"
+        same_as_context(sandbox, talk)
 
 
 # -- which context -------------------------------------------------------------------------------

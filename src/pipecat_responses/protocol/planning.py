@@ -283,6 +283,11 @@ def _plan_on(
             return None
         return Plan(lanes, lane, None, window(items), FullReason.NO_CONTINUATION, fork=False)
     judged = worth(lanes, items, model, coverage)
+    best_known = judged.covering[0].checkpoint if judged.covering else None
+    if best_known is not None and not best_known.items and len(_held(lanes, model)) > 1:
+        # What was prepared without any item covers all there is, and saves nothing but the reading
+        # of instructions and tools. It is for the first turn; later it would hide what has changed.
+        judged = replace(judged, covering=())
     covering = judged.covering
     if lanes.named is False or not forks:
         # A lane can only continue itself.
