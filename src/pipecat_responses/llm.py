@@ -18,6 +18,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import WebsocketLLMService
 
+from pipecat_responses.protocol.requests import Request
 from pipecat_responses.service.addresses import http_address, ws_address
 from pipecat_responses.service.base import _BaseOpenAIResponsesLLMService
 from pipecat_responses.service.connection_events import Notice, tell
@@ -35,6 +36,7 @@ from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
     OpenAIResponsesReasoningConfig,
 )
+from pipecat_responses.service.warming import CHANGES, Warming, context_around
 
 __all__ = [
     "OpenAIResponsesHttpLLMService",
@@ -95,6 +97,7 @@ class OpenAIResponsesLLMService(
         connection_max_age_secs: float = 55 * 60.0,
         coverage: Literal["words", "exact"] = "words",
         transport: Literal["auto", "websocket"] = "auto",
+        warm_up: Literal["auto", "off"] = "off",
         **kwargs: Any,
     ) -> None:
         """Creates the service; it connects when the pipeline is set up.
@@ -112,6 +115,9 @@ class OpenAIResponsesLLMService(
             transport: What becomes of turns where no WebSocket comes through (a proxy refuses or
                 swallows it): ``"auto"`` sends them over HTTP until one does, ``"websocket"``
                 reports it.
+            warm_up: ``"auto"`` gives instructions, tools and the context to the server as soon as
+                they are known, when they change and when a connection was opened, in the
+                background; the tokens may be billed, once for each change.
             **kwargs: The arguments of the HTTP service and of Pipecat's ``WebsocketLLMService``
                 (``reconnect_on_error``, ``ws_close_timeout``, …).
 
@@ -127,6 +133,8 @@ class OpenAIResponsesLLMService(
             raise ValueError(f'coverage must be "words" or "exact", not {coverage!r}')
         if transport not in ("auto", "websocket"):
             raise ValueError(f'transport must be "auto" or "websocket", not {transport!r}')
+        if warm_up not in ("auto", "off"):
+            raise ValueError(f'warm_up must be "auto" or "off", not {warm_up!r}')
         told = kwargs.get("base_url") or kwargs.get("client")
         if ws_url != DEFAULT_WS_URL and not told:
             kwargs["base_url"] = os.environ.get("OPENAI_BASE_URL") or http_address(ws_url)
@@ -147,6 +155,8 @@ class OpenAIResponsesLLMService(
         self._max_age_secs = connection_max_age_secs
         self._coverage = coverage
         self._falls_back = transport == "auto"
+        self._warms_up = warm_up == "auto"
+        self._warming = Warming(lambda: self._lay_anchor(written=False))
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Answers context frames; passes every other frame on.
@@ -157,10 +167,13 @@ class OpenAIResponsesLLMService(
         """
         if isinstance(frame, LLMContextFrame):
             self._keep_for_anchors(frame)
+            self._warming.put_off()
         await super().process_frame(frame, direction)
         if isinstance(frame, _ANSWER_IS_WRITTEN):
             stopped = isinstance(frame, BotStoppedSpeakingFrame)
             await self._lay_anchor(written=not (stopped and self._context_is_live))
+        elif self._warms_up and isinstance(frame, CHANGES):
+            self._warming.soon()
 
     async def warm_up(self, context: LLMContext) -> bool:
         """Gives a conversation to the server before its first turn, which is then incremental.
@@ -172,19 +185,18 @@ class OpenAIResponsesLLMService(
             context: The context as far as it is known.
 
         Returns:
-            Whether the server took it. An empty context cannot be given.
+            Whether the server took it. Of an empty context it is given instructions and tools.
 
         Raises:
             LLMContextConversionError: If the context cannot be sent.
         """
-        if not context.get_messages():
-            return False
         if self._context is None:
             self._context = context
-        return await self._session.warm_up(await self._request(context))
+        return await self._session.warm_up(await self._request_ahead(context))
 
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
+        await self._warming.close()
         await self._disconnect()  # type: ignore[no-untyped-call]
         if isinstance(self._backend, FallbackSession):
             await self._backend.close()
@@ -239,13 +251,19 @@ class OpenAIResponsesLLMService(
             self._context = LLMContext(certain, context.tools, context.tool_choice)
 
     async def _lay_anchor(self, *, written: bool) -> None:
-        if self._context is None:
-            return
         try:
-            request = await self._request(self._context)
-            self._session.lay_anchor(settled(request), written=written)
+            if self._context is None and self._warms_up:
+                self._context = context_around(self)
+                self._context_is_live = self._context is not None
+            if self._context is None:
+                return
+            request = settled(await self._request_ahead(self._context))
+            self._session.lay_anchor(request, written=written, warms_up=self._warms_up)
         except Exception as error:  # noqa: BLE001 - the next turn will report what is wrong
             self._log.debug("no anchor: {}", error)
+
+    async def _request_ahead(self, context: LLMContext) -> Request:
+        return await self._requests.build(context, self._settings, may_be_empty=True)
 
     # -- WebsocketService -------------------------------------------------------------------------
 

@@ -74,6 +74,13 @@ async def test_a_server_that_can_do_nothing() -> None:
         assert "encrypted_content" not in answer["output"][0]
 
 
+async def test_a_warm_up_that_wants_an_item() -> None:
+    sandbox = told(warm_up=True, empty_warm_up=False)
+    async with sandbox, connected(sandbox) as wire:
+        assert (await wire.refusal([], generate=False))["error"]["param"] == "input"
+        assert await wire.respond("x", generate=False)
+
+
 async def test_a_server_that_can_do_everything() -> None:
     sandbox = told(
         websocket=True,

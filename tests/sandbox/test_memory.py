@@ -127,6 +127,27 @@ async def test_warm_up_makes_something_to_continue_from(sandbox: Sandbox) -> Non
     assert text_of(reply).endswith("I remember 2 items.")
 
 
+async def test_a_warm_up_without_any_item(sandbox: Sandbox) -> None:
+    async with connected(sandbox) as wire:
+        warm = await wire.respond([], generate=False, instructions="Be brief.")
+        assert warm["output"] == []
+        await wire.respond(
+            "hello", previous_response_id=warm["id"], stream_id="a", instructions="Be brief."
+        )
+        # Everything else needs one.
+        assert (await wire.refusal([]))["error"]["param"] == "input"
+        event = await wire.refusal([], generate=False, previous_response_id=warm["id"])
+        assert event["error"]["code"] == "empty_array"
+    assert sandbox.requests[1].history == sandbox.requests[1].input
+
+
+async def test_a_warm_up_can_want_an_item(sandbox: Sandbox) -> None:
+    sandbox.config.generate_false = "with_input"
+    async with connected(sandbox) as wire:
+        assert (await wire.refusal([], generate=False))["error"]["param"] == "input"
+        assert await wire.respond("x", generate=False)
+
+
 async def test_generate_can_be_unknown(sandbox: Sandbox) -> None:
     sandbox.config.generate_false = "rejected"
     async with connected(sandbox) as wire:

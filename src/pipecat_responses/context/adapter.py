@@ -97,7 +97,11 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
         return params
 
     async def convert(
-        self, context: LLMContext, *, system_instruction: str | None = None
+        self,
+        context: LLMContext,
+        *,
+        system_instruction: str | None = None,
+        may_be_empty: bool = False,
     ) -> Conversion:
         """What a context says at this moment, in the API's terms.
 
@@ -107,6 +111,8 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
         Args:
             context: The context.
             system_instruction: The system instruction in force, if any.
+            may_be_empty: Whether instructions may stand alone. Otherwise they are the only item of
+                a context that has none.
 
         Returns:
             Items, tools, choice of a tool and instructions.
@@ -120,7 +126,7 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
         tool_choice = _tool_choice(context.tool_choice)
         converted = await self._cache.convert(context)
         items = converted.items()
-        alone = not items and bool(system_instruction)
+        alone = not items and bool(system_instruction) and not may_be_empty
         origins = ItemOrigins(
             converted.messages, items=len(items) + alone, in_place=converted.in_place
         )

@@ -24,6 +24,7 @@ class Capability(StrEnum):
     FORKS = "forks"
     CANCEL = "cancel"
     WARM_UP = "warm_up"
+    EMPTY_WARM_UP = "empty_warm_up"
     CONTINUATION = "continuation"
     INSTRUCTIONS_WHEN_CONTINUING = "instructions_when_continuing"
     STORED_CONTINUATION = "stored_continuation"
@@ -45,6 +46,7 @@ class ServerCapabilities:
         forks: Whether a lane can continue from what another one remembers.
         cancel: Whether ``response.cancel`` may be sent.
         warm_up: Whether ``generate: false`` may be sent.
+        empty_warm_up: Whether that may be sent without any item: instructions and tools alone.
         continuation: Whether ``previous_response_id`` continues from what the connection
             remembers.
         instructions_when_continuing: Whether ``instructions`` may stand beside it. Where they may
@@ -59,6 +61,7 @@ class ServerCapabilities:
     forks: bool | None = None
     cancel: bool | None = None
     warm_up: bool | None = None
+    empty_warm_up: bool | None = None
     continuation: bool | None = None
     instructions_when_continuing: bool | None = None
     stored_continuation: bool | None = None

@@ -283,6 +283,11 @@ def _plan_on(
             return None
         return Plan(lanes, lane, None, window(items), FullReason.NO_CONTINUATION, fork=False)
     judged = worth(lanes, items, model, coverage)
+    best_known = judged.covering[0].checkpoint if judged.covering else None
+    if best_known is not None and not best_known.items and len(_held(lanes, model)) > 1:
+        # What was prepared without any item covers all there is, and saves nothing but the reading
+        # of instructions and tools. It is for the first turn; later it would hide what has changed.
+        judged = replace(judged, covering=())
     covering = judged.covering
     if lanes.named is False or not forks:
         # A lane can only continue itself.
@@ -493,6 +498,7 @@ def plan_side_request(
     conversation: Sequence[Item],
     *,
     forks: bool = True,
+    afresh: bool = False,
     coverage: Coverage = Coverage.WORDS,
 ) -> Plan | None:
     """Plans a request beside the conversation: it must take nothing that a turn needs.
@@ -503,6 +509,8 @@ def plan_side_request(
         model: The model.
         conversation: The conversation's items, whose two best checkpoints are kept.
         forks: Whether continuing on another lane than the parent's is to be used.
+        afresh: Whether items that are known are given again, since what stands before them (tools,
+            instructions) has changed.
         coverage: When a context's text covers a response's.
 
     Returns:
@@ -515,7 +523,7 @@ def plan_side_request(
     covering: Sequence[Cover] = ()
     if items and forks and has_lanes:
         known = worth(lanes, items, model, coverage)
-        if known.complete is not None:
+        if known.complete is not None and not afresh:
             # The server knows all of it already.
             return None
         covering = known.covering

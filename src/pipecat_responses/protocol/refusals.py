@@ -78,6 +78,9 @@ def understand(
         return Understood(error.rewritten(failure=Failure.NO_WARM_UP))
     if may_refuse_option(error) and refuses_updates(error.message, request):
         return _learned(error, RefusedOption(REFUSED, error.message, model=request.fields.model))
+    empty = not request.generate and not request.items
+    if empty and _is_of_request(error) and names(error, "input"):
+        return _learned(error, Capability.EMPTY_WARM_UP)
     option = refused_option(error, request.fields.values)
     return Understood(error) if option is None else _learned(error, option)
 

@@ -38,6 +38,7 @@ class Capabilities(msgspec.Struct):
         lanes: Whether ``stream_id`` makes lanes.
         forks: Whether another lane's response can be continued.
         warm_up: Whether ``generate: false`` prepares.
+        empty_warm_up: Whether it does so without any item.
         cancel: Whether ``response.cancel`` is taken.
         cancel_stops: Whether it stops the response.
         continuation: Whether ``previous_response_id`` works on the same connection.
@@ -55,6 +56,7 @@ class Capabilities(msgspec.Struct):
     lanes: bool | None = None
     forks: bool | None = None
     warm_up: bool | None = None
+    empty_warm_up: bool | None = None
     cancel: bool | None = None
     cancel_stops: bool | None = None
     continuation: bool | None = None
@@ -111,6 +113,8 @@ def _config(told: Capabilities) -> SandboxConfig:
         config.forks = "fail"
     if told.warm_up is False:
         config.generate_false = "rejected"
+    elif told.empty_warm_up is False:
+        config.generate_false = "with_input"
     if told.cancel is False:
         config.cancel = "rejected"
     elif told.cancel_stops:

@@ -132,7 +132,9 @@ class SandboxConfig:
             ``ignored``, ``rejected`` with an error event, or ``honoured``: the response ends as
             ``response.incomplete`` with the reason ``cancelled``.
         steering: Whether ``response.steer`` is known at all.
-        generate_false: Whether ``generate`` is known.
+        generate_false: What becomes of ``generate: false`` over a WebSocket: ``supported``, also
+            without any item, as clients in the field send it; ``with_input`` wants an item, as
+            every other request; ``rejected`` does not know the field.
         forks: ``fail`` refuses to continue from another lane's response.
         memory_after_failure: What a lane remembers after a response that failed, was incomplete
             or broke off: nothing (``forgets``), the response before it (``keeps_previous``), or
@@ -200,7 +202,7 @@ class SandboxConfig:
     lane_advances_at: Literal["start", "end"] = "start"
     cancel: Literal["ignored", "rejected", "honoured"] = "ignored"
     steering: bool = True
-    generate_false: Literal["supported", "rejected"] = "supported"
+    generate_false: Literal["supported", "with_input", "rejected"] = "supported"
     forks: Literal["supported", "fail"] = "supported"
     memory_after_failure: Kept = "forgets"
     memory_after_cancel: Kept | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 from pipecat_responses.sandbox import opaque, shapes
@@ -361,7 +362,7 @@ def check_order(history: Transcript, items: list[Item]) -> None:
 
 def _check_reasoning(items: list[Item]) -> None:
     """Checks that the model's own next item comes after each reasoning item."""
-    for item, following in zip(items, [*items[1:], None], strict=True):
+    for item, following in zip_longest(items, items[1:]):
         if item.get("type") != "reasoning":
             continue
         led_to = following is not None and (

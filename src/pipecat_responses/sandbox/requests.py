@@ -279,7 +279,7 @@ def check_websocket_request(message: dict[str, Any], config: SandboxConfig) -> N
                 param=name,
             )
     shapes.fields(message, "", {}, _WEBSOCKET_FIELDS)
-    _check_whole(message, config)
+    _check_whole(message, config, may_be_empty=_prepares_from_nothing(message, config))
 
 
 def check_http_request(body: dict[str, Any], config: SandboxConfig) -> None:
@@ -291,10 +291,16 @@ def check_http_request(body: dict[str, Any], config: SandboxConfig) -> None:
     shapes.fields(body, "", {}, _HTTP_FIELDS)
     if body.get("background"):
         raise unsupported_parameter("background")
-    _check_whole(body, config)
+    _check_whole(body, config, may_be_empty=False)
 
 
-def _check_whole(body: dict[str, Any], config: SandboxConfig) -> None:
+def _prepares_from_nothing(message: dict[str, Any], config: SandboxConfig) -> bool:
+    """Whether instructions and tools are prepared before there is anything to answer."""
+    prepares = message.get("generate") is False and config.generate_false == "supported"
+    return prepares and message.get("input") == [] and not message.get("previous_response_id")
+
+
+def _check_whole(body: dict[str, Any], config: SandboxConfig, *, may_be_empty: bool) -> None:
     """Checks what depends on more than one field."""
     model = body.get("model")
     if not model:
@@ -304,7 +310,8 @@ def _check_whole(body: dict[str, Any], config: SandboxConfig) -> None:
     for name in ("conversation", "prompt"):
         if body.get(name):
             raise ApiError(f"{name.capitalize()} not found.", status=404, param=name)
-    _check_input(body)
+    if not may_be_empty:
+        _check_input(body)
     _check_tool_choice(body)
     if config.model_limits == "enforced":
         _check_reasoning(body, config.family(model))

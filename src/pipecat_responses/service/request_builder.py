@@ -77,12 +77,19 @@ class RequestBuilder:
                 "account's): it is left out."
             )
 
-    async def build(self, context: LLMContext, settings: OpenAIResponsesLLMSettings) -> Request:
+    async def build(
+        self,
+        context: LLMContext,
+        settings: OpenAIResponsesLLMSettings,
+        *,
+        may_be_empty: bool = False,
+    ) -> Request:
         """The request for a turn.
 
         Args:
             context: The conversation.
             settings: The settings in force (store mode).
+            may_be_empty: Whether it may do without any item, as what is given ahead of a turn.
 
         Raises:
             LLMContextConversionError: If the context cannot be sent.
@@ -100,7 +107,9 @@ class RequestBuilder:
     ) -> tuple[Conversion, dict[str, Any]]:
         """What a context says, and the fields that go with it."""
         conversion = await self._adapter().convert(
-            context, system_instruction=_instruction(settings)
+            context,
+            system_instruction=_instruction(settings),
+            may_be_empty=may_be_empty,
         )
         return conversion, self._values(conversion, settings)
 

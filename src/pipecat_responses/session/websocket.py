@@ -44,6 +44,7 @@ from pipecat_responses.session.live import WebSocketExchange
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.notices import Listener
 from pipecat_responses.session.pool import ConnectionPool, Member, PoolOptions
+from pipecat_responses.session.prefixes import Prefixes, is_nothing
 from pipecat_responses.session.state import SessionState
 from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.stored import StoredResponses
@@ -111,6 +112,7 @@ class WebSocketSession:
         # Where one has failed since the latest turn.
         self._unanchored: list[LaneSet] = []
         self._conversation: Sequence[Item] = ()
+        self._prefixes = Prefixes()
 
     @property
     def stats(self) -> SessionStats:
@@ -220,6 +222,8 @@ class WebSocketSession:
         keeps: bool = True,
         background: bool = False,
     ) -> WebSocketExchange:
+        if keeps:
+            self._prefixes.give(member.live, request)
         return WebSocketExchange(
             member.live,
             member.socket,
@@ -242,24 +246,29 @@ class WebSocketSession:
         Returns:
             Whether the server took it. False is no failure: the first turn sends everything.
         """
-        if not self._prepares or not request.items:
+        if not self._prepares or not self._can_be_given(request):
             return False
         if not self._pool.usable:
             try:
                 await self._pool.connect()
             except ResponsesError:
                 return False
+        if self._anchor is not None:
+            # It may be about the same.
+            await asyncio.wait({self._anchor})
         request = self._fit(request)
         self._conversation = self._conversation or request.items
         found = self._plan_aside(request.items, request.fields.model)
-        if found is None or not found[1].send:
+        if found is None:
             return False
         member, todo = found[0], self._from_stored(found[1], request)
+        if not request.items and not self._prefixes.lacks(member.live, request):
+            return False
         exchange = self._send_aside(member, todo, replace(request, generate=False), keeps=True)
         self.stats.count_warm_up()
         return await self._settle(exchange)
 
-    def lay_anchor(self, request: Request, *, written: bool = True) -> None:
+    def lay_anchor(self, request: Request, *, written: bool = True, warms_up: bool = False) -> None:
         """Puts a checkpoint in place, in the background, if the next turn would carry too much.
 
         Call it when the user interrupts, and when a connection may lack what the next turn
@@ -270,9 +279,11 @@ class WebSocketSession:
             request: The part of the conversation that will not change any more.
             written: Whether the last answer stands in it as it was heard, for certain. Otherwise
                 no anchor is laid as long as it may still be written down.
+            warms_up: Whether one is laid as well where tools or instructions are new to the
+                server, however little it is.
         """
         threshold = self._anchor_threshold
-        if threshold is None or not self._pool.started:
+        if (threshold is None and not warms_up) or not self._pool.started:
             return
         if self._anchor is not None and not self._anchor.done():
             self._anchor_wanted = True
@@ -280,6 +291,8 @@ class WebSocketSession:
         if not self._prepares or self._pool.waited_for:
             return
         request = self._fit(request)
+        if (warms_up and self._warm_up_aside(request, written=written)) or threshold is None:
+            return
         stored = stored_cover(
             self._stored_for(request),
             request.items,
@@ -300,11 +313,51 @@ class WebSocketSession:
         if plans:
             # What is nearly there is ready first.
             _, member, todo = min(plans, key=lambda each: each[0])
-            exchange = self._send_aside(member, todo, replace(request, generate=False), keeps=True)
+            self._begin_to_lay(member, todo, request)
             self.stats.count_anchor()
-            self._anchor = asyncio.create_task(
-                self._lay(exchange, member.lanes), name="pipecat-responses anchor"
+
+    def _warm_up_aside(self, request: Request, *, written: bool) -> bool:
+        """Gives tools and instructions that are new to the server, with all that is behind them.
+
+        Returns:
+            Whether there was something to give, and a lane to spare for it.
+        """
+        members = self._pool.usable
+        if self._state.capabilities.lanes is False or not self._can_be_given(request):
+            return False
+        if not all(self._prefixes.lacks(each.live, request) for each in members):
+            return False
+        for member in members:
+            lanes = member.lanes
+            if any(lanes is each for each in self._unanchored):
+                continue
+            if not written and self._may_answer(member, request):
+                continue
+            todo = plan_side_request(
+                lanes,
+                request.items,
+                request.fields.model,
+                self._conversation,
+                forks=self._state.forks,
+                afresh=True,
+                coverage=self._coverage,
             )
+            if todo is not None:
+                self._begin_to_lay(member, self._from_stored(todo, request), request)
+                self.stats.count_warm_up()
+                return True
+        return False
+
+    def _can_be_given(self, request: Request) -> bool:
+        """Whether a request has something that the server can prepare."""
+        known = self._state.capabilities
+        return bool(request.items) or not (is_nothing(request) or known.empty_warm_up is False)
+
+    def _begin_to_lay(self, member: Member, todo: Plan, request: Request) -> None:
+        exchange = self._send_aside(member, todo, replace(request, generate=False), keeps=True)
+        self._anchor = asyncio.create_task(
+            self._lay(exchange, member.lanes), name="pipecat-responses anchor"
+        )
 
     def _may_answer(self, member: Member, request: Request) -> bool:
         """Whether the last answer is on a connection where the next turn goes on from it."""
