@@ -94,7 +94,7 @@ class RequestBuilder:
         Raises:
             LLMContextConversionError: If the context cannot be sent.
         """
-        conversion, values = await self._asked(context, settings)
+        conversion, values = await self._asked(context, settings, may_be_empty=may_be_empty)
         if self._cache is None:
             return self._without_unreadable(_request(self._encoded(values), conversion))
         kept = self._cache.keep(context, values, conversion)
@@ -103,7 +103,11 @@ class RequestBuilder:
         return self._without_unreadable(request)
 
     async def _asked(
-        self, context: LLMContext, settings: OpenAIResponsesLLMSettings
+        self,
+        context: LLMContext,
+        settings: OpenAIResponsesLLMSettings,
+        *,
+        may_be_empty: bool = False,
     ) -> tuple[Conversion, dict[str, Any]]:
         """What a context says, and the fields that go with it."""
         conversion = await self._adapter().convert(
