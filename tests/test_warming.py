@@ -43,6 +43,12 @@ QUICK = ConnectionLimits(backoff=Backoff(first=0.01, cap=0.05))
 ADA: Any = {"role": "developer", "content": "The user is called Ada."}
 
 
+@pytest.fixture(autouse=True)
+def counting_every_token(sandbox: Sandbox) -> None:
+    """A cache that holds the few tokens of a test, too."""
+    sandbox.config.cache_minimum_tokens = sandbox.config.cache_step_tokens = 1
+
+
 def tool(name: str) -> FunctionSchema:
     return FunctionSchema(name, f"Runs {name}.", {"what": {"type": "string"}}, [])
 
