@@ -15,6 +15,7 @@ from tests.histories.mutations import MUTATIONS
 from tests.histories.plan import Fault, History, Turn
 from tests.histories.play import play
 from tests.histories.steps import sends
+from tests.sandbox.wire import needs_todays_sdk
 from tests.support.hurry import Transport
 
 TEXT: Meaning = (
@@ -34,6 +35,7 @@ ALL: Meaning = (
 _EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
+@needs_todays_sdk
 @pytest.mark.parametrize("number", range(len(events_of(ALL, "resp_1"))))
 def test_a_proper_event_is_what_the_sdk_says(number: int) -> None:
     event = events_of(ALL, "resp_1")[number]

@@ -195,7 +195,7 @@ class TestFiles:
     def test_serve_complains_in_a_sentence(self, tmp_path: Path) -> None:
         shown = CliRunner().invoke(app, ["serve", "--capabilities", str(tmp_path / "x.json")])
         assert shown.exit_code == 1
-        (sentence,) = shown.stderr.splitlines()
+        (sentence,) = shown.output.splitlines()
         assert sentence.endswith("x.json cannot be read: No such file or directory")
         shown = CliRunner().invoke(app, ["serve", "--capabilities", "x", "--profile", "xai"])
         # A wrong use, other than a file that is not there.
