@@ -8,12 +8,12 @@ from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure
 
 
-def ok(seen: str, advice: str = "", **learned: bool) -> Finding:
+def ok(seen: str, advice: str = "", /, **learned: bool) -> Finding:
     """It works."""
     return Finding(Verdict.OK, seen, advice, learned)
 
 
-def no(seen: str, advice: str, **learned: bool) -> Finding:
+def no(seen: str, advice: str, /, **learned: bool) -> Finding:
     """The server cannot do this."""
     return Finding(Verdict.NO, seen, advice, learned)
 
@@ -23,7 +23,7 @@ def failed(seen: str, advice: str) -> Finding:
     return Finding(Verdict.FAILED, seen, advice)
 
 
-def unclear(seen: str, advice: str = "", **learned: bool) -> Finding:
+def unclear(seen: str, advice: str = "", /, **learned: bool) -> Finding:
     """What was seen proves neither."""
     return Finding(Verdict.UNCLEAR, seen, advice, learned)
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pipecat_responses.doctor.advice import no, nothing_to_check, ok, said, trouble, unclear
 from pipecat_responses.doctor.answers import Answer, is_refusal
 from pipecat_responses.doctor.findings import Finding
-from pipecat_responses.doctor.line import Line
 from pipecat_responses.doctor.over_websocket import NOT_CERTAIN
 from pipecat_responses.doctor.server import Server, Told
 from pipecat_responses.doctor.words import (
-    QUESTION,
     Memory,
     Recalled,
     new_word,
-    recall,
+    recall_on,
     telling_and_counting,
 )
 from pipecat_responses.protocol.errors import ConnectionLostError
@@ -44,23 +42,8 @@ async def incomplete(server: Server) -> Finding:
             return trouble(told.error, server)
         if told.status is not Status.INCOMPLETE:
             return unclear("The server does not keep to max_output_tokens.")
-        recalled = await _recall(server, line, Told(word, told))
-    match recalled.memory:
-        case Memory.THERE:
-            return ok(
-                "The lane remembers such a response, and goes on from it.",
-                remembers_incomplete=True,
-            )
-        case Memory.REFUSED | Memory.DROPPED:
-            return no(
-                "Such a response cannot be continued from.",
-                "Nothing to do: the next turn goes on from the response before it.",
-                remembers_incomplete=False,
-            )
-        case Memory.UNCERTAIN:
-            return unclear("The model did not know what it had been told.", NOT_CERTAIN)
-        case Memory.TROUBLE:
-            return trouble(recalled.error, server)
+        recalled = await recall_on(server, line, Told(word, told))
+    return _remembered(recalled, server, "remembers_incomplete")
 
 
 async def cancel(server: Server) -> Finding:
@@ -110,18 +93,21 @@ async def interrupted(server: Server) -> Finding:
     """Whether a response can be continued that was stopped."""
     if server.stopped is None:
         return nothing_to_check("Nothing was stopped, so it is not to be found out.")
-    recalled = await _recall(server, *server.stopped)
+    recalled = await recall_on(server, *server.stopped)
+    return _remembered(recalled, server, "remembers_interrupted")
+
+
+def _remembered(recalled: Recalled, server: Server, capability: str) -> Finding:
+    """What is to be said of a response that did not end by itself, once it was asked for."""
     match recalled.memory:
         case Memory.THERE:
-            return ok(
-                "The lane remembers such a response, and goes on from it.",
-                remembers_interrupted=True,
-            )
+            seen = "The lane remembers such a response, and goes on from it."
+            return ok(seen, **{capability: True})
         case Memory.REFUSED | Memory.DROPPED:
             return no(
                 "Such a response cannot be continued from.",
                 "Nothing to do: the next turn goes on from the response before it.",
-                remembers_interrupted=False,
+                **{capability: False},
             )
         case Memory.UNCERTAIN:
             return unclear("The model did not know what it had been told.", NOT_CERTAIN)
@@ -146,11 +132,3 @@ def _came_to_its_end(answer: Answer) -> bool:
     if answer.status is Status.INCOMPLETE:
         return answer.reason == "max_output_tokens"
     return answer.status is Status.COMPLETED and str(_TOP) in answer.text
-
-
-async def _recall(server: Server, line: Line, told: Told) -> Recalled:
-    async def ask(parent: str) -> Answer:
-        request = server.request(QUESTION, previous_response_id=parent)
-        return await server.ask_on(line, request)
-
-    return await recall(told, ask)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pipecat_responses.doctor.advice import no, ok, said, trouble, unclear
-from pipecat_responses.doctor.answers import Answer, is_refusal
+from pipecat_responses.doctor.answers import is_refusal
 from pipecat_responses.doctor.findings import Finding
-from pipecat_responses.doctor.line import Line
 from pipecat_responses.doctor.over_websocket import NOT_CERTAIN
 from pipecat_responses.doctor.server import Server, Told
-from pipecat_responses.doctor.words import QUESTION, Memory, Recalled, recall, telling, two_words
+from pipecat_responses.doctor.words import Memory, recall_on, telling, two_words
 
 _ONE, _OTHER = "doctor-1", "doctor-2"
 
@@ -48,7 +47,7 @@ async def forks(server: Server) -> Finding:
             if answer.error is not None:
                 return trouble(answer.error, server)
             told.append(Told(word, answer))
-        forked = await _recall(server, line, told[0], _OTHER)
+        forked = await recall_on(server, line, told[0], lane=_OTHER)
         match forked.memory:
             case Memory.THERE:
                 pass
@@ -68,8 +67,8 @@ async def forks(server: Server) -> Finding:
             case Memory.TROUBLE:
                 return trouble(forked.error, server)
         both = [
-            await _recall(server, line, told[0], _ONE),
-            await _recall(server, line, Told(words[0], forked.answer), _OTHER),
+            await recall_on(server, line, told[0], lane=_ONE),
+            await recall_on(server, line, Told(words[0], forked.answer), lane=_OTHER),
         ]
     if all(each.memory is Memory.THERE for each in both):
         return ok("A lane continues another's response, and both remember it.", forks=True)
@@ -83,11 +82,3 @@ async def forks(server: Server) -> Finding:
         if each.memory is Memory.TROUBLE:
             return trouble(each.error, server)
     return unclear("After the fork, one side did not know the word any more.", NOT_CERTAIN)
-
-
-async def _recall(server: Server, line: Line, told: Told, lane: str) -> Recalled:
-    async def ask(parent: str) -> Answer:
-        request = server.request(QUESTION, previous_response_id=parent)
-        return await server.ask_on(line, request, lane=lane)
-
-    return await recall(told, ask)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pipecat_responses.doctor.advice import failed, no, ok, said, trouble, unclear
-from pipecat_responses.doctor.answers import Answer, is_refusal
+from pipecat_responses.doctor.answers import is_refusal
 from pipecat_responses.doctor.findings import Finding
 from pipecat_responses.doctor.server import Server, Told
-from pipecat_responses.doctor.words import QUESTION, Memory, new_word, recall, telling
+from pipecat_responses.doctor.words import Memory, new_word, recall_on, telling
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure
 
@@ -78,11 +78,7 @@ async def continuation(server: Server) -> Finding:
     assert line is not None
     assert told is not None
 
-    async def ask(parent: str) -> Answer:
-        request = server.request(QUESTION, previous_response_id=parent)
-        return await server.ask_on(line, request)
-
-    recalled = await recall(told, ask)
+    recalled = await recall_on(server, line, told)
     match recalled.memory:
         case Memory.THERE:
             server.told = Told(told.word, recalled.answer)
@@ -112,13 +108,7 @@ async def instructions(server: Server) -> Finding:
     assert line is not None
     assert told is not None
 
-    async def ask(parent: str) -> Answer:
-        request = server.request(
-            QUESTION, previous_response_id=parent, instructions="Answer in one sentence."
-        )
-        return await server.ask_on(line, request)
-
-    recalled = await recall(told, ask, "instructions")
+    recalled = await recall_on(server, line, told, instructions="Answer in one sentence.")
     match recalled.memory:
         case Memory.THERE:
             return ok(
@@ -157,12 +147,7 @@ async def warm_up(server: Server) -> Finding:
                 "Do not call warm_up(): it would cost an answer.",
                 warm_up=False,
             )
-
-        async def ask(parent: str) -> Answer:
-            request = server.request(QUESTION, previous_response_id=parent)
-            return await server.ask_on(line, request)
-
-        recalled = await recall(Told(word, prepared), ask)
+        recalled = await recall_on(server, line, Told(word, prepared))
     match recalled.memory:
         case Memory.THERE:
             return ok("A request was prepared, and continued from.", warm_up=True)
@@ -192,12 +177,7 @@ async def rotation(server: Server) -> Finding:
                 f"No second connection while the first one lives: {said(error)}",
                 "Expect a pause when a connection has to be replaced.",
             )
-
-        async def ask(parent: str) -> Answer:
-            request = server.request(QUESTION, previous_response_id=parent)
-            return await server.ask_on(second, request)
-
-        recalled = await recall(Told(word, told), ask)
+        recalled = await recall_on(server, second, Told(word, told))
     opens = "A second connection opens beside the first"
     match recalled.memory:
         case Memory.THERE:

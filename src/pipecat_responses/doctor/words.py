@@ -6,9 +6,11 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from pipecat_responses.doctor.answers import Answer, is_refusal
-from pipecat_responses.doctor.server import Told
+from pipecat_responses.doctor.line import Line
+from pipecat_responses.doctor.server import Server, Told
 from pipecat_responses.protocol.errors import ResponsesError
 
 QUESTION = "Which word was it?"
@@ -103,3 +105,23 @@ async def recall(told: Told, ask: Callable[[str], Awaitable[Answer]], *fields: s
     if 0 < answer.input_tokens < told.answer.input_tokens:
         return Recalled(Memory.DROPPED, answer)
     return Recalled(Memory.UNCERTAIN, answer)
+
+
+async def recall_on(
+    server: Server, line: Line, told: Told, *, lane: str | None = None, **fields: Any
+) -> Recalled:
+    """Asks for a word on a connection, twice if need be.
+
+    Args:
+        server: The server that is examined.
+        line: The connection.
+        told: What the model was told, and in which response.
+        lane: The lane to ask on; None for a request without one.
+        fields: Other fields of the requests, which are about these too.
+    """
+
+    async def ask(parent: str) -> Answer:
+        request = server.request(QUESTION, previous_response_id=parent, **fields)
+        return await server.ask_on(line, request, lane=lane)
+
+    return await recall(told, ask, *fields)

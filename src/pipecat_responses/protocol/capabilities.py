@@ -68,6 +68,11 @@ class ServerCapabilities:
     refused: tuple[RefusedOption, ...] = ()
     why: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def may_continue_stored(self) -> bool:
+        """Whether continuing from a stored response is worth a try: nothing spoke against it."""
+        return self.continuation is not False and self.stored_continuation is not False
+
     def learn(self, capability: Capability, available: bool, why: str = "") -> bool:
         """Notes what the server has shown.
 

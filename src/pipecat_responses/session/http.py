@@ -249,12 +249,10 @@ class HttpSession:
 
     def _continues(self, request: Request) -> bool:
         """Whether a request may continue from a stored response."""
-        known = self._knowledge.capabilities
         return (
             self._stored is not None
             and request.fields.stored
-            and known.continuation is not False
-            and known.stored_continuation is not False
+            and self._knowledge.capabilities.may_continue_stored
         )
 
     def _understood(

@@ -208,8 +208,7 @@ class WebSocketSession:
         return from_stored(todo, stored, request.items, model, self._coverage) if stored else todo
 
     def _stored_for(self, request: Request) -> Sequence[Checkpoint]:
-        known = self._state.capabilities
-        if known.continuation is False or known.stored_continuation is False:
+        if not self._state.capabilities.may_continue_stored:
             return ()
         return self._state.stored.checkpoints(request)
 
