@@ -36,6 +36,7 @@ from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
     OpenAIResponsesReasoningConfig,
 )
+from pipecat_responses.service.steering import Steering
 from pipecat_responses.service.warming import CHANGES, Warming, context_around
 
 __all__ = [
@@ -98,6 +99,7 @@ class OpenAIResponsesLLMService(
         coverage: Literal["words", "exact"] = "words",
         transport: Literal["auto", "websocket"] = "auto",
         warm_up: Literal["auto", "off"] = "off",
+        steering: Literal["auto", "off"] = "off",
         **kwargs: Any,
     ) -> None:
         """Creates the service; it connects when the pipeline is set up.
@@ -118,6 +120,10 @@ class OpenAIResponsesLLMService(
             warm_up: ``"auto"`` gives instructions, tools and the context to the server as soon as
                 they are known, when they change and when a connection was opened, in the
                 background; the tokens may be billed, once for each change.
+            steering: What becomes of a response that the user interrupts before anything of it was
+                heard, while the model thinks or a tool of the server runs: ``"off"`` lets go of it,
+                ``"auto"`` gives it what the user says, on models that take that (the gpt-6
+                family), so that nothing begins anew.
             **kwargs: The arguments of the HTTP service and of Pipecat's ``WebsocketLLMService``
                 (``reconnect_on_error``, ``ws_close_timeout``, …).
 
@@ -133,6 +139,8 @@ class OpenAIResponsesLLMService(
             raise ValueError(f'coverage must be "words" or "exact", not {coverage!r}')
         if transport not in ("auto", "websocket"):
             raise ValueError(f'transport must be "auto" or "websocket", not {transport!r}')
+        if steering not in ("auto", "off"):
+            raise ValueError(f'steering must be "auto" or "off", not {steering!r}')
         if warm_up not in ("auto", "off"):
             raise ValueError(f'warm_up must be "auto" or "off", not {warm_up!r}')
         told = kwargs.get("base_url") or kwargs.get("client")
@@ -155,6 +163,7 @@ class OpenAIResponsesLLMService(
         self._max_age_secs = connection_max_age_secs
         self._coverage = coverage
         self._falls_back = transport == "auto"
+        self._steering = Steering(self, parks=steering == "auto")
         self._warms_up = warm_up == "auto"
         self._warming = Warming(lambda: self._lay_anchor(written=False))
 

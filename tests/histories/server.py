@@ -57,6 +57,7 @@ class ScriptedServer:
         requests: What has been asked (``generate: false`` included).
         failures: What went wrong with scripts: a fault of the test.
         cancels: How often it was asked to stop a response.
+        steers: What it was given while it answered; each opens the gate ``steered``.
         refused: How many requests named a parent that it does not know.
         opened: Connections so far.
         open: Connections now.
@@ -74,6 +75,7 @@ class ScriptedServer:
         self.greeting: list[Step] = []
         self.pongs = self.lanes = True
         self.requests: list[Asked] = []
+        self.steers: list[Wire] = []
         self.cancels = self.refused = self.opened = self.open = 0
         self._gates: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._changed = asyncio.Condition()
@@ -189,6 +191,10 @@ class ScriptedServer:
                     self.cancels += 1
                     await self._play(self.on_cancel, wire, None)
                     await self._tell()
+                    continue
+                if body.get("type") == "response.steer":
+                    self.steers.append(body)
+                    self.opens("steered")
                     continue
                 asked = self._note("websocket", number, body, wire.headers)
                 answer = self._answer(asked, wire, memory)

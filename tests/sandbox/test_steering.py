@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipecat_responses.sandbox import Answer, Call, Sandbox
+from pipecat_responses.sandbox import Answer, Call, Fault, Sandbox
 
 from .wire import (
     WEBSOCKET_EVENT,
@@ -44,6 +44,7 @@ async def kind(wire: Wire, *kinds: str) -> Event:
 
 async def test_a_successor_continues_with_the_input(sandbox: Sandbox) -> None:
     sandbox.config.tokens_per_second = 200
+    sandbox.script(Answer(("This is said to its end.", "This is not said any more.")))
     async with connected(sandbox) as wire:
         first = await begin(wire, stream_id="a")
         await steer(wire, first, [{**user("hello?"), "type": "message"}])
@@ -52,6 +53,9 @@ async def test_a_successor_continues_with_the_input(sandbox: Sandbox) -> None:
         assert accepted["stream_id"] == "a"
         ended = await kind(wire, "response.incomplete")
         assert ended["response"]["incomplete_details"] == {"reason": "steered"}
+        # Nothing was cut in two.
+        (said,) = ended["response"]["output"]
+        assert said["content"][0]["text"] == "This is said to its end."
         created = await kind(wire, "response.created")
         assert created["response"]["previous_response_id"] == first
         done = await kind(wire, "response.completed")
@@ -63,9 +67,11 @@ async def test_a_successor_continues_with_the_input(sandbox: Sandbox) -> None:
 
 async def test_a_response_with_calls_completes_and_the_input_waits(sandbox: Sandbox) -> None:
     tools = [function_tool("f")]
-    sandbox.script(Answer(("One moment, please.", Call("f", {}, "call_1")), tokens_per_second=100))
+    call = Call("f", {"text": "one two three " * 20}, "call_1")
+    sandbox.script(Answer((call,), tokens_per_second=200))
     async with connected(sandbox) as wire:
         first = await begin(wire, tools=tools)
+        await kind(wire, "response.function_call_arguments.delta")
         await steer(wire, first, "and be quick")
         await kind(wire, "response.steer.accepted")
         await kind(wire, "response.completed")
@@ -78,6 +84,35 @@ async def test_a_response_with_calls_completes_and_the_input_waits(sandbox: Sand
         "count to 5000",
         "and be quick",
     ]
+
+
+async def test_input_that_comes_in_the_last_item(sandbox: Sandbox) -> None:
+    """The response completes, and has a successor all the same."""
+    sandbox.script(Answer(("This is said to its end.",), tokens_per_second=100))
+    async with connected(sandbox) as wire:
+        first = await begin(wire)
+        await kind(wire, "response.output_text.delta")
+        await steer(wire, first)
+        await kind(wire, "response.steer.accepted")
+        ended = await kind(wire, "response.completed", "response.incomplete")
+        assert ended["type"] == "response.completed"
+        created = await kind(wire, "response.created")
+        assert created["response"]["previous_response_id"] == first
+
+
+async def test_a_successor_that_cannot_be(sandbox: Sandbox) -> None:
+    sandbox.script(Answer(("This is said to its end.",), tokens_per_second=100))
+    async with connected(sandbox) as wire:
+        first = await begin(wire)
+        await kind(wire, "response.output_text.delta")
+        await steer(wire, first)
+        accepted = await kind(wire, "response.steer.accepted")
+        sandbox.faults.add(Fault("error", "request"))
+        failed = await kind(wire, "response.steer.failed")
+    assert failed["error"]["code"] == "successor_creation_failed"
+    assert failed["steer"]["id"] == accepted["steer"]["id"]
+    assert failed["steer"]["previous_response_id"] == first
+    assert failed["steer"]["input"][0]["content"] == "wait"
 
 
 async def test_failures(sandbox: Sandbox) -> None:

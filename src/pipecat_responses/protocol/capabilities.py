@@ -28,6 +28,7 @@ class Capability(StrEnum):
     CONTINUATION = "continuation"
     INSTRUCTIONS_WHEN_CONTINUING = "instructions_when_continuing"
     STORED_CONTINUATION = "stored_continuation"
+    STEERING = "steering"
 
 
 @dataclass(slots=True)
@@ -52,6 +53,7 @@ class ServerCapabilities:
         instructions_when_continuing: Whether ``instructions`` may stand beside it. Where they may
             not, they are sent as the conversation's first message.
         stored_continuation: Whether it stores responses, to be continued from anywhere.
+        steering: Whether ``response.steer`` may be sent.
         refused: Optional parts of a request that it does not take.
         why: For each of the above that is known, in whose words.
     """
@@ -65,6 +67,7 @@ class ServerCapabilities:
     continuation: bool | None = None
     instructions_when_continuing: bool | None = None
     stored_continuation: bool | None = None
+    steering: bool | None = None
     refused: tuple[RefusedOption, ...] = ()
     why: dict[str, str] = field(default_factory=dict)
 

@@ -18,18 +18,23 @@ refused has left its lane, and nothing of it follows. After an error in the midd
 nobody knows whether more of it comes, so its lane is left alone until a terminal event does.
 
 ``protocol.doubts`` has the refusals that do not say what they refuse.
+
+A response that was steered (``protocol.steering``) may have a successor, which the server makes by
+itself on the same lane. So its end is held back until its successor is created, or is known not to
+be: ``Succeeded`` takes its place for whoever listens, and the two are one answer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Generic, assert_never
+from typing import Generic, TypeAlias, assert_never
 
 from msgspec.structs import replace
 
 from pipecat_responses.protocol.capabilities import Capability, ServerCapabilities
-from pipecat_responses.protocol.doubts import CancelDoubt, LaneDoubt, says_cancel
+from pipecat_responses.protocol.doubts import CancelDoubt, LaneDoubt, says_cancel, says_steer
 from pipecat_responses.protocol.effects import (
     STATE_CHANGED,
     AbandonedEnded,
@@ -57,6 +62,10 @@ from pipecat_responses.protocol.events import (
     ItemDone,
     Refused,
     Status,
+    SteerAccepted,
+    SteerFailed,
+    SteerPending,
+    Succeeded,
     Terminal,
     TextDelta,
     TextDone,
@@ -64,6 +73,7 @@ from pipecat_responses.protocol.events import (
 )
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.in_flight import ResponsesInFlight
+from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
 from pipecat_responses.protocol.refusals import (
@@ -76,9 +86,11 @@ from pipecat_responses.protocol.requests import (
     Payload,
     Request,
     cancel_payload,
+    steer_payload,
     websocket_payload,
 )
 from pipecat_responses.protocol.response import Response, is_stored
+from pipecat_responses.protocol.steering import STEERED, can_be_given, may_steer
 
 
 class ConnectionState(Enum):
@@ -108,6 +120,8 @@ _TRANSITIONS: dict[tuple[ConnectionState, ConnectionEvent], ConnectionState] = {
     (ConnectionState.LOST, ConnectionEvent.LOSE): ConnectionState.LOST,
 }
 
+
+_SteerAnswer: TypeAlias = SteerAccepted | SteerPending | SteerFailed
 
 _PIECES: frozenset[type[Event]] = frozenset(
     {TextDelta, ThoughtDelta, TextDone, ItemAdded, ArgumentsDelta, ArgumentsDone, Activity}
@@ -261,6 +275,7 @@ class Connection(Generic[ListenerT]):
         """
         was_running = self.runs(response)
         response.stop_listening()
+        ignored = response.steers.held is not None and response.steers.unanswered
         if not was_running:
             return []
         if never_left:
@@ -269,7 +284,39 @@ class Connection(Generic[ListenerT]):
             response.lane.complete(response.restore)
             return [STATE_CHANGED]
         response.lane.abandon()
-        return [*self._cancel(response), STATE_CHANGED]
+        effects = [*self._cancel(response), STATE_CHANGED]
+        if ignored:
+            effects.append(Learned(Capability.STEERING, False, "It has not answered one"))
+        return effects
+
+    def steerable(self, response: Response[ListenerT]) -> bool:
+        """Whether the server may take more input to a response, now."""
+        return (
+            self.runs(response)
+            and response.response_id is not None
+            and response.steers.held is None
+            and not response.steers.unanswered
+            and self._capabilities.steering is not False
+            and may_steer(response.request)
+        )
+
+    def steer(
+        self, response: Response[ListenerT], items: Sequence[Item]
+    ) -> list[Effect[ListenerT]]:
+        """Gives the server what the user has said while a response runs.
+
+        Args:
+            response: The response.
+            items: What was said.
+
+        Returns:
+            Nothing where that is not possible; then it is for another request.
+        """
+        if not self.steerable(response) or not can_be_given(items):
+            return []
+        assert response.response_id is not None
+        response.steer(items)
+        return [Send(steer_payload(response.response_id, items))]
 
     def lose(self, error: ResponsesError) -> list[Effect[ListenerT]]:
         """The connection has ended, and with it everything on it."""
@@ -318,6 +365,12 @@ class Connection(Generic[ListenerT]):
         self._heard = True
         if stream_id is not None:
             self._lanes_shown = True
+        if isinstance(event, (SteerAccepted, SteerPending, SteerFailed)):
+            return self._steer_answered(event)
+        if isinstance(event, Refused) and says_steer(event.error):
+            unanswered = [each for each in self._running if each.steers.unanswered]
+            if unanswered:
+                return self._steer_refused(unanswered, event.error)
         if isinstance(event, Refused) and self._cancel_doubt.concerns(
             event.error, stream_id=stream_id, runs=stream_id in self._running.on_lane
         ):
@@ -327,6 +380,8 @@ class Connection(Generic[ListenerT]):
             return self._receive_unowned(stream_id, event)
         effects: list[Effect[ListenerT]] = []
         match event:
+            case Created() if response.steers.held is not None:
+                return self._succeeded(response, stream_id, event)
             case Created():
                 effects = self._created(response, stream_id, event)
             case Began():
@@ -336,8 +391,13 @@ class Connection(Generic[ListenerT]):
                 response.speak()
             case ItemDone():
                 response.finish_item(event.item)
+            case Terminal() if response.steers.open and event.status is not Status.FAILED:
+                response.hold(event)
+                return []
             case Terminal():
                 event, effects = self._terminal(response, event)
+            case Refused() if response.steers.held is not None:
+                return self._steer_answered(SteerFailed(response.response_id, event.error))
             case Refused():
                 return self._refused(response, event.error)
             case (
@@ -347,6 +407,7 @@ class Connection(Generic[ListenerT]):
                 | ArgumentsDelta()
                 | ArgumentsDone()
                 | Activity()
+                | Succeeded()
             ):
                 pass
             case _:
@@ -387,6 +448,83 @@ class Connection(Generic[ListenerT]):
                 effects += self._quarantine(response)
                 doubt = error.rewritten(failure=Failure.CANCEL_REFUSED)
                 effects.append(Fail(response.listener, doubt))
+        return effects
+
+    # -- steering -----------------------------------------------------------------------------
+
+    def _steer_answered(self, event: _SteerAnswer) -> list[Effect[ListenerT]]:
+        """The server says what becomes of what it was given while a response ran."""
+        response = self._steered(event.response_id)
+        if response is None:
+            return [Dropped(event)]
+        effects: list[Effect[ListenerT]] = []
+        if response.listening:
+            effects.append(Deliver(response.listener, event))
+        match event:
+            case SteerAccepted():
+                response.steer_accepted()
+                effects.append(Learned(Capability.STEERING, True, "It has taken input meanwhile"))
+            case SteerPending():
+                response.steer_waits()
+            case SteerFailed():
+                response.steer_failed()
+                if event.unsupported:
+                    effects.append(Learned(Capability.STEERING, False, event.error.message))
+            case _:
+                assert_never(event)
+        return effects + self._settle_held(response)
+
+    def _steer_refused(
+        self, unanswered: Sequence[Response[ListenerT]], error: ResponsesError
+    ) -> list[Effect[ListenerT]]:
+        """The server does not know the message at all."""
+        effects: list[Effect[ListenerT]] = [Learned(Capability.STEERING, False, error.message)]
+        for response in unanswered:
+            effects += self._steer_answered(SteerFailed(response.response_id, error))
+        return effects
+
+    def _steered(self, response_id: str | None) -> Response[ListenerT] | None:
+        for response in self._running:
+            if response.steers.open and response_id in (None, response.response_id):
+                return response
+        return None
+
+    def _settle_held(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
+        """Nothing follows a response whose end was held back for that."""
+        held = response.steers.held
+        if held is None or response.steers.open:
+            return []
+        event, effects = self._terminal(response, held)
+        if not response.listening:
+            return effects
+        if event.status is Status.INCOMPLETE and event.reason == STEERED:
+            error = ResponsesError(
+                "The server has ended the response to go on with what was said, and did not",
+                failure=Failure.NOT_STEERED,
+                response_id=event.response_id,
+            )
+            return [*effects, Fail(response.listener, error)]
+        return [*effects, Deliver(response.listener, event)]
+
+    def _succeeded(
+        self, response: Response[ListenerT], stream_id: str | None, event: Created
+    ) -> list[Effect[ListenerT]]:
+        """The server goes on by itself with what it was given."""
+        held = response.steers.held
+        assert held is not None
+        successor = response.succeed()
+        self._running.succeed(response, successor)
+        if response.cancelled:
+            self._cancel_doubt.settled()
+        response.end(held.usage)
+        effects: list[Effect[ListenerT]] = []
+        if response.listening:
+            effects.append(Deliver(response.listener, Succeeded(held)))
+        else:
+            effects.append(AbandonedEnded(response.turn, held.response_id, held.usage))
+        effects += self._created(successor, stream_id, event)
+        if successor.listening:
+            effects.append(Deliver(successor.listener, event))
         return effects
 
     # -- what an event means ------------------------------------------------------------------
@@ -464,7 +602,9 @@ class Connection(Generic[ListenerT]):
         if event.status is Status.COMPLETED:
             checkpoint = response.checkpoint(event)
             lane.complete(checkpoint)
-            if checkpoint is not None and is_stored(response.request, event):
+            # A mark of a stored response has no room for what was said meanwhile.
+            stored = is_stored(response.request, event) and not response.succeeds
+            if checkpoint is not None and stored:
                 effects.append(Stored(checkpoint))
         else:
             lane.end()
@@ -548,6 +688,9 @@ class Connection(Generic[ListenerT]):
     def _cancel(self, response: Response[ListenerT]) -> list[Effect[ListenerT]]:
         """A courtesy that may save tokens. Nothing waits for its effect."""
         if self._capabilities.cancel is False or response.cancelled:
+            return []
+        if response.steers.held is not None:
+            # It has ended.
             return []
         if response.response_id is None:
             return []

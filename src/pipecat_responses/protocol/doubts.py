@@ -61,6 +61,14 @@ def says_cancel(error: ResponsesError) -> bool:
     return error.param == "type" or "response.cancel" in error.message
 
 
+def says_steer(error: ResponsesError) -> bool:
+    """Whether an error says that it is about a ``response.steer``.
+
+    One about a cancel may list what else there is.
+    """
+    return "response.steer" in error.message and "response.cancel" not in error.message
+
+
 class LaneDoubt:
     """Whether the refusal of a request was about the name of its lane.
 

@@ -172,6 +172,52 @@ class Refused(msgspec.Struct, frozen=True):
     error: ResponsesError
 
 
+class SteerAccepted(msgspec.Struct, frozen=True):
+    """The server has what the user said meanwhile, and will go on with it.
+
+    Attributes:
+        response_id: The response that it was said in, if the server says.
+    """
+
+    response_id: str | None
+
+
+class SteerPending(msgspec.Struct, frozen=True):
+    """The server keeps it until the client has answered what the response has called.
+
+    Attributes:
+        response_id: The response that it was said in, if the server says.
+    """
+
+    response_id: str | None
+
+
+class SteerFailed(msgspec.Struct, frozen=True):
+    """The server does not go on with it.
+
+    Attributes:
+        response_id: The response that it was said in, if the server says.
+        error: Why.
+        unsupported: Whether that is since it can do so with no response of this model.
+    """
+
+    response_id: str | None
+    error: ResponsesError
+    unsupported: bool = False
+
+
+class Succeeded(msgspec.Struct, frozen=True):
+    """The response has ended, and the server goes on by itself in a successor.
+
+    No server sends it: a connection tells its listeners (``protocol.connection``).
+
+    Attributes:
+        terminal: The end of the response.
+    """
+
+    terminal: Terminal
+
+
 Event: TypeAlias = (
     Created
     | Began
@@ -185,6 +231,10 @@ Event: TypeAlias = (
     | Activity
     | Terminal
     | Refused
+    | SteerAccepted
+    | SteerPending
+    | SteerFailed
+    | Succeeded
 )
 
 ACTIVITY = Activity()
@@ -321,8 +371,22 @@ def read(
         return Refused(read_error(_loads(data), transport=transport))
     if kind in _TERMINAL:
         return _terminal(_TERMINAL[kind], _loads(wire.response), transport)
+    if kind in _STEERING:
+        return _steering(kind, _loads(data), transport)
     # Whatever it is, it shows that the server is alive.
     return ACTIVITY
+
+
+def _steering(kind: str, wire: Mapping[str, Any], transport: str) -> Event:
+    steer = wire.get("steer")
+    named = steer.get("previous_response_id") if isinstance(steer, Mapping) else None
+    response_id = _str(named) or None
+    if kind == "response.steer.accepted":
+        return SteerAccepted(response_id)
+    if kind == "response.steer.pending":
+        return SteerPending(response_id)
+    error = read_error(wire, transport=transport, response_id=response_id)
+    return SteerFailed(response_id, error, error.code == "steering_not_supported")
 
 
 def _continues(response: Mapping[str, Any]) -> bool | None:
@@ -338,6 +402,8 @@ _ARGUMENTS = {
     "response.function_call_arguments.delta": "function_call",
     "response.custom_tool_call_input.delta": "custom_tool_call",
 }
+
+_STEERING = ("response.steer.accepted", "response.steer.pending", "response.steer.failed")
 
 _TERMINAL = {
     "response.completed": Status.COMPLETED,

@@ -15,6 +15,7 @@ class Failure(StrEnum):
     NO_WARM_UP = "no_warm_up"
     CANCEL_REFUSED = "cancel_refused"
     OPTION_REFUSED = "option_refused"
+    NOT_STEERED = "not_steered"
     RATE_LIMIT = "rate_limit"
     QUOTA = "quota"
     NO_KEY = "no_key"
@@ -49,6 +50,7 @@ EXPLANATIONS: dict[Failure, str] = {
         "The server refused something without saying what: a response.cancel, or this request."
     ),
     Failure.OPTION_REFUSED: "The server does not take an optional part of the request.",
+    Failure.NOT_STEERED: "The server does not go on with what was said while it answered.",
     Failure.RATE_LIMIT: "Too many requests or tokens for now; the server says when to come back.",
     Failure.QUOTA: "The account has no money or no quota left.",
     Failure.NO_KEY: "Whatever gives the API key gave none that can be used.",
@@ -92,6 +94,7 @@ RECOVERIES: dict[Failure, Recovery] = {
     Failure.NO_WARM_UP: Recovery.REPORT,
     Failure.CANCEL_REFUSED: Recovery.OTHER_LANE,
     Failure.OPTION_REFUSED: Recovery.WITHOUT_OPTION,
+    Failure.NOT_STEERED: Recovery.OTHER_LANE,
     Failure.RATE_LIMIT: Recovery.RETRY,
     Failure.QUOTA: Recovery.PERMANENT,
     Failure.NO_KEY: Recovery.REPORT,

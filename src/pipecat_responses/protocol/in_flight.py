@@ -65,6 +65,11 @@ class ResponsesInFlight(Generic[ListenerT]):
         self.remove(response)
         self._last_ids[response.lane] = response_id or response.response_id
 
+    def succeed(self, response: Response[ListenerT], successor: Response[ListenerT]) -> None:
+        """A response has ended, and the server goes on by itself on its lane."""
+        self.end(response, None)
+        self.add(successor)
+
     def move_to_default_lane(self, response: Response[ListenerT]) -> None:
         """A response has turned out to run on the default lane."""
         self.remove(response)

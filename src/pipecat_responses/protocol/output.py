@@ -5,7 +5,8 @@ two rarely look alike: Pipecat joins the text of all messages of a response into
 message, in the words of whatever speaks it (``speech``), writes parallel calls as call, output,
 call, output where the server put out call, call, and may write the text behind the calls, once it
 has been spoken. So the output of a response is compared as one group: its text as a whole, its
-calls, reasoning and other items in any order, and the calls' outputs set aside to be sent.
+calls, reasoning and other items in any order, and the calls' outputs set aside to be sent. What the
+user said while it was put out, and the server worked into it (``steering``), belongs to the group.
 """
 
 from __future__ import annotations
@@ -79,9 +80,10 @@ class Output:
         reasoning: Its reasoning items.
         others: Items of any other kind.
         texts: The texts of its messages one by one.
+        given: What the user said meanwhile, and the server has worked into it.
     """
 
-    __slots__ = ("_speech", "calls", "others", "reasoning", "text", "texts")
+    __slots__ = ("_speech", "calls", "given", "others", "reasoning", "text", "texts")
 
     def __init__(
         self,
@@ -91,6 +93,7 @@ class Output:
         others: tuple[Item, ...] = (),
         *,
         texts: Sequence[str] = (),
+        given: tuple[Item, ...] = (),
     ) -> None:
         """Creates an output.
 
@@ -100,12 +103,14 @@ class Output:
             reasoning: Its reasoning items.
             others: Items of any other kind.
             texts: The texts of its messages one by one, if it has several.
+            given: What the user said meanwhile, and the server has worked into it.
         """
         self.text = text
         self.texts = texts or (text,)
         self.calls = calls or {}
         self.reasoning = reasoning
         self.others = others
+        self.given = given
         self._speech: Speech | None = None
 
     @property
@@ -141,13 +146,16 @@ class Output:
     ) -> Match | Unfinished | Mismatch:
         calls = dict(self.calls)
         others = [*self.reasoning, *self.others]
+        given = list(self.given)
         pending: list[Item] = []
         index = start
-        while not text.done or calls or any(map(_can_be_sent_back, others)):
+        while not text.done or calls or given or any(map(_can_be_sent_back, others)):
             if index >= len(items):
                 return UNFINISHED
             current = items[index]
-            if isinstance(current, Message):
+            if given and current in given:
+                given.remove(current)
+            elif isinstance(current, Message):
                 if current.role != "assistant" or not text.read(current):
                     return Mismatch(index)
             elif current in others:
@@ -259,12 +267,15 @@ def space_between(before: str, after: str) -> str:
     return " "
 
 
-def read_output(wire: Iterable[Any], custom_tools: Collection[str] = ()) -> Output | None:
+def read_output(
+    wire: Iterable[Any], custom_tools: Collection[str] = (), given: tuple[Item, ...] = ()
+) -> Output | None:
     """Reads a response's ``output`` list.
 
     Args:
         wire: The items of the list, as decoded JSON.
         custom_tools: The custom tools that the client runs. Calls of others are the server's.
+        given: What the user said meanwhile, and the server has worked into it.
 
     Returns:
         The output, or None if an item is not to be understood: such a response is not one to
@@ -294,7 +305,9 @@ def read_output(wire: Iterable[Any], custom_tools: Collection[str] = ()) -> Outp
             reasoning.append(built)
         else:
             others.append(built)
-    return Output(join_texts(texts), calls, tuple(reasoning), tuple(others), texts=texts)
+    return Output(
+        join_texts(texts), calls, tuple(reasoning), tuple(others), texts=texts, given=given
+    )
 
 
 def annotations_of(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -183,6 +183,12 @@ class ResponseProgress:
             return False
         return self.runs_here(last) or (last.kind == "message" and last.phase != "commentary")
 
+    @property
+    def ends_with_call(self) -> bool:
+        """Whether its last item is a call that the client runs."""
+        last = next(reversed(self._items.values()), None)
+        return last is not None and self.runs_here(last)
+
     def runs_here(self, item: ItemProgress) -> bool:
         """Whether an item is a call that the client runs."""
         return item.kind == "function_call" or (

@@ -129,6 +129,7 @@ class Request:
         items: The whole conversation, a list.
         generate: False prepares state on the server and puts nothing out.
         resumes: Whether it takes up an answer that had broken off.
+        steerable: Whether its model takes more input while it answers.
         message_of: Tells which message of the context an item came from, by index; None for an
             item that stands for no message.
         messages: How many messages the context has.
@@ -139,6 +140,7 @@ class Request:
     items: Sequence[Item]
     generate: bool = True
     resumes: bool = False
+    steerable: bool = False
     message_of: Callable[[int], int | None] = no_message
     messages: int = 0
     marks: Sequence[StoredMark] = ()
@@ -223,6 +225,17 @@ def cancel_payload(response_id: str, stream_id: str | None) -> Payload:
         message["stream_id"] = stream_id
     data = encode(message)
     return Payload(((data,),), len(data))
+
+
+def steer_payload(response_id: str, items: Sequence[Item]) -> Payload:
+    """Puts a ``response.steer`` message together.
+
+    Args:
+        response_id: The response that runs.
+        items: User messages.
+    """
+    head = b'{"type":"response.steer","previous_response_id":' + encode(response_id)
+    return _payload([head, b',"input":['], items, b"]}")
 
 
 def items_size(items: Iterable[Item]) -> int:

@@ -16,6 +16,7 @@ from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.lanes import Checkpoint, Lane
 from pipecat_responses.protocol.output import read_output
 from pipecat_responses.protocol.requests import Request
+from pipecat_responses.protocol.steering import Steers
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +41,8 @@ class Response(Generic[ListenerT]):
         usage: Its tokens, once the server has said.
         sent: The items that its request carried.
         suspect: Whether the server seems not to continue from what it was to continue from.
+        steers: What it was given while it ran.
+        successor: The response that the server goes on with by itself, once there is one.
     """
 
     listener: ListenerT
@@ -59,7 +62,12 @@ class Response(Generic[ListenerT]):
     usage: Usage | None = None
     sent: Sequence[Item] = ()
     suspect: bool = False
+    steers: Steers = field(default_factory=Steers)
+    successor: Response[ListenerT] | None = None
     _items: list[Mapping[str, Any]] = field(default_factory=list)
+    # Of the responses that it is the successor of: what they put out, and what was said meanwhile.
+    _before: tuple[Mapping[str, Any], ...] = ()
+    _given: tuple[Item, ...] = ()
 
     def accept(self, response_id: str | None) -> None:
         """The server has accepted the request."""
@@ -90,6 +98,57 @@ class Response(Generic[ListenerT]):
         """The server seems not to continue from its parent; its token count will tell."""
         self.suspect = True
 
+    # -- steering -----------------------------------------------------------------------------
+
+    def steer(self, items: Sequence[Item]) -> None:
+        """The server is given more messages while the response runs."""
+        self.steers.ask(items)
+
+    def steer_accepted(self) -> None:
+        """The server has taken them."""
+        self.steers.accept()
+
+    def steer_failed(self) -> None:
+        """The server does not go on with them."""
+        self.steers.fail()
+
+    def steer_waits(self) -> None:
+        """They wait for the client's next request, which may come from another checkpoint."""
+        self.steers.wait_for_client()
+        self.keeps = False
+
+    def hold(self, event: Terminal) -> None:
+        """It has ended, and the server may go on by itself."""
+        self.steers.held = event
+
+    def succeed(self) -> Response[ListenerT]:
+        """The server goes on by itself, with what was said meanwhile.
+
+        Returns:
+            The response that it goes on with, on the same lane.
+        """
+        held = self.steers.held
+        assert held is not None
+        output = list(output_of(held, self._items))
+        # Reasoning that has led to nothing stands in no context.
+        while output and output[-1].get("type") == "reasoning":
+            output.pop()
+        self.successor = Response(
+            listener=self.listener,
+            lane=self.lane,
+            request=self.request,
+            turn=self.turn,
+            keeps=self.keeps and all(each.get("status") != "incomplete" for each in output),
+            parent=None,
+            fork=False,
+            from_stored=False,
+            restore=None,
+            listening=self.listening,
+            _before=(*self._before, *output),
+            _given=(*self._given, *self.steers.accepted),
+        )
+        return self.successor
+
     def was_remembered(self, event: Terminal) -> bool | None:
         """Whether the token count shows that its parent was part of it; None if it cannot tell.
 
@@ -108,6 +167,11 @@ class Response(Generic[ListenerT]):
         """Whether the server has answered a request that asked for no answer."""
         return not self.request.generate and bool(self.spoke or self._items or event.output)
 
+    @property
+    def succeeds(self) -> bool:
+        """Whether the server has made it by itself, to go on with what was said meanwhile."""
+        return bool(self._given)
+
     def checkpoint(self, event: Terminal) -> Checkpoint | None:
         """What the server can continue from after it, or None if that is not certain.
 
@@ -117,7 +181,12 @@ class Response(Generic[ListenerT]):
         if not self.keeps or self.was_not_prepared(event):
             return None
         return checkpoint_after(
-            self.request, event, self.response_id, self._items, spoke=self.spoke
+            self.request,
+            event,
+            self.response_id,
+            [*self._before, *output_of(event, self._items)],
+            spoke=self.spoke,
+            given=self._given,
         )
 
 
@@ -140,13 +209,26 @@ def is_stored(request: Request, event: Terminal) -> bool:
     return asked and event.details.get("store") is not False
 
 
+def output_of(event: Terminal, items: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+    """What a response has put out.
+
+    Args:
+        event: Its terminal event.
+        items: Its items that were complete before. Some servers list nothing at the end of what
+            they have streamed.
+    """
+    listed = event.output or ()
+    return listed if len(listed) >= len(items) else items
+
+
 def checkpoint_after(
     request: Request,
     event: Terminal,
     response_id: str | None,
-    items: Sequence[Mapping[str, Any]],
+    output: Sequence[Any],
     *,
     spoke: bool,
+    given: tuple[Item, ...] = (),
 ) -> Checkpoint | None:
     """What the server can continue from after a response, or None if that is not certain.
 
@@ -154,16 +236,14 @@ def checkpoint_after(
         request: What was asked.
         event: The response's terminal event, with status completed.
         response_id: Its id, if the server has said it before.
-        items: Its items that were complete before.
+        output: What it has put out.
         spoke: Whether any of its text has come.
+        given: What was said while it ran.
     """
     response_id = event.response_id or response_id
     if response_id is None:
         return None
-    # Some servers list nothing at the end of what they have streamed.
-    listed = event.output or ()
-    output = listed if len(listed) >= len(items) else items
-    put_out = read_output(output, request.fields.custom_tools)
+    put_out = read_output(output, request.fields.custom_tools, given)
     if put_out is None or (spoke and not put_out.text):
         return None
     return Checkpoint(

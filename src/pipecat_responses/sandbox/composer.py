@@ -132,6 +132,11 @@ class Composer:
             self.event("response.in_progress", response=response),
         ]
 
+    def withdraw(self) -> None:
+        """The item that was begun last is not to be: nobody has been told of it."""
+        self._begun = None
+        self._sequence -= 1
+
     def body(self, answer: Answer) -> Iterator[Step]:
         """The events of an answer's items; ends early when the token budget is used up."""
         for part in self._with_reasoning(answer):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pipecat_responses.sandbox.answers import Answer, Call, Compaction, ModelInput, as_answer
+from pipecat_responses.sandbox.answers import Answer, Compaction, ModelInput, as_answer
 from pipecat_responses.sandbox.composer import Composer, Event, InputUsage, effective_effort
 from pipecat_responses.sandbox.config import SandboxConfig
 from pipecat_responses.sandbox.errors import ApiError, content_filtered
@@ -125,6 +125,7 @@ class Run:
         prompt: The request as the prompt cache knows it.
         stop_reason: Set when it is to end early as incomplete, for this reason.
         steers: Steering input that arrived while it was running.
+        item_open: Whether an item has been announced and not finished.
         missing_fields: Fields that its events lack because of a fault.
     """
 
@@ -138,6 +139,7 @@ class Run:
     prompt: Prompt
     stop_reason: str | None = None
     steers: list[Steer] = field(default_factory=list)
+    item_open: bool = False
     missing_fields: frozenset[str] = frozenset()
 
     @property
@@ -148,12 +150,18 @@ class Run:
     @property
     def calls(self) -> bool:
         """Whether the client has to act before the conversation can go on."""
-        return any(isinstance(part, Call) for part in self.answer.items)
+        return any(item["type"] in _CLIENTS for item in self.composer.output)
 
     def stop(self, reason: str) -> None:
         """Ends the response now, as incomplete."""
         self.stop_reason = reason
         self.pacer.interrupt()
+
+    def steer(self, steer: Steer) -> None:
+        """Takes input to go on with: the response ends where nothing is cut in two."""
+        self.steers.append(steer)
+        if not self.item_open:
+            self.pacer.interrupt()
 
     async def send(self, event: Event) -> None:
         """Sends one of the response's events."""
@@ -369,6 +377,11 @@ class Engine:
         if run.stop_reason is None:
             await self._moment("text", run)
         for step in run.composer.body(run.answer):
+            kind = step.event["type"]
+            if kind == "response.output_item.added" and run.steers and not run.calls:
+                run.composer.withdraw()
+                run.stop("steered")
+                return
             if step.pause:
                 await run.pacer.pause(step.pause)
             if step.kind in ("text", "call", "reasoning"):
@@ -376,6 +389,8 @@ class Engine:
             if run.stop_reason is not None:
                 return
             await run.send(step.event)
+            if kind in _ITEM_OPEN:
+                run.item_open = _ITEM_OPEN[kind]
             if step.kind == "text":
                 texts += 1
                 await self._moment("text", run, texts)
@@ -510,6 +525,11 @@ class Engine:
                 keeps = self.config.memory_after_cancel or keeps
             kept = {"forgets": None, "keeps_previous": run.previous, "remembers_new": new}[keeps]
             memory.remember(lane, kept)
+
+
+_CLIENTS = ("function_call", "custom_tool_call")
+
+_ITEM_OPEN = {"response.output_item.added": True, "response.output_item.done": False}
 
 
 def _first(value: float | None, default: Any) -> Any:

@@ -1,8 +1,9 @@
 """``response.steer``: input that arrives while a response is running (steering guide).
 
-Accepted input ends a response that only speaks as ``response.incomplete`` with the reason
-``steered``, and the server continues by itself with a successor. A response that calls tools is
-left to complete; the input then waits for the client's request with the tools' outputs.
+Accepted input ends a response behind the item that is under way, as ``response.incomplete`` with
+the reason ``steered`` (or as completed, if that was its last), and the server continues by itself
+with a successor. A response that has called tools is left to complete; the input then waits for the
+client's request with the tools' outputs.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def receive(body: dict[str, Any], run: Run | None) -> Event:
     if not is_steerable_model(run.given.model) or run.given.settings.get("context_management"):
         return _failed(body, "steering_not_supported", "This response cannot be steered.")
     steer = Steer(new_id("steer"), items)
-    run.steers.append(steer)
+    run.steer(steer)
     return run.composer.event(
         "response.steer.accepted",
         steer={"id": steer.steer_id, "previous_response_id": run.response_id},
@@ -94,6 +95,26 @@ def pending(run: Run) -> list[Event]:
             reason="waiting_for_required_input",
             required_input=required,
             steer={"id": steer.steer_id, "previous_response_id": run.response_id},
+        )
+        for steer in run.steers
+    ]
+
+
+def lost(run: Run, error: ApiError) -> list[Event]:
+    """The events that give input back that the server cannot go on with."""
+    return [
+        run.composer.event(
+            "response.steer.failed",
+            error={
+                "type": "invalid_request_error",
+                "code": "successor_creation_failed",
+                "message": error.message,
+            },
+            steer={
+                "id": steer.steer_id,
+                "input": steer.items,
+                "previous_response_id": run.response_id,
+            },
         )
         for steer in run.steers
     ]

@@ -390,8 +390,6 @@ class Connection:
         if lane is not None and lane.name is not None:
             event["stream_id"] = lane.name
         await self.send(event)
-        if lane is not None and lane.run is not None and lane.run.steers and not lane.run.calls:
-            lane.run.stop("steered")
 
     # Lanes
 
@@ -423,12 +421,17 @@ class Connection:
             lane.run = run
 
         request: RecordedRequest | None = record
+        before: Run | None = None
         while request is not None:
             steers = lane.steers.pop(request.previous_response_id or "", [])
             try:
                 run = await self._engine.run(request, place, steers=steers, on_accepted=accepted)
             except ApiError as error:
-                await self._send_error(error, lane.name)
+                if before is None:
+                    await self._send_error(error, lane.name)
+                else:
+                    for event in steering.lost(before, error):
+                        await place.sink.send(event)
                 return
             except Halt as halt:
                 if halt.parked:
@@ -436,7 +439,7 @@ class Connection:
                 return
             finally:
                 lane.run = None
-            request = None
+            request, before = None, run
             if run.steers and run.calls:
                 lane.steers[run.response_id] = run.steers
                 for event in steering.pending(run):

@@ -69,6 +69,7 @@ from pipecat_responses.service.settings import (
     default_settings,
     supports_response_schema,
 )
+from pipecat_responses.service.steering import Steering
 from pipecat_responses.service.turn_reports import TurnReports
 from pipecat_responses.session.endpoint import EndpointSession
 from pipecat_responses.session.hedge import HedgePolicy, HedgingBackend
@@ -238,6 +239,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._early_function_calls = early_function_calls
         self._early_speech = early_speech
         self._turn_calls: TurnCalls | None = None
+        self._steering = Steering(self)
         self._hedge = hedge
         self._batch_deltas = batch_deltas
         self._max_message_bytes = max_message_bytes
@@ -365,6 +367,28 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             raise self._without_secrets(error) from None
         finally:
             turn.abandon()
+
+    async def steer(self, text: str) -> bool:
+        """Adds to what the user has said, so that the answer under way takes it up.
+
+        Over WebSocket, with a model that takes it (the gpt-6 family), the response that runs works
+        it in: a tool that runs at the server runs on. Everywhere else, and where nothing runs, it
+        waits in the context for the next turn. Nothing is lost either way, and nothing is
+        interrupted.
+
+        Args:
+            text: What is added, such as what the user has typed meanwhile.
+
+        Returns:
+            Whether the answer that is under way takes it up. The server may find later that it
+            cannot, as when the model calls a function first: then it waits for the next turn.
+
+        Raises:
+            ValueError: If the text is empty.
+        """
+        if not text.strip():
+            raise ValueError("steer() needs some text")
+        return await self._steering.steer(text)
 
     async def compact(self, context: LLMContext) -> CompactionReport:
         """Has the server make one item of a conversation, which takes the messages' place.
@@ -495,9 +519,11 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             request,
             self._policy,
             refuge=self._second_server,
+            parked=self._steering.take_parked(),
             log=self._log,
             watch=watch,
         )
+        self._steering.begin(turn)
         frames = FrameWriter(self, calls.add, pauses=self._early_speech)
         outcome: Outcome = "interrupted"
         try:
@@ -507,6 +533,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                         self._check_choice(event, request)
                     await frames.write(event)
             outcome = "answered"
+        except asyncio.CancelledError:
+            if not self._speculation_gate.is_speculating:
+                self._steering.interrupt(turn)
+            raise
         except ResponsesError as error:
             outcome = "failed"
             lost = self._without_secrets(error)
@@ -516,8 +546,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             raise lost from None
         finally:
             # An interruption arrives here as a cancellation: the response is let go of, and the
-            # next turn neither waits for it nor hears of it.
+            # next turn neither waits for it nor hears of it, unless it is parked.
             turn.abandon()
+            self._steering.end()
             self._requests.leave_out(frames.unreadable)
             await frames.keep_wording(turn.messages)
             if frames.done is not None:
@@ -746,6 +777,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
+        self._steering.close()
         if "_side_session" in vars(self):
             await self._side_session.close()
         if vars(self).get("_second_server") is not None:

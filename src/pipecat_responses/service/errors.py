@@ -14,6 +14,7 @@ CATEGORIES: dict[Failure, ErrorCategory] = {
     Failure.NO_LANES: ErrorCategory.SERVER,
     Failure.NO_WARM_UP: ErrorCategory.SERVER,
     Failure.CANCEL_REFUSED: ErrorCategory.SERVER,
+    Failure.NOT_STEERED: ErrorCategory.SERVER,
     Failure.OPTION_REFUSED: ErrorCategory.SERVER,
     Failure.RATE_LIMIT: ErrorCategory.RATE_LIMIT,
     Failure.QUOTA: ErrorCategory.QUOTA,

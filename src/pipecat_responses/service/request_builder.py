@@ -13,6 +13,7 @@ from pipecat_responses.context.conversion import Conversion
 from pipecat_responses.context.pending import settled as settled_items
 from pipecat_responses.protocol.items import Reasoning
 from pipecat_responses.protocol.requests import Fields, Request, no_message
+from pipecat_responses.protocol.steering import takes_steering
 from pipecat_responses.service.cache_keeping import CacheKeeping
 from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
@@ -95,10 +96,12 @@ class RequestBuilder:
             LLMContextConversionError: If the context cannot be sent.
         """
         conversion, values = await self._asked(context, settings, may_be_empty=may_be_empty)
+        steerable = takes_steering(self._model_family or str(values.get("model")))
         if self._cache is None:
-            return self._without_unreadable(_request(self._encoded(values), conversion))
+            request = _request(self._encoded(values), conversion, steerable=steerable)
+            return self._without_unreadable(request)
         kept = self._cache.keep(context, values, conversion)
-        request = _request(self._encoded(kept.values), conversion)
+        request = _request(self._encoded(kept.values), conversion, steerable=steerable)
         request = replace(request, items=kept.items, message_of=kept.message_of)
         return self._without_unreadable(request)
 
@@ -221,10 +224,11 @@ def settled(request: Request) -> Request:
     return replace(request, items=settled_items(request.items))
 
 
-def _request(fields: Fields, conversion: Conversion) -> Request:
+def _request(fields: Fields, conversion: Conversion, *, steerable: bool = False) -> Request:
     return Request(
         fields,
         conversion.items,
+        steerable=steerable,
         message_of=conversion.message_of,
         messages=conversion.messages,
         marks=conversion.marks,

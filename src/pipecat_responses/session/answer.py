@@ -23,6 +23,10 @@ from pipecat_responses.protocol.events import (
     ItemDone,
     Refused,
     Status,
+    SteerAccepted,
+    SteerFailed,
+    SteerPending,
+    Succeeded,
     Terminal,
     TextDelta,
     TextDone,
@@ -30,7 +34,12 @@ from pipecat_responses.protocol.events import (
 )
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.items import APPROVAL_REQUEST, CUSTOM_CALL, TEXT, Item, make_item
-from pipecat_responses.protocol.output import annotations_of, logprobs_of, output_text
+from pipecat_responses.protocol.output import (
+    annotations_of,
+    logprobs_of,
+    output_text,
+    space_between,
+)
 from pipecat_responses.protocol.progress import (
     Call,
     ItemProgress,
@@ -39,6 +48,7 @@ from pipecat_responses.protocol.progress import (
 from pipecat_responses.protocol.splice import Splice
 from pipecat_responses.protocol.wording import PutOut
 from pipecat_responses.session.turn_events import (
+    AttemptUsage,
     Cited,
     CompleteCall,
     ItemStart,
@@ -94,6 +104,7 @@ class Answer:
         self._logprobs: list[Mapping[str, Any]] = []
         self._splice: Splice | None = None
         self._message_over = False
+        self._succeeded = False
         self._reasoning: list[Mapping[str, Any]] = []
 
     @property
@@ -119,6 +130,10 @@ class Answer:
     def begin_attempt(self) -> None:
         """Another attempt is made; reasoning that has led to nothing belonged to the one before."""
         self._reasoning = []
+
+    def taken_over(self) -> None:
+        """Another turn goes on with it, whose context holds what was kept."""
+        self.kept = []
 
     def resume(self) -> None:
         """The next stream goes on where the text stops; what it repeats is not said again."""
@@ -168,7 +183,9 @@ class Answer:
                 self._terminal(event, stream, outputs)
             case Refused():
                 raise event.error
-            case Began() | Activity():
+            case Succeeded():
+                self._succeed(event.terminal, stream, outputs)
+            case Began() | Activity() | SteerAccepted() | SteerPending() | SteerFailed():
                 pass
             case _:
                 assert_never(event)
@@ -180,6 +197,10 @@ class Answer:
             # Asked with each delta: most of the time there is nothing to put out before it.
             if self._reasoning or stream.thinks:
                 self._led_to(TEXT, stream, outputs)
+            if self._succeeded:
+                # What a response begins with knows nothing of what was said in the one before.
+                self._succeeded = False
+                text = space_between(self.said[-1:], text) + text
             if self._message_over or not self._said:
                 self._message_over = False
                 self._messages.append(_Begun(stream.speaker, len(self._said)))
@@ -269,7 +290,16 @@ class Answer:
         self.kept.append(make_item(wire))
         outputs.append(OutputItem(wire, leads_to))
 
-    def _terminal(
+    def _succeed(self, event: Terminal, stream: ResponseProgress, outputs: list[TurnEvent]) -> None:
+        """A response has ended, and the server goes on by itself: the answer goes on in that."""
+        self._end_response(event, stream, outputs)
+        # What it thought before the user spoke has led to nothing.
+        self._reasoning = []
+        self._message_over = self._succeeded = bool(self._said)
+        if event.usage is not None:
+            outputs.append(AttemptUsage(event.usage))
+
+    def _end_response(
         self, event: Terminal, stream: ResponseProgress, outputs: list[TurnEvent]
     ) -> None:
         stream.end(event.usage)
@@ -281,6 +311,11 @@ class Answer:
             if event.status is Status.COMPLETED or item.kind == "message":
                 self._finish_item(item, wire, stream, outputs)
         self._finish_splice(stream, outputs)
+
+    def _terminal(
+        self, event: Terminal, stream: ResponseProgress, outputs: list[TurnEvent]
+    ) -> None:
+        self._end_response(event, stream, outputs)
         silent = not self.called and not self.waits and not stream.has_words
         if silent and (event.status is Status.COMPLETED or not self.has_words):
             raise _nothing_said(event)

@@ -33,6 +33,7 @@ class Attempt:
         *,
         output_timeout: float | None,
         custom_tools: Collection[str] = (),
+        stream: ResponseProgress | None = None,
     ) -> None:
         """Notes that a request was sent.
 
@@ -41,9 +42,10 @@ class Attempt:
             now: The time.
             output_timeout: Seconds it has to put something out, or None.
             custom_tools: The custom tools that run here.
+            stream: How far its response has come, if it has begun before.
         """
         self.exchange = exchange
-        self.stream = ResponseProgress(custom_tools)
+        self.stream = stream or ResponseProgress(custom_tools)
         self.begun = False
         self._sent = self._last = self._alive = now
         self._longest_gap = 0.0
@@ -51,6 +53,8 @@ class Attempt:
         self._output_timeout = output_timeout
         self._due: float | None = None
         self._spoke = False
+        self._custom_tools = custom_tools
+        self._goes_on = False
 
     def heard(self, events: Sequence[Event], now: float) -> None:
         """Something of it has come."""
@@ -62,6 +66,20 @@ class Attempt:
         # More of a text can only put off what is due, and to look too early costs nothing.
         if not self._spoke or len(events) > 1 or type(events[0]) is not TextDelta:
             self._due = None
+
+    def goes_on(self, successor: bool) -> None:
+        """Whether the server is to go on by itself once the response has ended.
+
+        Args:
+            successor: Whether it is.
+        """
+        self._goes_on = successor
+        self._due = None
+
+    def succeed(self) -> None:
+        """The response has ended, and the server has gone on in another one."""
+        self.stream = ResponseProgress(self._custom_tools)
+        self.goes_on(False)
 
     def lives(self, now: float) -> None:
         """The server has shown that it is there, and nothing else."""
@@ -91,7 +109,7 @@ class Attempt:
     def _due_now(self, limits: TurnLimits) -> float:
         if self.begun:
             due = self._lost_at(limits)
-            if self.stream.is_answered:
+            if self._is_answered:
                 due = min(due, self._last + limits.terminal_secs)
         elif self._probed:
             due = self._begins_by(limits)
@@ -107,7 +125,7 @@ class Attempt:
         if now >= self._output_due:
             return Quiet.NO_OUTPUT
         if self.begun:
-            if self.stream.is_answered and now >= self._last + limits.terminal_secs:
+            if self._is_answered and now >= self._last + limits.terminal_secs:
                 return Quiet.NO_TERMINAL
             return Quiet.STALLED if now >= self._lost_at(limits) else Quiet.EARLY
         if now >= self._begins_by(limits):
@@ -115,6 +133,11 @@ class Attempt:
         if not self._probed and now >= self._alive + limits.quiet_secs:
             return Quiet.PROBE
         return Quiet.EARLY
+
+    @property
+    def _is_answered(self) -> bool:
+        # What the client has to run first is waited for by nobody else.
+        return self.stream.is_answered and (not self._goes_on or self.stream.ends_with_call)
 
     def _begins_by(self, limits: TurnLimits) -> float:
         return min(self._alive + limits.begin_secs, self._sent + LIVES * limits.stall_secs)

@@ -6,7 +6,7 @@ has encrypted. And nothing that only the second can read comes back into the con
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import msgspec
 from openai import AsyncOpenAI
 
 from pipecat_responses.protocol.events import Event, ItemDone, Terminal, Usage
-from pipecat_responses.protocol.items import Compaction, Reasoning
+from pipecat_responses.protocol.items import Compaction, Item, Reasoning
 from pipecat_responses.protocol.requests import Request, no_message
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.http import HttpSession
@@ -132,6 +132,15 @@ class _EndpointExchange:
     def waiting(self) -> list[Event]:
         """Takes the events that wait."""
         return [_readable(event) for event in self._exchange.waiting()]
+
+    @property
+    def steerable(self) -> bool:
+        """Whether the server may take more input now."""
+        return self._exchange.steerable
+
+    def steer(self, items: Sequence[Item]) -> bool:
+        """Gives the server more input."""
+        return self._exchange.steer(items)
 
     async def probe(self, within: float) -> None:
         """Finds out whether the server is there at all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from pipecat_responses.protocol.errors import ResponsesError
@@ -21,6 +22,7 @@ from pipecat_responses.protocol.events import (
     Usage,
 )
 from pipecat_responses.protocol.failures import Failure
+from pipecat_responses.protocol.items import Item
 from pipecat_responses.session.stats import TurnReport
 from pipecat_responses.session.timing import Milestones
 
@@ -217,6 +219,20 @@ class Exchange(Protocol):
 
     def waiting(self) -> list[Event]:
         """Takes the events that wait, as ``Inbox.waiting`` does."""
+
+    @property
+    def steerable(self) -> bool:
+        """Whether the server may take more input now."""
+
+    def steer(self, items: Sequence[Item]) -> bool:
+        """Gives the server what the user has said while the response runs.
+
+        Args:
+            items: User messages.
+
+        Returns:
+            Whether it goes out. What the server makes of it comes as an event.
+        """
 
     async def probe(self, within: float) -> None:
         """Finds out whether the server is there at all; if not, the exchange fails.

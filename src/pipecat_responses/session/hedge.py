@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +37,7 @@ from pipecat_responses.protocol.events import (
     TextDone,
     Usage,
 )
+from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.session.endpoint import Endpoint, EndpointSession
 from pipecat_responses.session.exchange import NEVER, Exchange
@@ -408,6 +409,17 @@ class HedgedExchange:
         """Takes the events that wait, once one request is the answer."""
         leg = self._chosen
         return [] if leg is None or leg.exchange is None else leg.exchange.waiting()
+
+    @property
+    def steerable(self) -> bool:
+        """Whether the server may take more input now: once one request is the answer."""
+        leg = self._chosen
+        return leg is not None and leg.exchange is not None and leg.exchange.steerable
+
+    def steer(self, items: Sequence[Item]) -> bool:
+        """Gives the server that answers more input while the response runs."""
+        leg = self._chosen
+        return leg is not None and leg.exchange is not None and leg.exchange.steer(items)
 
     async def probe(self, within: float) -> None:
         """Finds out whether the server is there at all."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Event, Refused, Terminal, Usage
 from pipecat_responses.protocol.failures import Failure
+from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.output import Coverage
 from pipecat_responses.protocol.planning import FullReason, StoredPlan, plan_over_http
 from pipecat_responses.protocol.requests import (
@@ -103,6 +104,15 @@ class HttpExchange:
     def waiting(self) -> list[Event]:
         """Takes the events that wait."""
         return self._inbox.waiting()
+
+    @property
+    def steerable(self) -> bool:
+        """Over HTTP a request is all that is said."""
+        return False
+
+    def steer(self, items: Sequence[Item]) -> bool:
+        """Over HTTP a request is all that is said."""
+        return False
 
     async def probe(self, within: float) -> None:
         """HTTP has no way to ask; the turn's own limits apply."""

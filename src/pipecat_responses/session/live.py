@@ -8,7 +8,7 @@ to the outbox, what was learned to the session's state.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeAlias, assert_never
 
 from pipecat_responses.protocol.connection import Connection, ConnectionState, Loss
@@ -29,6 +29,7 @@ from pipecat_responses.protocol.effects import (
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import ACTIVITY, Event, Usage
 from pipecat_responses.protocol.failures import Failure
+from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.lanes import LaneSet
 from pipecat_responses.protocol.planning import Plan
 from pipecat_responses.protocol.requests import Request
@@ -127,6 +128,20 @@ class LiveConnection:
         if not never_left:
             self._state.stats.count_abandoned()
         self._carry_out(self._connection.abandon(response, never_left=never_left))
+
+    def steerable(self, response: InboxResponse) -> bool:
+        """Whether the server may take more input to a response, now."""
+        return self._connection.steerable(response)
+
+    def steer(self, response: InboxResponse, items: Sequence[Item]) -> bool:
+        """Gives the server what the user has said while a response runs.
+
+        Returns:
+            Whether it goes out. What the server makes of it comes as an event.
+        """
+        effects = self._connection.steer(response, items)
+        self._carry_out(effects)
+        return bool(effects)
 
     def gave_no_answer(self) -> None:
         """A request had all the time there was; nothing new starts here."""
@@ -257,7 +272,7 @@ class WebSocketExchange:
     @property
     def usage(self) -> Usage | None:
         """The tokens of the response, once it has ended."""
-        return self._response.usage
+        return self._latest().usage
 
     @property
     def sent(self) -> bool:
@@ -279,7 +294,7 @@ class WebSocketExchange:
 
     async def probe(self, within: float) -> None:
         """Asks the server for a sign of life; without one the connection is given up."""
-        if self._response.listening and not await self._socket.alive(within):
+        if self._latest().listening and not await self._socket.alive(within):
             self._socket.abort(
                 ConnectionLostError("The server does not answer any more", failure=Failure.TIMEOUT)
             )
@@ -291,6 +306,21 @@ class WebSocketExchange:
         server without lanes, or at a gateway that has lost what is behind it.
         """
         self._inbox.close()
-        self._live.abandon(self._response, self._message)
+        self._live.abandon(self._latest(), self._message)
         if unanswered:
             self._live.gave_no_answer()
+
+    @property
+    def steerable(self) -> bool:
+        """Whether the server may take more input now."""
+        return self._live.steerable(self._latest())
+
+    def steer(self, items: Sequence[Item]) -> bool:
+        """Gives the server more input while the response runs."""
+        return self._live.steer(self._latest(), items)
+
+    def _latest(self) -> InboxResponse:
+        """The response that runs; the server may have gone on with another one by itself."""
+        while self._response.successor is not None:
+            self._response = self._response.successor
+        return self._response

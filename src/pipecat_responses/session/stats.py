@@ -92,6 +92,7 @@ class TurnReport:
         attempts: How many attempts the turn took.
         failures: The attempts that came to nothing, in order.
         resumed: Whether an answer that had broken off was taken up again.
+        steered: Whether the server took up what the user said while it answered.
         changed: The fields of the request, such as ``tools``, that differ from the turn before.
         cache_expected: Whether the server ought to have had the beginning in its prompt cache: it
             has used it in this conversation before.
@@ -117,6 +118,7 @@ class TurnReport:
     attempts: int = 1
     failures: tuple[FailedAttempt, ...] = ()
     resumed: bool = False
+    steered: bool = False
     changed: tuple[str, ...] = ()
     cache_expected: bool = False
     times: TurnTimes | None = None
@@ -151,6 +153,7 @@ class SessionStats:
         forks: Requests that continued another lane's response.
         retries: Attempts after the first, for whatever reason.
         resumed: Answers that were taken up again after they had broken off.
+        steered: Turns whose answer took up what the user said meanwhile.
         hedges: Requests that went out once more since their answer was late.
         hedges_won: How many of those were the answer.
         warm_ups: Warm-ups sent.
@@ -173,6 +176,7 @@ class SessionStats:
     forks: int = 0
     retries: int = 0
     resumed: int = 0
+    steered: int = 0
     hedges: int = 0
     hedges_won: int = 0
     warm_ups: int = 0
@@ -226,6 +230,10 @@ class SessionStats:
     def count_resume(self) -> None:
         """Counts an answer that is taken up again."""
         self.resumed += 1
+
+    def count_steered(self) -> None:
+        """Counts a turn whose answer takes up what was said meanwhile."""
+        self.steered += 1
 
     def count_hedge(self) -> None:
         """Counts a request that goes out once more."""

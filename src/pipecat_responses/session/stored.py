@@ -16,7 +16,7 @@ from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.lanes import Checkpoint
 from pipecat_responses.protocol.refusals import BEGAN_ANEW
 from pipecat_responses.protocol.requests import Request
-from pipecat_responses.protocol.response import checkpoint_after, is_stored
+from pipecat_responses.protocol.response import checkpoint_after, is_stored, output_of
 from pipecat_responses.protocol.stored import Fingerprints, StoredMark, mark_wire
 from pipecat_responses.session.knowledge import ServerKnowledge
 
@@ -121,8 +121,9 @@ class HttpStoring:
             case ItemDone():
                 self._items.append(event.item)
             case Terminal(status=Status.COMPLETED) if is_stored(self._request, event):
+                output = output_of(event, self._items)
                 checkpoint = checkpoint_after(
-                    self._request, event, self._response_id, self._items, spoke=self._spoke
+                    self._request, event, self._response_id, output, spoke=self._spoke
                 )
                 if checkpoint is not None:
                     self._stored.keep(checkpoint)

@@ -20,14 +20,22 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, assert_never
 
 from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
-from pipecat_responses.protocol.events import ACTIVITY, Status
+from pipecat_responses.protocol.events import (
+    ACTIVITY,
+    Event,
+    Status,
+    SteerAccepted,
+    SteerFailed,
+    SteerPending,
+    Succeeded,
+)
 from pipecat_responses.protocol.failures import Failure, Recovery
-from pipecat_responses.protocol.items import Reasoning, make_item
+from pipecat_responses.protocol.items import Item, Reasoning, make_item
 from pipecat_responses.protocol.progress import ResponseProgress
 from pipecat_responses.protocol.requests import Request, no_message
 from pipecat_responses.protocol.retry import Budget
@@ -37,6 +45,7 @@ from pipecat_responses.session.attempt import Attempt, Quiet
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.limits import TurnLimits
 from pipecat_responses.session.log import SessionLog
+from pipecat_responses.session.parked import ParkedResponse, is_unheard
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.session.turn_events import (
     AttemptUsage,
@@ -112,17 +121,31 @@ class Turn:
         policy: TurnPolicy,
         *,
         refuge: Refuge | None = None,
+        parked: ParkedResponse | None = None,
         log: SessionLog | None = None,
         watch: TurnWatch | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        """Prepares a turn; nothing is sent before the first ``next``."""
+        """Prepares a turn; nothing is sent before the first ``next``.
+
+        Args:
+            backend: The way to its server.
+            request: What is asked.
+            policy: What it does when something goes wrong.
+            refuge: Another server, should its own be lost.
+            parked: A response that was interrupted and may be the answer all the same.
+            log: Where lines go.
+            watch: Notes where its time goes.
+            clock: Seconds, from anywhere.
+            rng: Where jitter comes from.
+        """
         self._backend = backend
         self._request = request
         self._policy = policy
         self._limits = policy.limits
         self._refuge = refuge
+        self._parked = parked
         self._log = log or SessionLog()
         self._watch = watch or TurnWatch(clock)
         self._clock = clock
@@ -136,6 +159,11 @@ class Turn:
         self._response_id: str | None = None
         self._latest: Exchange | None = None
         self._broke_off_at_end = False
+        self._said_meanwhile: list[Item] = []
+        self._steer_answer: asyncio.Future[bool] | None = None
+        self._steered = self._adopted = False
+        # What would be heard, until the server has said whether it takes what was said.
+        self._held: list[Event] | None = None
 
     async def next(self) -> list[TurnEvent]:
         """Goes on with the turn.
@@ -148,7 +176,9 @@ class Turn:
         """
         while True:
             try:
-                if self._failed is not None:
+                if self._parked is not None:
+                    outputs = self._take_up(self._parked)
+                elif self._failed is not None:
                     outputs = await self._recover(self._failed)
                 else:
                     outputs = await self._read(self._attempt or await self._start())
@@ -162,7 +192,8 @@ class Turn:
     @property
     def report(self) -> TurnReport | None:
         """How its latest request went out, once one has."""
-        return None if self._latest is None else self._latest.report
+        report = None if self._latest is None else self._latest.report
+        return replace(report, steered=True) if report is not None and self._steered else report
 
     @property
     def messages(self) -> list[PutOut]:
@@ -172,9 +203,118 @@ class Turn:
     def abandon(self) -> None:
         """Stops listening. Costs nothing and waits for nothing."""
         self._watch.stop()
+        self._steering_over(taken=False)
+        parked, self._parked = self._parked, None
+        if parked is not None:
+            parked.abandon()
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.exchange.abandon()
+
+    # -- what the user says meanwhile ---------------------------------------------------------
+
+    async def steer(self, items: Sequence[Item]) -> bool:
+        """Gives the server what the user has said while it answers, and waits for its word.
+
+        Args:
+            items: What was said, user messages.
+
+        Returns:
+            Whether this turn's answer takes it up. If not, it is for another turn.
+        """
+        attempt = self._attempt
+        if attempt is None or self._failed is not None or self._answer.called:
+            return False
+        if not attempt.exchange.steer(items):
+            return False
+        self._said_meanwhile += items
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._steer_answer = answer
+        return await answer
+
+    def park(self) -> ParkedResponse | None:
+        """Leaves the turn, and its response as it is, if that may still be the next turn's answer.
+
+        That is one that thinks, or runs tools at the server, and that nobody has heard anything of.
+
+        Returns:
+            The response, or None if there is no such one; then ``abandon`` the turn.
+        """
+        attempt, answer = self._attempt, self._answer
+        if attempt is None or self._failed is not None or self._said_meanwhile:
+            return None
+        unheard = not (answer.said or answer.called or answer.waits)
+        if not (unheard and attempt.stream.output and attempt.exchange.steerable):
+            return None
+        self._watch.stop()
+        self._attempt = None
+        return ParkedResponse(attempt.exchange, attempt.stream, answer, self._request)
+
+    def _take_up(self, parked: ParkedResponse) -> list[TurnEvent]:
+        """Goes on with a response that was parked, if it has not come to an answer meanwhile."""
+        self._parked = None
+        exchange = parked.exchange
+        events = exchange.waiting()
+        said = parked.said_meanwhile(self._request)
+        if said is None or not is_unheard(events) or not exchange.steer(said):
+            parked.abandon()
+            return []
+        self._attempts += 1
+        self._adopted, self._held = True, []
+        self._answer = parked.answer
+        self._answer.taken_over()
+        stats = self._backend.stats
+        self._watch.asks(stats)
+        self._watch.sent(exchange, stats)
+        self._latest = exchange
+        self._attempt = Attempt(
+            exchange,
+            self._clock(),
+            output_timeout=None,
+            custom_tools=self._request.fields.custom_tools,
+            stream=parked.stream,
+        )
+        self._log.debug("The response that was interrupted is given what the user has said")
+        return self._take(self._attempt, events, self._clock())
+
+    def _hold_back(self, events: Sequence[Event], held: list[Event]) -> list[Event]:
+        """Nothing is heard of an older response before the server has taken what is new."""
+        passed: list[Event] = []
+        for number, event in enumerate(events):
+            if type(event) in _OF_STEERING:
+                self._held = None
+                return [*passed, event, *held, *events[number + 1 :]]
+            (held if held or not is_unheard((event,)) else passed).append(event)
+        return passed
+
+    def _steering(self, event: Event, attempt: Attempt) -> None:
+        """The server says what becomes of what it was given while it answered."""
+        match event:
+            case SteerAccepted():
+                attempt.goes_on(True)
+                if not self._steered:
+                    self._steered = True
+                    self._backend.stats.count_steered()
+                self._steering_over(taken=True)
+            case SteerPending():
+                attempt.goes_on(False)
+                self._steering_over(taken=False)
+            case SteerFailed():
+                attempt.goes_on(False)
+                self._steering_over(taken=False)
+                self._log.debug("The server does not go on with what was said: {}", event.error)
+                if self._adopted:
+                    # Without it, the response answers what is no longer asked.
+                    raise event.error.rewritten(failure=Failure.NOT_STEERED)
+            case Succeeded():
+                attempt.succeed()
+            case _:
+                pass
+
+    def _steering_over(self, *, taken: bool) -> None:
+        answer, self._steer_answer = self._steer_answer, None
+        if answer is not None and not answer.done():
+            answer.set_result(taken)
 
     async def _start(self) -> Attempt:
         self._attempts += 1
@@ -184,6 +324,9 @@ class Turn:
         request = self._next_request()
         self._watch.asks(self._backend.stats)
         exchange = await self._backend.respond(request)
+        # It carries what was said meanwhile.
+        self._steering_over(taken=True)
+        self._adopted, self._held = False, None
         self._watch.sent(exchange, self._backend.stats)
         if self._answer.has_words:
             self._backend.stats.count_resume()
@@ -208,10 +351,10 @@ class Turn:
 
     def _next_request(self) -> Request:
         answer = self._answer
-        if not answer.has_words and not answer.kept:
+        if not answer.has_words and not answer.kept and not self._said_meanwhile:
             return self._request
         # What the server's own tools did has been done, and is not to be asked for again.
-        items = [*self._request.items, *answer.kept]
+        items = [*self._request.items, *answer.kept, *self._said_meanwhile]
         if answer.has_words:
             answer.resume()
             items += [make_item(message.wire()) for message in answer.messages]
@@ -229,10 +372,18 @@ class Turn:
             attempt.lives(now)
             return []
         attempt.heard(events, now)
+        return self._take(attempt, events, now)
+
+    def _take(self, attempt: Attempt, events: Sequence[Event], now: float) -> list[TurnEvent]:
+        """Takes events in, until the turn is over."""
+        if self._held is not None:
+            events = self._hold_back(events, self._held)
         outputs: list[TurnEvent] = []
         for event in events:
             try:
                 self._answer.take(event, attempt.stream, outputs)
+                if type(event) in _OF_STEERING:
+                    self._steering(event, attempt)
             except ResponsesError as error:
                 # What came before the failure is said first.
                 self._watch.put_out(outputs, now)
@@ -391,6 +542,8 @@ _RNG = random.Random()
 """One for all turns: to seed one costs more than to use it."""
 
 _BROKE_OFF = (Failure.CONNECTION, Failure.TIMEOUT)
+
+_OF_STEERING = frozenset({SteerAccepted, SteerPending, SteerFailed, Succeeded})
 
 _LOST = frozenset(
     {

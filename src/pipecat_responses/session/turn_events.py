@@ -87,7 +87,10 @@ class CompleteCall(msgspec.Struct, frozen=True):
 
 
 class AttemptUsage(msgspec.Struct, frozen=True):
-    """Tokens of an attempt that came to nothing."""
+    """Tokens of a response that is not the last of its turn.
+
+    An attempt has come to nothing, or the server has gone on by itself.
+    """
 
     usage: Usage
 
