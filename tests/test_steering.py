@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import MetricsFrame
@@ -14,12 +17,13 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import FunctionCallParams
 
 from pipecat_responses import HedgePolicy, HostedToolStartedFrame, OpenAIResponsesLLMSettings
-from pipecat_responses.sandbox import Answer, Call, Fault, HostedCall, Sandbox, Text
+from pipecat_responses.sandbox import Answer, Call, Fault, HostedCall, ModelInput, Sandbox, Text
 from pipecat_responses.testing import Conversation
 from tests.support.history import of_context, of_items
 from tests.support.services import SERVICES, websocket_service
 from tests.support.waiting import eventually
 
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "12"))
 SEARCH = {"type": "web_search_call", "action": {"type": "search", "query": "weather"}}
 
 
@@ -433,3 +437,71 @@ async def test_empty_text_is_refused(sandbox: Sandbox) -> None:
 async def test_a_value_that_makes_no_sense_is_refused(sandbox: Sandbox) -> None:
     with pytest.raises(ValueError, match="steering"):
         service(sandbox, steering="on")
+
+
+# -- whatever happens -------------------------------------------------------------------------
+
+STEPS = ("say", "steer", "interrupt", "steer, interrupt", "park", "park, interrupt", "restart")
+
+
+@pytest.mark.timeout(0 if EXAMPLES > 50 else 60)
+@hypothesis.settings(max_examples=EXAMPLES, deadline=None)
+@hypothesis.given(
+    steps=st.lists(st.sampled_from(STEPS), min_size=2, max_size=8),
+    faults=st.lists(st.sampled_from(["reset", "failed", "error", "forget"]), max_size=2),
+    lanes=st.sampled_from(["supported", "ignored"]),
+)
+def test_the_model_knows_what_the_context_says(
+    steps: list[str], faults: list[Any], lanes: Any
+) -> None:
+    asyncio.run(_hold(steps, faults, lanes))
+
+
+async def _hold(steps: list[str], faults: list[Any], lanes: Any) -> None:
+    async with Sandbox() as sandbox:
+        sandbox.config.lanes = lanes
+        sandbox.config.responder = _respond
+        llm = parking(sandbox)
+        async with Conversation(llm) as talk:
+            for number, step in enumerate([*steps, "say"]):
+                if faults and number == len(steps) // 2:
+                    sandbox.faults.add(Fault(faults.pop(), "created"))
+                await _play(sandbox, talk, step, number)
+                assert talk.errors == []
+            asked = ("user", f"Say {len(steps)}.")
+            histories = [of_items(each.history) for each in turns(sandbox)]
+            # A response that was let go of may have a successor later than that.
+            history = next(each for each in reversed(histories) if asked in each)
+            assert sorted(history) == sorted(of_context(talk.context)[:-1])
+
+
+def _respond(given: ModelInput) -> Answer:
+    said = given.last_user_text or ""
+    if said.startswith("Look"):
+        return searches(0.05, Text(f"Old: {said}"))
+    return Answer((f"Answer: {said}",))
+
+
+async def _play(sandbox: Sandbox, talk: Conversation, step: str, number: int) -> None:
+    said, tools = f"Say {number}.", sum(_is_start(each) for each in talk.said.frames)
+    if step == "restart":
+        talk.context.set_messages([])
+    if step in ("say", "restart"):
+        await talk.say(said)
+        return
+    await talk.start(f"Look {number}.")
+    await tool_runs(talk, tools + 1)
+    if step.startswith("steer"):
+        await talk.llm.steer(f"And {number}.")
+    elif step != "interrupt":
+        await talk.interrupt()
+        await talk.start(f"But {number}.")
+    if step.endswith("interrupt"):
+        await talk.interrupt()
+    else:
+        await talk.said.until(lambda: talk.ends == talk.before.contexts)
+    await talk.settle()
+
+
+def _is_start(frame: Any) -> bool:
+    return isinstance(frame, HostedToolStartedFrame)

@@ -40,6 +40,7 @@ class EventUse(StrEnum):
     CALL = "the arguments of a call that runs here"
     ITEM = "begins or completes an item"
     RESPONSE = "begins or ends the response"
+    STEER = "whether the answer takes up what was said meanwhile, or a request has to"
     ERROR = "an error: tried again, resumed, or reported"
     ALIVE = "a sign of life; what it tells comes again with the finished item"
 
@@ -151,6 +152,9 @@ EVENTS: Mapping[str, EventUse] = {
     "response.reasoning_text.delta": EventUse.THOUGHT,
     "response.refusal.delta": EventUse.TEXT,
     "response.refusal.done": EventUse.TEXT,
+    "response.steer.accepted": EventUse.STEER,
+    "response.steer.failed": EventUse.STEER,
+    "response.steer.pending": EventUse.STEER,
     **dict.fromkeys(_ALIVE.split(), EventUse.ALIVE),
 }
 

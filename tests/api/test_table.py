@@ -26,6 +26,9 @@ from pipecat_responses.protocol.events import (
     ItemDone,
     ItemRef,
     Refused,
+    SteerAccepted,
+    SteerFailed,
+    SteerPending,
     Terminal,
     TextDelta,
     TextDone,
@@ -103,7 +106,7 @@ def _request_fields() -> set[str]:
     ("known", "table"),
     [
         (_request_fields(), FIELDS),
-        (_types(ResponseStreamEvent), EVENTS),
+        (_types(getattr(responses, "ResponsesServerEvent", ResponseStreamEvent)), EVENTS),
         (_types(ResponseOutputItem), OUTPUT),
         (_types(ResponseInputItemParam), INPUT),
     ],
@@ -170,6 +173,9 @@ USES: dict[type[Any], EventUse] = {
     Began: EventUse.RESPONSE,
     Terminal: EventUse.RESPONSE,
     Refused: EventUse.ERROR,
+    SteerAccepted: EventUse.STEER,
+    SteerFailed: EventUse.STEER,
+    SteerPending: EventUse.STEER,
     Activity: EventUse.ALIVE,
 }
 
