@@ -31,6 +31,10 @@ from pipecat_responses.protocol.events import (
     Created,
     Refused,
     Status,
+    SteerAccepted,
+    SteerFailed,
+    SteerPending,
+    Succeeded,
     Terminal,
     TextDelta,
 )
@@ -284,3 +288,143 @@ def test_garbage_costs_the_response_that_runs() -> None:
     error = ResponsesError("That is no event", failure=Failure.PROTOCOL)
     assert kinds(line.connection.receive_undecodable(error)) == ["Fail"]
     assert line.connection.receive_undecodable(error) == []
+
+
+# -- steering ---------------------------------------------------------------------------------
+
+
+def steerable(line: Line, *texts: str) -> Response[str]:
+    """A response that runs, and takes more input."""
+    items = [make_item({"role": "user", "content": text}) for text in texts]
+    todo = plan([line.connection.lanes], items, MODEL)
+    assert todo is not None
+    line.turns += 1
+    request = Request(Fields({"model": MODEL}), items, steerable=True)
+    response, _ = line.connection.start(todo, request, texts[-1], turn=line.turns)
+    line.connection.receive(response.lane.name, Created(f"resp_{line.turns}"))
+    return response
+
+
+MEANWHILE = [make_item({"role": "user", "content": "In Lyon."})]
+ACCEPTED = SteerAccepted("resp_1")
+FAILED = SteerFailed("resp_1", ResponsesError("It cannot be.", failure=Failure.REQUEST))
+STEERED = Terminal(Status.INCOMPLETE, "resp_1", (), None, None, "steered", None)
+
+
+def test_a_successor_takes_its_place_on_the_lane() -> None:
+    line = Line()
+    response = steerable(line, "hello")
+    lane = response.lane.name
+    (sent,) = line.connection.steer(response, MEANWHILE)
+    assert isinstance(sent, Send)
+    assert b'"previous_response_id":"resp_1"' in sent.payload.join()
+    assert b"stream_id" not in sent.payload.join()
+    assert kinds(line.connection.receive(lane, ACCEPTED)) == ["Deliver", "Learned"]
+    # Its end is held back: another turn must not get the lane.
+    assert line.connection.receive(lane, STEERED) == []
+    assert response.lane.state is LaneState.RUNNING
+    effects = line.connection.receive(lane, Created("resp_next"))
+    assert effects == [
+        Deliver("hello", Succeeded(STEERED)),
+        Deliver("hello", Created("resp_next")),
+    ]
+    assert line.connection.response_speaking(lane, TextDelta("Warm.")) is response.successor
+    line.connection.receive(lane, ended("resp_next", "Warm."))
+    checkpoint = response.lane.checkpoint
+    assert checkpoint is not None
+    assert checkpoint.output.given == tuple(MEANWHILE)
+    assert line.connection.silent
+
+
+@pytest.mark.parametrize(
+    "why_not", ["ended", "not begun", "no model for it", "not the user's", "unanswered", "known"]
+)
+def test_where_nothing_more_is_taken(why_not: str) -> None:
+    line = Line()
+    items = MEANWHILE
+    if why_not == "known":
+        line.capabilities.steering = False
+    if why_not in ("not begun", "no model for it"):
+        response = line.ask("hello")
+        if why_not != "not begun":
+            line.connection.receive(response.lane.name, Created("resp_1"))
+    else:
+        response = steerable(line, "hello")
+    if why_not == "ended":
+        line.connection.receive(response.lane.name, ended("resp_1", "Yes."))
+    if why_not == "unanswered":
+        assert line.connection.steer(response, items)
+    if why_not == "not the user's":
+        items = [make_item({"role": "developer", "content": "Be brief."})]
+    assert line.connection.steer(response, items) == []
+
+
+def test_what_is_let_go_of_has_its_lane_until_its_successor_has_ended() -> None:
+    line = Line()
+    response = steerable(line, "hello")
+    lane = response.lane
+    line.connection.steer(response, MEANWHILE)
+    line.connection.receive(lane.name, ACCEPTED)
+    line.connection.abandon(response, never_left=False)
+    assert line.connection.receive(lane.name, STEERED) == []
+    effects = line.connection.receive(lane.name, Created("resp_next"))
+    # The courtesy goes to what runs now.
+    assert kinds(effects) == ["AbandonedEnded", "Send"]
+    assert lane.state is LaneState.ABANDONED
+    effects = line.connection.receive(lane.name, ended("resp_next", "Warm."))
+    assert AbandonedEnded(1, "resp_next", None) in effects
+    assert line.connection.silent
+
+
+@pytest.mark.parametrize(
+    ("end", "comes"),
+    [(STEERED, ["Deliver", "Fail"]), (ended("resp_1", "Yes."), ["Deliver", "Deliver"])],
+    ids=["cut", "complete"],
+)
+def test_no_successor_comes(end: Terminal, comes: list[str]) -> None:
+    line = Line()
+    response = steerable(line, "hello")
+    line.connection.steer(response, MEANWHILE)
+    line.connection.receive(response.lane.name, ACCEPTED)
+    line.connection.receive(response.lane.name, end)
+    assert kinds(line.connection.receive(response.lane.name, FAILED)) == comes
+    assert response.lane.state is LaneState.IDLE
+    assert (response.lane.checkpoint is not None) is (end.status is Status.COMPLETED)
+
+
+def test_nothing_continues_from_what_waits_for_the_client() -> None:
+    line = Line()
+    response = steerable(line, "hello")
+    line.connection.steer(response, MEANWHILE)
+    line.connection.receive(response.lane.name, ACCEPTED)
+    line.connection.receive(response.lane.name, ended("resp_1", "Yes."))
+    effects = line.connection.receive(response.lane.name, SteerPending("resp_1"))
+    assert kinds(effects) == ["Deliver", "Deliver"]
+    assert response.lane.state is LaneState.IDLE
+    assert response.lane.checkpoint is None
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_server_that_does_not_know_it(named: bool) -> None:
+    line = Line(named)
+    response = steerable(line, "hello")
+    line.connection.steer(response, MEANWHILE)
+    refusal = refused(400, "Invalid value: 'response.steer'.", param="type")
+    effects = line.connection.receive(None, refusal)
+    assert (Capability.STEERING, False) in learned(effects)
+    # The response is not what was refused.
+    assert "Fail" not in kinds(effects)
+    assert kinds(line.connection.receive(response.lane.name, ended("resp_1", "Yes."))) == [
+        "Deliver"
+    ]
+
+
+def test_a_list_of_what_else_there_is_says_nothing_of_it() -> None:
+    line = Line()
+    first = steerable(line, "hello")
+    line.connection.abandon(first, never_left=False)
+    second = steerable(line, "hello", "again")
+    line.connection.steer(second, MEANWHILE)
+    refusal = refused(400, "Invalid value: 'response.cancel'. There is 'response.steer'.")
+    effects = line.connection.receive(None, refusal)
+    assert learned(effects) == [(Capability.CANCEL, False)]
