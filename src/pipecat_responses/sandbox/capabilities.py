@@ -44,6 +44,7 @@ class Capabilities(msgspec.Struct):
         continuation: Whether ``previous_response_id`` works on the same connection.
         instructions_when_continuing: Whether ``instructions`` may stand beside it.
         stored_continuation: Whether ``store: true`` makes responses that can be continued.
+        steering: Whether ``response.steer`` is taken.
         encrypted_reasoning: Whether reasoning is given in encrypted form.
         remembers_incomplete: Whether a response that ended incomplete can be continued.
         remembers_interrupted: Whether one that was cancelled can be.
@@ -62,6 +63,7 @@ class Capabilities(msgspec.Struct):
     continuation: bool | None = None
     instructions_when_continuing: bool | None = None
     stored_continuation: bool | None = None
+    steering: bool | None = None
     encrypted_reasoning: bool | None = None
     remembers_incomplete: bool | None = None
     remembers_interrupted: bool | None = None
@@ -123,6 +125,7 @@ def _config(told: Capabilities) -> SandboxConfig:
         config.instructions_when_continuing = "rejected"
     if told.stored_continuation is False:
         config.storage = "ignored"
+    config.steering = told.steering is not False
     if told.encrypted_reasoning is False:
         config.encrypted_reasoning = "ignored"
     config.memory_after_failure = _kept(told.remembers_incomplete)

@@ -212,6 +212,7 @@ class SessionStats:
 
     def turn_ended(self, report: TurnReport) -> None:
         """Keeps what came of a turn."""
+        self.steered += report.steered
         self.last_turn = report
 
     def sent_aside(self, report: TurnReport) -> None:
@@ -230,10 +231,6 @@ class SessionStats:
     def count_resume(self) -> None:
         """Counts an answer that is taken up again."""
         self.resumed += 1
-
-    def count_steered(self) -> None:
-        """Counts a turn whose answer takes up what was said meanwhile."""
-        self.steered += 1
 
     def count_hedge(self) -> None:
         """Counts a request that goes out once more."""

@@ -25,15 +25,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, assert_never
 
 from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
-from pipecat_responses.protocol.events import (
-    ACTIVITY,
-    Event,
-    Status,
-    SteerAccepted,
-    SteerFailed,
-    SteerPending,
-    Succeeded,
-)
+from pipecat_responses.protocol.events import ACTIVITY, Event, Status
 from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.items import Item, Reasoning, make_item
 from pipecat_responses.protocol.progress import ResponseProgress
@@ -47,6 +39,7 @@ from pipecat_responses.session.limits import TurnLimits
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.parked import ParkedResponse, is_unheard
 from pipecat_responses.session.stats import SessionStats, TurnReport
+from pipecat_responses.session.steering import OF_STEERING, TurnSteering
 from pipecat_responses.session.turn_events import (
     AttemptUsage,
     Text,
@@ -159,11 +152,7 @@ class Turn:
         self._response_id: str | None = None
         self._latest: Exchange | None = None
         self._broke_off_at_end = False
-        self._said_meanwhile: list[Item] = []
-        self._steer_answer: asyncio.Future[bool] | None = None
-        self._steered = self._adopted = False
-        # What would be heard, until the server has said whether it takes what was said.
-        self._held: list[Event] | None = None
+        self._steering = TurnSteering()
 
     async def next(self) -> list[TurnEvent]:
         """Goes on with the turn.
@@ -193,7 +182,8 @@ class Turn:
     def report(self) -> TurnReport | None:
         """How its latest request went out, once one has."""
         report = None if self._latest is None else self._latest.report
-        return replace(report, steered=True) if report is not None and self._steered else report
+        steered = report is not None and self._steering.taken
+        return replace(report, steered=True) if report is not None and steered else report
 
     @property
     def messages(self) -> list[PutOut]:
@@ -203,7 +193,7 @@ class Turn:
     def abandon(self) -> None:
         """Stops listening. Costs nothing and waits for nothing."""
         self._watch.stop()
-        self._steering_over(taken=False)
+        self._steering.settle(taken=False)
         parked, self._parked = self._parked, None
         if parked is not None:
             parked.abandon()
@@ -225,12 +215,7 @@ class Turn:
         attempt = self._attempt
         if attempt is None or self._failed is not None or self._answer.called:
             return False
-        if not attempt.exchange.steer(items):
-            return False
-        self._said_meanwhile += items
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._steer_answer = answer
-        return await answer
+        return attempt.exchange.steer(items) and await self._steering.give(items)
 
     def park(self) -> ParkedResponse | None:
         """Leaves the turn, and its response as it is, if that may still be the next turn's answer.
@@ -241,7 +226,7 @@ class Turn:
             The response, or None if there is no such one; then ``abandon`` the turn.
         """
         attempt, answer = self._attempt, self._answer
-        if attempt is None or self._failed is not None or self._said_meanwhile:
+        if attempt is None or self._failed is not None or self._steering.said:
             return None
         unheard = not (answer.said or answer.called or answer.waits)
         if not (unheard and attempt.stream.output and attempt.exchange.steerable):
@@ -260,7 +245,7 @@ class Turn:
             parked.abandon()
             return []
         self._attempts += 1
-        self._adopted, self._held = True, []
+        self._steering.take_up()
         self._answer = parked.answer
         self._answer.taken_over()
         stats = self._backend.stats
@@ -277,45 +262,6 @@ class Turn:
         self._log.debug("The response that was interrupted is given what the user has said")
         return self._take(self._attempt, events, self._clock())
 
-    def _hold_back(self, events: Sequence[Event], held: list[Event]) -> list[Event]:
-        """Nothing is heard of an older response before the server has taken what is new."""
-        passed: list[Event] = []
-        for number, event in enumerate(events):
-            if type(event) in _OF_STEERING:
-                self._held = None
-                return [*passed, event, *held, *events[number + 1 :]]
-            (held if held or not is_unheard((event,)) else passed).append(event)
-        return passed
-
-    def _steering(self, event: Event, attempt: Attempt) -> None:
-        """The server says what becomes of what it was given while it answered."""
-        match event:
-            case SteerAccepted():
-                attempt.goes_on(True)
-                if not self._steered:
-                    self._steered = True
-                    self._backend.stats.count_steered()
-                self._steering_over(taken=True)
-            case SteerPending():
-                attempt.goes_on(False)
-                self._steering_over(taken=False)
-            case SteerFailed():
-                attempt.goes_on(False)
-                self._steering_over(taken=False)
-                self._log.debug("The server does not go on with what was said: {}", event.error)
-                if self._adopted:
-                    # Without it, the response answers what is no longer asked.
-                    raise event.error.rewritten(failure=Failure.NOT_STEERED)
-            case Succeeded():
-                attempt.succeed()
-            case _:
-                pass
-
-    def _steering_over(self, *, taken: bool) -> None:
-        answer, self._steer_answer = self._steer_answer, None
-        if answer is not None and not answer.done():
-            answer.set_result(taken)
-
     async def _start(self) -> Attempt:
         self._attempts += 1
         self._answer.begin_attempt()
@@ -324,9 +270,7 @@ class Turn:
         request = self._next_request()
         self._watch.asks(self._backend.stats)
         exchange = await self._backend.respond(request)
-        # It carries what was said meanwhile.
-        self._steering_over(taken=True)
-        self._adopted, self._held = False, None
+        self._steering.ask_anew()
         self._watch.sent(exchange, self._backend.stats)
         if self._answer.has_words:
             self._backend.stats.count_resume()
@@ -351,10 +295,10 @@ class Turn:
 
     def _next_request(self) -> Request:
         answer = self._answer
-        if not answer.has_words and not answer.kept and not self._said_meanwhile:
+        if not answer.has_words and not answer.kept and not self._steering.said:
             return self._request
         # What the server's own tools did has been done, and is not to be asked for again.
-        items = [*self._request.items, *answer.kept, *self._said_meanwhile]
+        items = [*self._request.items, *answer.kept, *self._steering.said]
         if answer.has_words:
             answer.resume()
             items += [make_item(message.wire()) for message in answer.messages]
@@ -376,14 +320,12 @@ class Turn:
 
     def _take(self, attempt: Attempt, events: Sequence[Event], now: float) -> list[TurnEvent]:
         """Takes events in, until the turn is over."""
-        if self._held is not None:
-            events = self._hold_back(events, self._held)
         outputs: list[TurnEvent] = []
-        for event in events:
+        for event in self._steering.hold_back(events):
             try:
                 self._answer.take(event, attempt.stream, outputs)
-                if type(event) in _OF_STEERING:
-                    self._steering(event, attempt)
+                if type(event) in OF_STEERING:
+                    self._steering.hear(event, attempt)
             except ResponsesError as error:
                 # What came before the failure is said first.
                 self._watch.put_out(outputs, now)
@@ -542,8 +484,6 @@ _RNG = random.Random()
 """One for all turns: to seed one costs more than to use it."""
 
 _BROKE_OFF = (Failure.CONNECTION, Failure.TIMEOUT)
-
-_OF_STEERING = frozenset({SteerAccepted, SteerPending, SteerFailed, Succeeded})
 
 _LOST = frozenset(
     {
