@@ -20,15 +20,16 @@ FUZZED = $(shell grep -rl FUZZ_EXAMPLES tests --include='test_*.py')
 WEBSOCKETS ?= 15.0 15.0.1 16.0 16.1.1 17.0 17.4
 WITH_SOCKETS := tests/transport tests/test_connection.py tests/test_checkpoints.py \
   tests/faults/test_slow.py tests/faults/test_teardown.py
-CHECKED := src tests benchmarks examples docs
+CHECKED := src tests benchmarks clients examples docs
 
-.PHONY: help setup chat test test-websockets coverage bench docs lint format fuzz clean
+.PHONY: help setup chat test test-websockets clients coverage bench docs lint format fuzz clean
 
 help:
 	@echo "make setup     build $(VENV) (the other targets do it by themselves)"
 	@echo "make chat      talk to the bot; options by ARGS=\"--transport http\""
 	@echo "make test      run the tests; options for pytest by ARGS=..."
 	@echo "make test-websockets  run those of connections with each version of websockets"
+	@echo "make clients   try other people's clients against the sandbox; some by ARGS=\"langchain\""
 	@echo "make lint      check style and types"
 	@echo "make format    put style right as far as that can be done"
 	@echo "make coverage  run the tests, and tell which lines and branches they leave out"
@@ -86,6 +87,9 @@ test-websockets: $(STAMP)
 	  echo "websockets $$version"; \
 	  PYTHONPATH=$$folder $(BIN)/python -m pytest -q -n $(WORKERS) $(WITH_SOCKETS) $(ARGS) || exit 1; \
 	done
+
+clients: $(STAMP)
+	@$(BIN)/python -m clients $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)
