@@ -51,9 +51,11 @@ def in_pieces(text: str) -> Text:
 async def test_answers(sandbox: Sandbox, name: str) -> None:
     way = WAYS[name]
     llm = service(sandbox)
+    # Half a word whose white space is taken off is a word to a voice that is given single tokens.
+    whole_words = name == "token, stripped"
     async with way.conversation(llm) as talk:
         for number, (shape, text) in enumerate(recognised(name)):
-            sandbox.script(in_pieces(text) if number % 2 else text)
+            sandbox.script(text if whole_words or number % 2 == 0 else in_pieces(text))
             await talk.say(shape)
             assert number == 0 or len(sandbox.requests[-1].input) == 1, "the shape before"
             assert heard(talk, way) == letters(text, dropped(way))
