@@ -51,7 +51,7 @@ def in_pieces(text: str) -> Text:
 async def test_answers(sandbox: Sandbox, name: str) -> None:
     way = WAYS[name]
     llm = service(sandbox)
-    # Half a word whose white space is taken off is a word to a voice that is given single tokens.
+    # To a voice that is given single tokens without their markup, half a word is a word.
     whole_words = name == "token, stripped"
     async with way.conversation(llm) as talk:
         for number, (shape, text) in enumerate(recognised(name)):
