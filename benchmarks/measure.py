@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import math
+import os
 import statistics
 import sys
 import time
@@ -106,7 +107,6 @@ async def longest_gap() -> AsyncIterator[Gap]:
 
 def environment() -> dict[str, Any]:
     """What a reader must know of the machine, and nothing that identifies it."""
-    import os
     import platform
     from importlib.metadata import version
 
@@ -121,11 +121,16 @@ def environment() -> dict[str, Any]:
 
 
 async def fresh_python(*arguments: str) -> Any:
-    """Runs a fresh interpreter that prints JSON."""
+    """Runs a fresh interpreter that prints JSON.
+
+    It keeps bytecode, as that of installed packages is kept: what is compiled anew each time
+    would be measured as well.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
         cwd=Path(__file__).parents[1],
+        env={name: each for name, each in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

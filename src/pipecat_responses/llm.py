@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipecat.frames.frames import (
     BotStoppedSpeakingFrame,
@@ -27,7 +27,6 @@ from pipecat_responses.service.sessions import (
     Address,
     Backend,
     FallbackSession,
-    HttpSession,
     SideRequests,
     WebSocketSession,
     websocket_session,
@@ -38,6 +37,9 @@ from pipecat_responses.service.settings import (
 )
 from pipecat_responses.service.steering import Steering
 from pipecat_responses.service.warming import CHANGES, Warming, context_around
+
+if TYPE_CHECKING:
+    from pipecat_responses.session.http import HttpSession
 
 __all__ = [
     "OpenAIResponsesHttpLLMService",

@@ -80,3 +80,86 @@ async def test_a_cancelled_wait_takes_nothing_along() -> None:
     await asyncio.gather(waiting, return_exceptions=True)
     assert not message.started
     assert await outbox.next() is message
+
+
+class Way:
+    """A way out that can be shut: what has left by it."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.left: list[bytes] = []
+
+    def write(self, payload: Payload) -> bool:
+        if self.open:
+            self.left.append(payload.join())
+        return self.open
+
+
+async def test_what_nothing_is_in_the_way_of_leaves_in_the_call() -> None:
+    outbox, way = Outbox(), Way()
+    outbox.write_through(way.write)
+    first = outbox.post(payload(b"first"))
+    second = outbox.post(payload(b"second"), background=True)
+    assert way.left == [b"first", b"second"]
+    for message in (first, second):
+        assert message.started
+        assert message.written
+        assert message.written_at is not None
+        assert not outbox.take_back(message)
+
+
+async def test_where_the_way_is_shut_messages_wait_and_can_be_taken_back() -> None:
+    outbox, way = Outbox(), Way()
+    outbox.write_through(way.write)
+    way.open = False
+    first, second = outbox.post(payload(b"first")), outbox.post(payload(b"second"))
+    way.open = True
+    # Nothing overtakes what waits.
+    third = outbox.post(payload(b"third"))
+    assert way.left == []
+    assert outbox.take_back(second)
+    assert await outbox.next() is first
+    assert await outbox.next() is third
+
+
+async def test_nothing_is_written_into_the_middle_of_another_message() -> None:
+    outbox, way = Outbox(), Way()
+    early = outbox.post(payload(b"early"))
+    outbox.write_through(way.write)
+    assert await outbox.next() is early
+    behind = outbox.post(payload(b"behind"))
+    beside = outbox.post(payload(b"beside"), background=True)
+    assert outbox.take_back(beside)
+    # That it is asked for the next one tells that the last one has left.
+    assert await outbox.next() is behind
+    waiting = asyncio.create_task(outbox.next())
+    await asyncio.sleep(0)
+    outbox.post(payload(b"last"))
+    assert way.left == [b"last"]
+    waiting.cancel()
+
+
+async def test_the_writer_finds_nothing_where_all_was_taken_back() -> None:
+    outbox, way = Outbox(), Way()
+    outbox.write_through(way.write)
+    waiting = asyncio.create_task(outbox.next())
+    await asyncio.sleep(0)
+    way.open = False
+    assert outbox.take_back(outbox.post(payload(b"never")))
+    way.open = True
+    outbox.post(payload(b"at once"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert way.left == [b"at once"]
+    outbox.close()
+    assert await waiting is None
+
+
+async def test_after_the_end_nothing_is_written_at_once() -> None:
+    outbox, way = Outbox(), Way()
+    outbox.write_through(way.write)
+    outbox.close()
+    late = outbox.post(payload(b"late"))
+    assert way.left == []
+    assert not late.started
+    assert outbox.take_back(late)

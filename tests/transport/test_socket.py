@@ -17,10 +17,12 @@ from pipecat_responses.protocol.events import Event, TextDelta
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.sandbox import Sandbox
+from pipecat_responses.sandbox.certificates import Certificates
 from pipecat_responses.testing import Conversation
-from pipecat_responses.transport.channel import Tap
-from pipecat_responses.transport.outbox import Outbox
-from pipecat_responses.transport.websocket import Socket
+from pipecat_responses.transport.channel import WRITE_LIMIT, Tap, open_channel
+from pipecat_responses.transport.outbox import Outbox, QueuedMessage
+from pipecat_responses.transport.tls import TlsSettings
+from pipecat_responses.transport.websocket import FRAGMENTED_FROM, Socket, SocketOptions
 from tests.support.services import websocket_service
 from tests.support.waiting import eventually
 
@@ -58,11 +60,18 @@ def delta(text: str) -> str:
 
 @asynccontextmanager
 async def talking(
-    handler: Callable[[ServerConnection], Awaitable[None]], ear: Ear, outbox: Outbox
+    handler: Callable[[ServerConnection], Awaitable[None]],
+    ear: Ear,
+    outbox: Outbox,
+    certificates: Certificates | None = None,
 ) -> AsyncIterator[Socket]:
-    async with serve(handler, "127.0.0.1", 0) as server:
+    encrypted = None if certificates is None else certificates.server_context
+    trusts = None if certificates is None else certificates.client_context
+    async with serve(handler, "127.0.0.1", 0, ssl=encrypted) as server:
         port = server.sockets[0].getsockname()[1]
-        socket = await Socket.open(f"ws://127.0.0.1:{port}/", HEADERS, ear, outbox)
+        url = f"ws{'s' if encrypted else ''}://127.0.0.1:{port}/"
+        options = SocketOptions(tls=TlsSettings(trusts))
+        socket = await Socket.open(url, HEADERS, ear, outbox, options)
         try:
             yield socket
         finally:
@@ -170,6 +179,159 @@ async def test_nothing_is_left_of_a_closed_socket_without_the_collector() -> Non
         await eventually(lambda: left() is None)
     finally:
         gc.enable()
+
+
+# -- what leaves in the step of whoever posts it --------------------------------------------------
+
+
+@pytest.fixture(params=[False, True], ids=["clear", "tls"])
+def certificates(request: pytest.FixtureRequest) -> Certificates | None:
+    return Certificates() if request.param else None
+
+
+class Listener:
+    """A server that keeps what it hears, and can be made to stop reading."""
+
+    def __init__(self) -> None:
+        self.heard: list[str | bytes] = []
+        self.reads = asyncio.Event()
+        self.reads.set()
+
+    async def __call__(self, websocket: ServerConnection) -> None:
+        await self.reads.wait()
+        async for message in websocket:
+            self.heard.append(message)
+
+
+def text(message: str) -> Payload:
+    data = message.encode()
+    return Payload(((data,),), len(data))
+
+
+async def step_until(condition: Callable[[], bool]) -> None:
+    """Goes on step by step of the event loop, so that nothing is missed."""
+    for _ in range(100):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("It did not come to pass")
+
+
+async def test_small_messages_leave_at_once(certificates: Certificates | None) -> None:
+    outbox, listener = Outbox(), Listener()
+    async with talking(listener, Ear(), outbox, certificates):
+        posted = [outbox.post(text(f"number {n}"), background=n % 2 == 1) for n in range(5)]
+        assert all(message.written for message in posted)
+        assert not any(map(outbox.take_back, posted))
+        await eventually(lambda: len(listener.heard) == 5)
+    assert listener.heard == [f"number {n}" for n in range(5)]
+
+
+@pytest.mark.usefixtures("passed_by", "warnings")
+async def test_they_do_where_the_tap_is_passed_by() -> None:
+    outbox, listener = Outbox(), Listener()
+    async with talking(listener, Ear(), outbox):
+        assert outbox.post(text("hello")).written
+        await eventually(lambda: listener.heard == ["hello"])
+
+
+async def test_what_is_posted_from_within_an_event_leaves_at_once() -> None:
+    posted: list[QueuedMessage] = []
+    outbox = Outbox()
+
+    class Answering(Ear):
+        def on_event(self, stream_id: str | None, event: Event) -> None:
+            super().on_event(stream_id, event)
+            posted.append(outbox.post(text(f"heard {self.texts[-1]}")))
+            assert posted[-1].written
+
+    heard: list[str | bytes] = []
+
+    async def ask(websocket: ServerConnection) -> None:
+        for word in ("one", "two"):
+            await websocket.send(delta(word))
+            # Its answer is to go out as well, and not in the middle of another frame.
+            await websocket.ping()
+        heard.extend([await websocket.recv(), await websocket.recv()])
+        await websocket.wait_closed()
+
+    async with talking(ask, Answering(), outbox):
+        await eventually(lambda: len(heard) == 2)
+    assert heard == ["heard one", "heard two"]
+    assert len(posted) == 2
+
+
+async def test_nothing_overtakes_a_large_message(certificates: Certificates | None) -> None:
+    outbox, listener = Outbox(), Listener()
+    async with talking(listener, Ear(), outbox, certificates):
+        large = outbox.post(text("x" * 3 * FRAGMENTED_FROM))
+        small = outbox.post(text("small"))
+        never = outbox.post(text("never"))
+        assert not any(message.started for message in (large, small, never))
+        await step_until(lambda: large.started)
+        # Now its fragments are being written.
+        aside = outbox.post(text("aside"), background=True)
+        assert not large.written
+        assert not any(message.started for message in (small, aside))
+        assert outbox.take_back(never)
+        await eventually(lambda: aside.written)
+        assert outbox.post(text("at once")).written
+        await eventually(lambda: len(listener.heard) == 4)
+    assert listener.heard == ["x" * 3 * FRAGMENTED_FROM, "small", "aside", "at once"]
+
+
+async def test_a_socket_that_is_full_is_waited_for(certificates: Certificates | None) -> None:
+    outbox, listener = Outbox(), Listener()
+    listener.reads.clear()
+    block = "x" * (WRITE_LIMIT // 2)
+    async with talking(listener, Ear(), outbox, certificates) as socket:
+        written = 0
+        while outbox.post(text(block)).written:
+            written += 1
+            # Far more than the system takes without anybody who reads.
+            assert written < 10_000
+            await asyncio.sleep(0)
+        # One stands half-way, and whoever comes now stands behind it.
+        behind, never = outbox.post(text("behind")), outbox.post(text("never"))
+        assert not behind.started
+        assert outbox.take_back(never)
+        assert socket.lost is None
+        listener.reads.set()
+        await eventually(lambda: behind.written)
+        assert outbox.post(text("at once")).written
+        await eventually(lambda: listener.heard[-1:] == ["at once"])
+    assert listener.heard == [*([block] * (written + 1)), "behind", "at once"]
+
+
+async def test_what_ends_a_socket_ends_writing_at_once() -> None:
+    outbox, ear, listener = Outbox(), Ear(), Listener()
+    async with talking(listener, ear, outbox) as socket:
+        assert outbox.post(text("before")).written
+        await eventually(lambda: listener.heard == ["before"])
+        socket.abort(ResponsesError("That is enough", failure=Failure.CONNECTION))
+        late = outbox.post(text("late"))
+        assert outbox.take_back(late)
+    assert listener.heard == ["before"]
+    assert len(ear.lost) == 1
+
+
+async def test_a_channel_that_is_closing_takes_nothing() -> None:
+    async def wait(websocket: ServerConnection) -> None:
+        await websocket.wait_closed()
+
+    async with serve(wait, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        closed = await open_channel(url, HEADERS, max_size=1000)
+        assert closed.takes(WRITE_LIMIT // 2)
+        assert not closed.takes(WRITE_LIMIT)
+        closing = asyncio.create_task(closed.close())
+        await asyncio.sleep(0)
+        assert not closed.takes(1)
+        await closing
+        aborted = await open_channel(url, HEADERS, max_size=1000)
+        aborted.abort()
+        assert not aborted.takes(1)
+        await aborted.wait_closed()
 
 
 @asynccontextmanager

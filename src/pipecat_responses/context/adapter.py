@@ -8,11 +8,9 @@ sent at all is reported with the place where it stands (``ContextMessageError``)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Required, TypedDict
+from typing import TYPE_CHECKING, Any, Required, TypedDict
 
 from loguru import logger
-from openai import NOT_GIVEN as OPENAI_NOT_GIVEN
-from openai import NotGiven as OpenAINotGiven
 from pipecat.adapters.llm.base_llm_adapter import BaseLLMAdapter
 from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMessage
@@ -25,6 +23,9 @@ from pipecat_responses.context.redaction import LONG, redacted
 from pipecat_responses.context.snapshots import copied
 from pipecat_responses.context.wires import MessageWires
 from pipecat_responses.protocol.items import Message
+
+if TYPE_CHECKING:
+    from openai import NotGiven as OpenAINotGiven
 
 __all__ = [
     "ContextMessageError",
@@ -85,6 +86,8 @@ class OpenAIResponsesLLMAdapter(BaseLLMAdapter[OpenAIResponsesLLMInvocationParam
         Raises:
             ContextMessageError: If a message cannot be sent.
         """
+        from openai import NOT_GIVEN as OPENAI_NOT_GIVEN
+
         conversion = await self.convert(context, system_instruction=system_instruction)
         params: OpenAIResponsesLLMInvocationParams = {
             "input": [copied(entry.wire) for entry in conversion.items],

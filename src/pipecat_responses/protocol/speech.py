@@ -169,11 +169,22 @@ def at_end(response: Speech, position: int) -> bool:
         position: What ``follow`` returned.
     """
     while position < len(response):
+        if _is_word(response.units, position):
+            # Most answers that were cut short end before a word, and need no closer look.
+            return False
         end = response.skips.get(position)
         if end is None or _has_words(response, position, end):
             return False
         position = end
     return True
+
+
+def _is_word(units: str, position: int) -> bool:
+    """Whether something begins at a position that no skip begins with, told by its first unit.
+
+    An address is the only skip that begins with a letter.
+    """
+    return units[position].isalnum() and not units.startswith("http", position)
 
 
 def _has_words(response: Speech, start: int, end: int) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from functools import cache
-
-from openai import AsyncOpenAI
+from typing import TYPE_CHECKING
 
 from pipecat_responses.service.secrets import ApiKey
 from pipecat_responses.service.settings import OpenAIResponsesLLMSettings
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 
 def check_known(service: type, arguments: Mapping[str, object]) -> None:
@@ -25,6 +26,8 @@ def check_known(service: type, arguments: Mapping[str, object]) -> None:
     known = _known_arguments(service)
     for name in arguments:
         if name not in known:
+            import difflib
+
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             if name in {each.name for each in fields(OpenAIResponsesLLMSettings)}:
@@ -57,6 +60,8 @@ def check_client(client: object, **others: object) -> None:
         TypeError: If it is no client of the SDK's, or a synchronous one.
         ValueError: If another argument is given as well.
     """
+    from openai import AsyncOpenAI
+
     if not isinstance(client, AsyncOpenAI):
         raise TypeError(f"client must be an openai.AsyncOpenAI, not {type(client).__name__}")
     given = [name for name, value in others.items() if value is not None]

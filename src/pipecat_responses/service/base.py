@@ -8,9 +8,9 @@ import ssl
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
-from openai import AsyncOpenAI
 from pipecat.adapters.llm.base_llm_adapter import LLMContextConversionError
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
@@ -55,14 +55,7 @@ from pipecat_responses.service.function_calls import TurnCalls
 from pipecat_responses.service.request_builder import RequestBuilder, settled
 from pipecat_responses.service.secrets import ApiKey, Secrets
 from pipecat_responses.service.servers import ServerName, find_server
-from pipecat_responses.service.sessions import (
-    KNOWN,
-    HttpSession,
-    Proxies,
-    TlsSettings,
-    create_http_client,
-    http_session,
-)
+from pipecat_responses.service.sessions import KNOWN, Proxies, TlsSettings
 from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
     OpenAIResponsesReasoningConfig,
@@ -80,6 +73,11 @@ from pipecat_responses.session.stored import StoredResponses
 from pipecat_responses.session.turn import Backend, Turn, TurnPolicy
 from pipecat_responses.session.turn_events import CompleteCall, Text, TurnDone
 from pipecat_responses.session.watch import TurnWatch
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+    from pipecat_responses.session.http import HttpSession
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -197,6 +195,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 value that makes no sense.
             TypeError: If an argument is not known, or the client is none.
         """
+        # No turn is to wait for the SDK's import.
+        import_module("pipecat_responses.service.over_http")
         check_known(type(self), kwargs)
         check_values(on_mid_response_loss, retry_timeout_secs, max_message_bytes)
         check_approval(mcp_approval)
@@ -668,6 +668,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         """The way to the second server, if there is one."""
         if self._hedge is None or self._hedge.endpoint is None:
             return None
+        from pipecat_responses.service.over_http import http_session
+
         client = _BaseOpenAIResponsesLLMService._create_client(self, **self._endpoint_arguments)
         url = self._hedge.endpoint.base_url
         http = http_session(
@@ -720,14 +722,17 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         default_query: Mapping[str, str] | None = None,
     ) -> AsyncOpenAI:
         """Creates the SDK's client; override it for another kind of client."""
-        return AsyncOpenAI(
+        from pipecat_responses.service.over_http import new_client
+
+        return new_client(
             api_key=api_key,
             base_url=base_url,
             organization=organization,
             project=project,
             default_headers=default_headers,
             default_query=default_query,
-            http_client=create_http_client(self._tls, self._proxies),
+            tls=self._tls,
+            proxies=self._proxies,
         )
 
     def _cache_keeping(
@@ -756,6 +761,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             stored: What it goes on from, where the application has responses stored.
             coverage: When a context's text covers a response's.
         """
+        from pipecat_responses.service.over_http import http_session
+
         return http_session(
             self._client,
             limits=self._connection_limits,

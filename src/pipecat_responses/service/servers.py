@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
-
-from openai import Omit
 
 from pipecat_responses.protocol.capabilities import Capability, ServerCapabilities
 from pipecat_responses.service.secrets import ApiKey
+
+if TYPE_CHECKING:
+    from openai import Omit
 
 ServerName: TypeAlias = Literal[
     "openai", "azure", "xai", "openrouter", "litellm", "vllm", "ollama", "lmstudio"
@@ -111,6 +112,8 @@ class Server:
         """
         if self.key_header is None or not isinstance(key, str):
             return {}
+        from openai import Omit
+
         return {self.key_header: key, "Authorization": Omit()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openai import AsyncOpenAI
+from typing import TYPE_CHECKING
 
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.output import Coverage
@@ -10,7 +10,6 @@ from pipecat_responses.protocol.requests import Request
 from pipecat_responses.session.capabilities import KNOWN, Address
 from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.fallback import FallbackSession
-from pipecat_responses.session.http import HttpSession
 from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.notices import Listener
@@ -19,24 +18,22 @@ from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.stored import StoredResponses
 from pipecat_responses.session.turn import Backend
 from pipecat_responses.session.websocket import WebSocketSession
-from pipecat_responses.transport.http import HttpOptions
-from pipecat_responses.transport.http_client import create_http_client
 from pipecat_responses.transport.proxies import Proxies
 from pipecat_responses.transport.tls import TlsSettings
 from pipecat_responses.transport.websocket import SocketOptions
+
+if TYPE_CHECKING:
+    from pipecat_responses.session.http import HttpSession
 
 __all__ = [
     "KNOWN",
     "Address",
     "Backend",
     "FallbackSession",
-    "HttpSession",
     "Proxies",
     "SideRequests",
     "TlsSettings",
     "WebSocketSession",
-    "create_http_client",
-    "http_session",
     "websocket_session",
 ]
 
@@ -90,31 +87,6 @@ def websocket_session(
         stored=stored,
         capabilities=capabilities,
         log=log,
-    )
-
-
-def http_session(
-    client: AsyncOpenAI,
-    *,
-    limits: ConnectionLimits,
-    max_message_bytes: int,
-    join_deltas: bool,
-    stats: SessionStats | None,
-    stored: StoredResponses | None,
-    coverage: str,
-    capabilities: ServerCapabilities,
-    log: SessionLog,
-) -> HttpSession:
-    """A session over HTTP."""
-    return HttpSession(
-        client,
-        join_deltas=join_deltas,
-        stats=stats,
-        stored=stored,
-        coverage=Coverage(coverage),
-        capabilities=capabilities,
-        log=log,
-        options=HttpOptions(open_timeout=limits.open_secs, max_event_bytes=max_message_bytes),
     )
 
 

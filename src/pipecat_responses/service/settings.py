@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Literal
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
-from openai import NOT_GIVEN as OPENAI_NOT_GIVEN
-from openai import NotGiven as OpenAINotGiven
-from openai import Omit
 from pipecat.services.settings import LLMSettings
 from pipecat.utils.types import NOT_GIVEN, NotGiven
 from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from openai import NotGiven as OpenAINotGiven
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 """The ``include`` entry that makes reasoning items fit to be sent back without storage."""
@@ -184,6 +184,8 @@ MERGED = (
 
 def default_settings() -> OpenAIResponsesLLMSettings:
     """The settings that a service starts from: every field has a value (store mode)."""
+    from openai import NOT_GIVEN as OPENAI_NOT_GIVEN
+
     return OpenAIResponsesLLMSettings(
         model="gpt-4.1",
         system_instruction=None,
@@ -387,4 +389,13 @@ def _warn_without_effect(
 
 
 def _given(value: Any) -> bool:
-    return value is not None and not isinstance(value, (NotGiven, OpenAINotGiven, Omit))
+    return value is not None and not isinstance(value, _sentinels())
+
+
+@cache
+def _sentinels() -> tuple[type, ...]:
+    """What stands for a value that is not given."""
+    from openai import NotGiven as OpenAINotGiven
+    from openai import Omit
+
+    return (NotGiven, OpenAINotGiven, Omit)

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from openai import AsyncOpenAI
 
 from pipecat_responses.protocol.events import Event, ItemDone, Terminal, Usage
 from pipecat_responses.protocol.items import Compaction, Item, Reasoning
 from pipecat_responses.protocol.requests import Request, no_message
 from pipecat_responses.session.exchange import Exchange
-from pipecat_responses.session.http import HttpSession
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.session.timing import Milestones
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+    from pipecat_responses.session.http import HttpSession
 
 ELSEWHERE: dict[str, Any] = {"conversation": None, "previous_response_id": None, "store": False}
 """Fields of a request that mean something at one server only; nothing is gone on from there."""

@@ -9,13 +9,16 @@ first connection that is opened turns are on the WebSocket again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.session.exchange import Exchange
-from pipecat_responses.session.http import HttpSession
 from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.websocket import WebSocketSession
+
+if TYPE_CHECKING:
+    from pipecat_responses.session.http import HttpSession
 
 
 class FallbackSession:

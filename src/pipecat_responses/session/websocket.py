@@ -221,9 +221,7 @@ class WebSocketSession:
         keeps: bool = True,
         background: bool = False,
     ) -> WebSocketExchange:
-        if keeps:
-            self._prefixes.give(member.live, request)
-        return WebSocketExchange(
+        exchange = WebSocketExchange(
             member.live,
             member.socket,
             todo,
@@ -233,6 +231,9 @@ class WebSocketSession:
             background=background,
             join=self._join_deltas,
         )
+        if keeps:
+            self._prefixes.give(member.live, request)
+        return exchange
 
     # -- beside turns -------------------------------------------------------------------------
 

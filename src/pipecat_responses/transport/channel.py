@@ -28,7 +28,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
-from websockets.protocol import Event
+from websockets.protocol import Event, State
 from websockets.uri import WebSocketURI, parse_uri
 
 from pipecat_responses.transport.handshake import ProxyFailedError
@@ -127,6 +127,13 @@ _LENGTH = re.compile(rb"\r\n(content-length|transfer-encoding):")
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
+WRITE_LIMIT = 32 * 1024
+"""Bytes that may wait in this process for the operating system before writers have to wait."""
+
+_ENVELOPE = 1024
+"""Bytes that framing and TLS add to a message of that size, at most."""
+
+
 class Channel(ClientConnection):
     """The library's connection around a tap, and the system's transport below it."""
 
@@ -152,6 +159,33 @@ class Channel(ClientConnection):
         """Ends the connection at once, without a closing handshake."""
         if self._below is not None:
             self._below.abort()
+
+    def takes(self, size: int) -> bool:
+        """Whether a message could be written without anybody having to wait afterwards.
+
+        Args:
+            size: The message's bytes.
+        """
+        below = self._below
+        return (
+            below is not None
+            and self._tap.state is State.OPEN
+            and not below.is_closing()
+            and below.get_write_buffer_size() + size <= WRITE_LIMIT - _ENVELOPE
+        )
+
+    def write(self, text: bytes) -> None:
+        """Writes a message that it takes, while no other is being sent.
+
+        The library's ``send()`` does the same, and may wait, so it is for tasks only.
+
+        Args:
+            text: The message, in UTF-8.
+        """
+        assert self._below is not None
+        self._tap.send_text(text)
+        for data in self._tap.data_to_send():
+            self._below.write(data)
 
     def keep_little_unsent(self, size: int) -> None:
         """Keeps what waits in the operating system short, so that pings overtake large messages.
@@ -221,6 +255,7 @@ async def open_channel(
             proxy=proxy.address if proxy is not None else None,
             compression=None,
             max_size=max_size,
+            write_limit=WRITE_LIMIT,
             logger=_silent_logger,
             create_connection=wrap,  # type: ignore[arg-type]  # "a wrapper or a subclass"
             **options,

@@ -1,8 +1,10 @@
-"""What waits to be sent: posted by whoever has something to say, drained by a socket.
+"""What is to be sent: posted by whoever has something to say, written by a socket.
 
-Posting is a plain call, so it cannot be cancelled half-way, and what has not begun to leave can be
-taken back. An outbox outlives its socket: what is posted after the end goes nowhere, and it can
-still be asked whether a message ever began to leave.
+Posting is a plain call, so it cannot be cancelled half-way. Where nothing is in a message's way it
+is written in that call, which spares it a turn of the event loop; otherwise it waits for the
+socket's writer, and what has not begun to leave can be taken back. An outbox outlives its socket:
+what is posted after the end goes nowhere, and it can still be asked whether a message ever began to
+leave.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable
 
 from pipecat_responses.protocol.requests import Payload
 
@@ -54,6 +57,16 @@ class Outbox:
         self._waiting: deque[QueuedMessage] = deque()
         self._changed = asyncio.Event()
         self._closed = False
+        self._writing = False
+        self._write: Callable[[Payload], bool] | None = None
+
+    def write_through(self, write: Callable[[Payload], bool]) -> None:
+        """Has what is posted written at once, as long as no other message is in its way.
+
+        Args:
+            write: Writes all of a payload and returns True, or nothing of it and returns False.
+        """
+        self._write = write
 
     def post(self, payload: Payload, *, background: bool = False) -> QueuedMessage:
         """Gives a payload away to be written.
@@ -68,6 +81,10 @@ class Outbox:
         """
         message = QueuedMessage(payload, background=background)
         if self._closed:
+            return message
+        if self._write is not None and self._is_free and self._write(payload):
+            message.begin()
+            message.finish()
             return message
         if background:
             self._waiting.append(message)
@@ -91,23 +108,33 @@ class Outbox:
     async def next(self) -> QueuedMessage | None:
         """Waits for a message, and marks it as one that leaves now. For the socket.
 
+        To ask for the next one says that the last one has left.
+
         Returns:
             The message, or None once the outbox is closed.
         """
+        self._writing = False
         while not self._waiting:
             if self._closed:
                 return None
             self._changed.clear()
             await self._changed.wait()
         message = self._waiting.popleft()
+        self._writing = True
         message.begin()
         return message
 
     def close(self) -> None:
         """Ends it: what waits is dropped, and so is all that is posted from now on."""
         self._closed = True
+        self._write = None
         self._waiting.clear()
         self._changed.set()
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether a message would leave next, and not into the middle of another."""
+        return not (self._waiting or self._writing)
 
     def _place(self) -> int:
         """Where a message goes that is not in the background: before the first that is."""

@@ -4,9 +4,10 @@ Life of a connection: ``open`` does the handshake, bounded in time. From then on
 decoded and handed to the receiver as soon as its last byte is parsed, in the call that the event
 loop makes for the socket: no task, no queue (see ``transport.channel``). The receiver returns at
 once, so pongs are always read and the keep-alive always works; whoever consumes slowly gets deltas
-joined by its inbox. The writer is a task that takes messages from an outbox, and whoever sends
-knows the outbox only. Whatever ends the connection first (a close, a reset, a dead peer, an abort)
-is reported once, through ``on_lost``, and closes the outbox.
+joined by its inbox. Whoever sends knows the outbox only. A message that the transport takes without
+making anybody wait is written in the call that posts it; what is larger, or comes while another is
+on its way, is taken from the outbox by the writer, a task. Whatever ends the connection first (a
+close, a reset, a dead peer, an abort) is reported once, through ``on_lost``, and closes the outbox.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ class Socket:
         self._writer = asyncio.create_task(self._write(), name="pipecat-responses writer")
         self._reader = asyncio.create_task(self._read(), name="pipecat-responses reader")
         self._keeper = asyncio.create_task(self._keep_alive(), name="pipecat-responses keep-alive")
+        outbox.write_through(self._write_at_once)
         receiver.on_open()
         channel.tap.listen(self._deliver, self._pinged)
 
@@ -227,6 +229,12 @@ class Socket:
                     failure=Failure.PROTOCOL,
                 )
             )
+
+    def _write_at_once(self, payload: Payload) -> bool:
+        if not self._channel.takes(payload.size):
+            return False
+        self._channel.write(payload.join())
+        return True
 
     async def _write(self) -> None:
         try:
