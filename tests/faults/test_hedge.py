@@ -375,6 +375,7 @@ class TestWhenNot:
             {"after_secs": 0},
             {"floor_secs": -1.0},
             {"min_turns": 0},
+            {"initial_secs": 0.0},
             {"quantile": 1.0},
             {"budget": 0.0},
             {"repeatable_tools": "mcp"},
@@ -394,7 +395,7 @@ class TestTheDelay:
         backend = self.backend(HedgePolicy(quantile=0.9, floor_secs=0.1, min_turns=10), sandbox)
         for seconds in range(1, 10):
             backend.first_output(float(seconds), hedge=False)
-        assert backend.delay(sent=True) is None
+        assert backend.delay(sent=True) == 2.0
         assert backend.delay(sent=False) == 0.1
         backend.first_output(10.0, hedge=True)
         assert backend.delay(sent=True) == 10.0
@@ -405,6 +406,11 @@ class TestTheDelay:
             backend.first_output(0.01, hedge=False)
         assert backend.delay(sent=True) == 0.1
         assert backend.stats.hedges_won == 1
+
+    async def test_a_calls_first_answer_may_be_late_as_well(self, sandbox: Sandbox) -> None:
+        async with hedged(sandbox, "websocket", HedgePolicy(initial_secs=0.02)) as talk:
+            sandbox.script(late("one"), "two")
+            assert (await talk.turn("Which is it?")).text == "two"
 
     async def test_it_is_learned_from_turns(self, sandbox: Sandbox) -> None:
         policy = HedgePolicy(floor_secs=0.02, min_turns=2)

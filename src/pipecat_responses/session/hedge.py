@@ -65,8 +65,9 @@ class HedgePolicy:
             ``quantile`` of the conversation's own turns had put something out.
         quantile: That part of the turns, between 0 and 1.
         floor_secs: The least seconds that this may come to.
-        min_turns: Turns whose times have to be known before. Until then nothing is hedged, but
-            for an own server that is not there at all: after ``floor_secs``, to the second one.
+        min_turns: Turns whose times have to be known before.
+        initial_secs: The seconds until then: the first answer of a call may be late as well. An
+            own server that is not there at all is waited for ``floor_secs``, if there is a second.
         budget: The part of a session's turns that may be hedged; the first two hedges are free.
         repeatable_tools: Types of tools that run at the server and may run twice there
             (``"web_search"``, ``"file_search"``). A request that declares others is never hedged.
@@ -77,13 +78,14 @@ class HedgePolicy:
     quantile: float = 0.95
     floor_secs: float = 0.5
     min_turns: int = 10
+    initial_secs: float = 2.0
     budget: float = 0.05
     repeatable_tools: Collection[str] = ()
     endpoint: Endpoint | None = None
 
     def __post_init__(self) -> None:
         """Refuses what makes no sense."""
-        for name in ("after_secs", "floor_secs", "min_turns"):
+        for name in ("after_secs", "floor_secs", "min_turns", "initial_secs"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"HedgePolicy.{name} must be more than 0, not {value!r}")
@@ -206,7 +208,7 @@ class HedgingBackend:
         if policy.after_secs is not None:
             return policy.after_secs
         if len(self._times) < policy.min_turns:
-            return None if sent else policy.floor_secs
+            return policy.initial_secs if sent else policy.floor_secs
         times = sorted(self._times)
         return max(policy.floor_secs, times[min(len(times) - 1, int(policy.quantile * len(times)))])
 
