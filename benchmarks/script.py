@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,10 @@ KINDS: dict[int, Kind] = {0: "interrupted", 4: "function", 6: "search", 8: "func
 """What the turns of a round are, by number; all others are plain."""
 
 
+LETTERS = string.ascii_uppercase
+"""Whose turn it is, for the server: all of the same length, since it counts what is said."""
+
+
 @dataclass(frozen=True)
 class Turn:
     """A turn of the call.
@@ -45,7 +50,7 @@ class Turn:
         """What the user says.
 
         Args:
-            who: The contestant, of which the server tells whose turn it is.
+            who: The contestant's letter.
         """
         tool = f"tool_{self.node * TOOLS}" if self.kind == "function" else ""
         return mark(who, self.number, self.kind, tool) + material.text(80, self.number)
@@ -65,7 +70,7 @@ def turns(count: int) -> list[Turn]:
 
 
 def beginning(who: str) -> list[Any]:
-    """What was said before the call's first turn."""
+    """What was said before the call's first turn, with the contestant's letter."""
     first, *others = material.context(10).get_messages()
     assert isinstance(first, dict)
     return [{**first, "content": mark(who, 0, "plain", "") + str(first["content"])}, *others]

@@ -228,12 +228,12 @@ async def test_a_scripted_call(server: Server, name: str) -> None:
         script.Turn(2, "interrupted", 0, is_new=False),
         script.Turn(3, "search", 1, is_new=True),
     ]
-    call = tail.Call(name, tail.contestants()[name](f"http://{server.link}/v1"))
+    call = tail.Call("A", tail.contestants()[name](f"http://{server.link}/v1"))
     async with call.stage as stage:
         await stage.ready()
         await call.take(turns)
         [(who, bill)] = (await server.bills()).items()
-    assert who == name
+    assert who == "A"
     assert bill["requests"] == 4 + bill["repeats"] + bill["preparations"]
     assert 0 < bill["cached"] < bill["input"]
     assert len(call.heard.waits) == 4

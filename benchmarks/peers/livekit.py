@@ -114,11 +114,11 @@ async def _tail(findings: Findings, server: Server, turns: list[script.Turn]) ->
     await tail.set_up(server)
     heard = {"LiveKit WebSocket": Heard(), "LiveKit HTTP": Heard()}
 
-    async def call(who: str, *, websocket: bool) -> None:
+    async def call(who: str, name: str) -> None:
         found = await _turns(
             what="script",
             base_url=f"http://{server.link}/v1",
-            websocket=websocket,
+            websocket="WebSocket" in name,
             beginning=script.beginning(who),
             nodes=[_node(number) for number in range(script.NODES)],
             turns=[
@@ -128,10 +128,13 @@ async def _tail(findings: Findings, server: Server, turns: list[script.Turn]) ->
             speaking_secs=tail.SPEAKING,
         )
         for turn in found["turns"]:
-            heard[who].note(turn["kind"], turn["responses"], turn["sentences"])
+            heard[name].note(turn["kind"], turn["responses"], turn["sentences"])
 
-    await asyncio.gather(*(call(who, websocket="WebSocket" in who) for who in heard))
-    tables(findings, "livekit_tail", heard, await server.bills(), tail.note(turns))
+    letters = dict(zip(heard, script.LETTERS, strict=False))
+    await asyncio.gather(*(call(who, name) for name, who in letters.items()))
+    billed = await server.bills()
+    bills = {name: billed[who] for name, who in letters.items()}
+    tables(findings, "livekit_tail", heard, bills, tail.note(turns))
 
 
 def _node(number: int) -> dict[str, Any]:

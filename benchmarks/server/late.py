@@ -46,7 +46,7 @@ def mark(who: str, number: int, kind: Kind, tool: str) -> str:
     """What stands in front of what the user says.
 
     Args:
-        who: Whose turn it is.
+        who: Whose turn it is, by a letter.
         number: Its number.
         kind: What is to happen in it.
         tool: The function that is to be called, if that is what is to happen.
