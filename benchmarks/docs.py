@@ -13,8 +13,14 @@ _MARKED = re.compile(
 )
 
 
-def write(results: Results, page: Path) -> None:
+def write(results: Results, page: Path, *, whole: bool = True) -> None:
     """Replaces what is between the markers of a page; what the run did not measure stays.
+
+    Args:
+        results: The run.
+        page: The page.
+        whole: Whether everything was measured. What the page says of the run itself, and of all
+            bounds together, is of such a run only.
 
     Raises:
         ValueError: If the run was a quick one, which is for finding out and not for showing, or if
@@ -25,8 +31,9 @@ def write(results: Results, page: Path) -> None:
     if results.failed:
         raise ValueError(f"The documentation shows a run in which all went well: {results.failed}")
     parts = {findings.name: _findings(findings) for findings in results.findings}
-    parts["environment"] = _environment(results)
-    parts["checks"] = _checks(results)
+    if whole:
+        parts["environment"] = _environment(results)
+        parts["checks"] = _checks(results)
 
     def fill(match: re.Match[str]) -> str:
         part = parts.get(match["name"])

@@ -131,8 +131,8 @@ def calls(number: int) -> list[dict[str, Any]]:
     ]
 
 
-def schema(tools: int) -> ToolsSchema:
-    """So many functions with two parameters each."""
+def schema(tools: int, *, first: int = 0) -> ToolsSchema:
+    """So many functions with two parameters each, from a number on."""
     return ToolsSchema(
         standard_tools=[
             FunctionSchema(
@@ -144,6 +144,6 @@ def schema(tools: int) -> ToolsSchema:
                 },
                 required=["query"],
             )
-            for n in range(tools)
+            for n in range(first, first + tools)
         ]
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from loguru import logger
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.tts_service import TTSService
 
 from pipecat_responses.testing import Conversation, VoiceKind
 
@@ -25,18 +28,20 @@ class Stage(Conversation):
         service: Any,
         context: LLMContext | None = None,
         *,
-        tts: VoiceKind | None = None,
+        tts: VoiceKind | TTSService | None = None,
         paced: bool = False,
         aggregators: bool = False,
+        extra: Sequence[FrameProcessor] = (),
     ) -> None:
         """Prepares a pipeline.
 
         Args:
             service: What is measured.
             context: The conversation; a new one by default.
-            tts: The kind of the voice behind the service; none by default.
+            tts: The voice behind the service, or its kind; none by default.
             paced: Whether what it says waits to be played.
             aggregators: Whether Pipecat's aggregators keep the context, as in an application.
+            extra: Processors to put behind the service, in front of the voice.
         """
         super().__init__(
             service,
@@ -46,6 +51,7 @@ class Stage(Conversation):
             aggregators=aggregators,
             metrics=False,
             record=False,
+            extra=extra,
             patience=PATIENCE,
         )
 

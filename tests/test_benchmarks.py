@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from benchmarks import __main__ as command
-from benchmarks import docs, material, measure, report
+from benchmarks import docs, material, measure, report, script
 from benchmarks.contestants import ALL, OUR_HTTP, OUR_WS, PIPECAT_WS, Contestant, NoService
+from benchmarks.heard import Heard, paid, tables
 from benchmarks.model import Findings, Plot, Results
-from benchmarks.scenarios import SCENARIOS, traffic, voices
+from benchmarks.scenarios import SCENARIOS, tail, traffic, voices
 from benchmarks.server import Server
 from benchmarks.stage import Stage
 
@@ -68,6 +69,21 @@ def test_figures_go_between_the_markers(tmp_path: Path) -> None:
     assert written.endswith("After.\n")
     docs.write(results(), page)
     assert page.read_text(encoding="utf-8") == written
+
+
+def test_a_part_of_a_run_leaves_the_rest_of_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- figures: cpu -->\nold\n<!-- end of figures -->\n"
+        "<!-- figures: checks -->\nkept\n<!-- end of figures -->\n"
+        "<!-- figures: environment -->\nkept too\n<!-- end of figures -->\n",
+        encoding="utf-8",
+    )
+    docs.write(results(), page, whole=False)
+    written = page.read_text(encoding="utf-8")
+    assert "| ours | 1.5 |" in written
+    assert "kept" in written
+    assert "kept too" in written
 
 
 def test_a_quick_run_is_not_written(tmp_path: Path) -> None:
@@ -186,3 +202,68 @@ async def test_a_list_behind_a_voice(server: Server, contestant, incremental: in
     call = voices._shape(material.SHAPES["a list"], 3)
     outcome = await voices._outcome(server, contestant, "word", call)
     assert (outcome.requests, outcome.incremental, outcome.right) == (3, incremental, True)
+
+
+def test_the_script_has_every_kind_of_turn() -> None:
+    turns = script.turns(300)
+    assert [turn.number for turn in turns] == list(range(1, 301))
+    kinds = [turn.kind for turn in turns[:12]]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "plain": 8,
+        "function": 2,
+        "search": 1,
+        "interrupted": 1,
+    }
+    assert [turn.number for turn in turns if turn.is_new] == list(range(25, 301, 25))
+    assert {turn.node for turn in turns} == set(range(script.NODES))
+
+
+@pytest.mark.parametrize("name", [tail.PIPECAT, tail.EVERYTHING])
+async def test_a_scripted_call(server: Server, name: str) -> None:
+    await server.reset()
+    await server.tail()
+    await server.shape(0.0, 1e9)
+    turns = [
+        script.Turn(1, "function", 0, is_new=False),
+        script.Turn(2, "interrupted", 0, is_new=False),
+        script.Turn(3, "search", 1, is_new=True),
+    ]
+    call = tail.Call("A", tail.contestants()[name](f"http://{server.link}/v1"))
+    async with call.stage as stage:
+        await stage.ready()
+        await call.take(turns)
+        [(who, bill)] = (await server.bills()).items()
+    assert who == "A"
+    assert bill["requests"] == 4 + bill["repeats"] + bill["preparations"]
+    assert 0 < bill["cached"] < bill["input"]
+    assert len(call.heard.waits) == 4
+    assert set(call.heard.silences) == set(call.heard.answers) == {"function", "search"}
+    assert call.heard.answers["search"][0] > 1.0
+
+
+def test_tables_of_what_was_heard() -> None:
+    heard = Heard()
+    heard.note("plain", [(1.0, [(1.5, "Hello.")])], [(1.6, "Hello.")])
+    heard.note(
+        "function", [(2.0, [(2.5, "Wait.")]), (3.0, [(3.25, "Here it is.")])], [(2.75, "Wait.")]
+    )
+    heard.note("search", [(4.0, [(4.5, "Wait."), (6.0, "He"), (6.5, "re")])], [(4.5, "Wait.")])
+    assert heard.waits == [0.5, 0.5, 0.25, 0.5]
+    assert heard.silences == {"plain": [pytest.approx(0.6)], "function": [0.75], "search": [0.5]}
+    assert heard.answers == {"function": [1.25], "search": [2.5]}
+    with pytest.raises(RuntimeError, match="went wrong"):
+        heard.note("plain", [(7.0, [])], [])
+    bill = dict.fromkeys(
+        ("cached", "repeats", "repeats_tokens", "preparations", "preparations_tokens"), 0
+    )
+    findings = Findings("tail", "Silences")
+    bill |= {"requests": 4, "input": 4000, "output": 100}
+    tables(findings, "tail", {"ours": heard}, {"ours": bill})
+    assert [table.name for table in findings.tables] == [
+        "tail",
+        "tail_silences",
+        "tail_answers",
+        "tail_tokens",
+    ]
+    assert findings.tables[0].rows == [["ours", 500, 500, 500, 500]]
+    assert paid(bill) == 4100

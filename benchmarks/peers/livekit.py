@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import material
+from benchmarks import material, script
+from benchmarks.heard import Heard, tables
 from benchmarks.measure import median, rounded
 from benchmarks.model import Findings
+from benchmarks.scenarios import tail
 from benchmarks.server import Server
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +36,7 @@ async def run(server: Server, quick: bool) -> Findings:
         return findings
     await _calls(findings, server)
     await _cpu(findings, server, (10, 1000) if quick else (10, 100, 1000, 4000))
+    await _tail(findings, server, script.turns(tail.QUICK_TURNS if quick else tail.TURNS))
     return findings
 
 
@@ -104,3 +107,47 @@ async def _cpu(findings: Findings, server: Server, sizes: tuple[int, ...]) -> No
             )
             costs.append(rounded(median(found["costs"]) * 1e3))
         table.add("WebSocket" if websocket else "HTTP", *costs)
+
+
+async def _tail(findings: Findings, server: Server, turns: list[script.Turn]) -> None:
+    """The call of the scenario of that name."""
+    await tail.set_up(server)
+    heard = {"LiveKit WebSocket": Heard(), "LiveKit HTTP": Heard()}
+
+    async def call(who: str, name: str) -> None:
+        found = await _turns(
+            what="script",
+            base_url=f"http://{server.link}/v1",
+            websocket="WebSocket" in name,
+            beginning=script.beginning(who),
+            nodes=[_node(number) for number in range(script.NODES)],
+            turns=[
+                {"kind": turn.kind, "node": turn.node, "asked": turn.asked(who)} for turn in turns
+            ],
+            function_secs=tail.FUNCTION_SECS,
+            speaking_secs=tail.SPEAKING,
+        )
+        for turn in found["turns"]:
+            heard[name].note(turn["kind"], turn["responses"], turn["sentences"])
+
+    letters = dict(zip(heard, script.LETTERS, strict=False))
+    await asyncio.gather(*(call(who, name) for name, who in letters.items()))
+    billed = await server.bills()
+    bills = {name: billed[who] for name, who in letters.items()}
+    tables(findings, "livekit_tail", heard, bills, tail.note(turns))
+
+
+def _node(number: int) -> dict[str, Any]:
+    functions = [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": {
+                "type": "object",
+                "properties": tool.properties,
+                "required": tool.required,
+            },
+        }
+        for tool in script.tools(number).standard_tools
+    ]
+    return {"instructions": script.instructions(number), "functions": functions}

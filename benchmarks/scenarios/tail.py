@@ -3,132 +3,229 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks import material
+from pipecat.frames.frames import (
+    Frame,
+    LLMContextFrame,
+    LLMFullResponseStartFrame,
+    LLMSetToolsFrame,
+    LLMTextFrame,
+    LLMUpdateSettingsFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import FunctionCallParams
+
+from benchmarks import script
 from benchmarks.contestants import ALL, INSTRUCTIONS
-from benchmarks.measure import median, percentile, ratio, rounded
+from benchmarks.heard import Heard, Text, paid, tables
+from benchmarks.measure import median, percentile, ratio
 from benchmarks.model import TIMES, Findings
 from benchmarks.server import Server
+from benchmarks.server.late import LATE
 from benchmarks.stage import Stage
 from pipecat_responses import HedgePolicy
 from pipecat_responses import llm as ours
+from pipecat_responses.testing import Voice
 
 TURNS = 300
+QUICK_TURNS = 26
 ROUND_TRIP = 0.08
 UP = 2_000_000 / 8
 PACE = 60
-WORDS = 60
-"""Characters of an answer: about twelve tokens."""
 
-INTERRUPTED = 12
-"""Each so-manieth turn is interrupted by the user."""
+FUNCTION_SECS = 0.8
+"""How long a function takes."""
 
+SPEAKING = 0.5
+"""Seconds between an interruption and the next turn: the user speaks."""
+
+PLAIN = "ours WebSocket"
 HEDGED = "ours WebSocket, hedged"
-HEDGED_HTTP = "ours HTTP, hedged"
+EVERYTHING = "ours WebSocket, everything on"
+EVERYTHING_HTTP = "ours HTTP, everything on"
+PIPECAT = "Pipecat WebSocket"
 
 
-@dataclass
-class Heard:
-    """What a contestant's caller has heard.
-
-    Attributes:
-        waits: Seconds from each context frame to the first text.
-    """
-
-    waits: list[float] = field(default_factory=list)
+HEDGE = HedgePolicy(repeatable_tools=("web_search",))
+"""Each node has a search: without a word for it no turn would be hedged."""
 
 
-def _contestants() -> dict[str, Callable[[str], Any]]:
+def contestants() -> dict[str, Callable[[str], Any]]:
+    """Who takes the call, by name: a service for a base URL."""
     found: dict[str, Callable[[str], Any]] = {each.name: each.service for each in ALL}
-    found[HEDGED] = lambda base_url: _hedged(ours.OpenAIResponsesLLMService, base_url)
-    found[HEDGED_HTTP] = lambda base_url: _hedged(ours.OpenAIResponsesHttpLLMService, base_url)
+    websocket, http = ours.OpenAIResponsesLLMService, ours.OpenAIResponsesHttpLLMService
+    found[HEDGED] = _ours(websocket, hedge=HEDGE)
+    found[EVERYTHING] = _ours(websocket, hedge=HEDGE, keep_cache=True, warm_up="auto")
+    found[EVERYTHING_HTTP] = _ours(http, hedge=HEDGE, keep_cache=True)
     return found
 
 
-def _hedged(kind: Any, base_url: str) -> Any:
-    return kind(
-        api_key="benchmark",
-        base_url=base_url,
-        hedge=HedgePolicy(),
-        settings=kind.Settings(system_instruction=INSTRUCTIONS),
+def _ours(kind: Any, **options: Any) -> Callable[[str], Any]:
+    settings = kind.Settings(system_instruction=INSTRUCTIONS)
+    return lambda base_url: kind(
+        api_key="benchmark", base_url=base_url, settings=settings, **options
     )
 
 
 async def run(server: Server, quick: bool) -> Findings:
     """The worst silences of a call."""
     findings = Findings("tail", "The worst silences of a call")
-    turns = 30 if quick else TURNS
-    await server.reset(tokens_per_second=PACE)
-    await server.tail(material.text(WORDS, 3))
-    await server.shape(ROUND_TRIP / 2, UP)
-    heard: dict[str, Heard] = defaultdict(Heard)
+    turns = script.turns(QUICK_TURNS if quick else TURNS)
+    await set_up(server)
     async with AsyncExitStack() as stack:
-        stages: dict[str, Stage] = {}
-        for name, make in _contestants().items():
-            stage = Stage(make(f"http://{server.link}/v1"), material.context(10))
-            stages[name] = await (await stack.enter_async_context(stage)).ready()
+        calls: dict[str, Call] = {}
+        for who, (name, make) in zip(script.LETTERS, contestants().items(), strict=False):
+            call = Call(who, make(f"http://{server.link}/v1"))
+            await (await stack.enter_async_context(call.stage)).ready()
+            calls[name] = call
         # All at the same time: they wait, most of the time.
-        calls = (_call(name, stage, heard[name], turns) for name, stage in stages.items())
-        await asyncio.gather(*calls)
-        for stage in stages.values():
-            stage.check()
-    requests = await server.asked()
-    table = findings.table(
-        "tail",
-        "From the context frame to the first text, ms",
-        ["who", "p50", "p95", "p99", "longest", "requests a turn"],
-        note=f"A call of {turns} turns each, every twelfth interrupted, over "
-        f"{ROUND_TRIP * 1e3:.0f} ms of round trip and 2 Mbit/s. The server takes log-normal times "
-        "around 450 ms to the first token, in 3 % of the requests 3 to 8 s; turn by turn the same "
-        f"for everybody, and drawn anew for a request that repeats one. {PACE} tokens a second.",
-    )
-    for name, found in heard.items():
-        table.add(
-            name,
-            *(rounded(value * 1e3) for value in _shape(found.waits)),
-            rounded(requests.get(name, 0) / turns),
-        )
-    findings.at_most(
-        "Wait that one turn in a hundred is longer than: our WebSocket, hedged",
-        percentile(heard[HEDGED].waits, 0.99),
-        1.5,
-        " s",
-    )
-    findings.at_most(
-        "Requests of our WebSocket, hedged, over those of it without",
-        ratio(requests.get(HEDGED, 0), requests.get("ours WebSocket", 0)),
-        1.06,
-        TIMES,
-    )
+        await asyncio.gather(*(call.take(turns) for call in calls.values()))
+        billed = await server.bills()
+    heard = {name: call.heard for name, call in calls.items()}
+    bills = {name: billed[call.who] for name, call in calls.items()}
+    tables(findings, "tail", heard, bills, note(turns))
+    _check(findings, heard, bills)
     return findings
 
 
-def _shape(waits: list[float]) -> list[float]:
-    return [median(waits), percentile(waits, 0.95), percentile(waits, 0.99), max(waits)]
+async def set_up(server: Server) -> None:
+    """Makes the server as late as a real one, and the way to it as long."""
+    await server.reset(tokens_per_second=PACE)
+    await server.tail()
+    await server.shape(ROUND_TRIP / 2, UP)
 
 
-async def _call(name: str, stage: Stage, heard: Heard, turns: int) -> None:
-    for number in range(1, turns + 1):
-        # The server tells by it whose turn it is, and which.
-        asked = f"[{name}|{number}] {material.text(80, number)}"
-        stage.context.add_message({"role": "user", "content": asked})
-        if number % INTERRUPTED:
-            said = await stage.turn()
-            heard.waits.append(stage.said.first_text_at - stage.before.asked_at)
+def note(turns: list[script.Turn]) -> str:
+    """What a reader of the tables must know of the call."""
+    return (
+        f"A call of {len(turns)} turns each, over {ROUND_TRIP * 1e3:.0f} ms of round trip and "
+        f"{UP * 8 / 1e6:g} Mbit/s. The server takes log-normal times around 450 ms to the first "
+        f"token, in {LATE:.0%} of the requests 3 to 8 s: turn by turn the same for everybody, and "
+        f"drawn anew for a request that repeats one. {PACE} tokens a second."
+    )
+
+
+def _check(findings: Findings, heard: dict[str, Heard], bills: dict[str, dict[str, int]]) -> None:
+    for name, short in ((HEDGED, "hedged"), (EVERYTHING, "everything on")):
+        findings.at_most(
+            f"Wait that one answer in a hundred is longer than: our WebSocket, {short}",
+            percentile(heard[name].waits, 0.99),
+            1.5,
+            "s",
+        )
+        findings.at_most(
+            f"Tokens billed: our WebSocket, {short}, over it plain",
+            ratio(paid(bills[name]), paid(bills[PLAIN])),
+            1.06,
+            TIMES,
+        )
+    findings.at_most(
+        "Silence before the first sentence with a search: our WebSocket, everything on, over "
+        "Pipecat's",
+        ratio(
+            median(heard[EVERYTHING].silences["search"]), median(heard[PIPECAT].silences["search"])
+        ),
+        0.25,
+        TIMES,
+    )
+
+
+class _Notes(FrameProcessor):
+    """Notes when what was said, behind a service.
+
+    Attributes:
+        responses: Of each response, when its context frame came, and its texts.
+        asked_at: Tells when a context frame has come by in front of the service.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(enable_direct_mode=True)
+        self.responses: list[tuple[float, list[Text]]] = []
+        self.asked_at: Callable[[], float] = time.monotonic
+        self._asked_from_behind_at = 0.0
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMContextFrame):
+            # With the result of a function, the context comes from the assistant's aggregator.
+            self._asked_from_behind_at = time.monotonic()
+        elif isinstance(frame, LLMFullResponseStartFrame):
+            self.responses.append((max(self.asked_at(), self._asked_from_behind_at), []))
+        elif isinstance(frame, LLMTextFrame) and frame.text:
+            self.responses[-1][1].append((time.monotonic(), frame.text))
+        await self.push_frame(frame, direction)
+
+
+class _Voice(Voice):
+    """Notes when it was given which sentence.
+
+    Attributes:
+        sentences: The sentences.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("sentence")
+        self.sentences: list[Text] = []
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        self.sentences.append((time.monotonic(), text))
+        async for frame in super().run_tts(text, context_id):
+            yield frame
+
+
+class Call:
+    """The call of one contestant, between Pipecat's aggregators and with a voice.
+
+    Attributes:
+        who: The letter by which the server knows it.
+        stage: The pipeline.
+        heard: What its caller has heard.
+    """
+
+    def __init__(self, who: str, service: Any) -> None:
+        self.who = who
+        self._notes, self._voice = _Notes(), _Voice()
+        for function in script.functions():
+            service.register_function(function, _look_up)
+        self.heard = Heard()
+        context = LLMContext(script.beginning(who), script.tools(0))
+        self.stage = Stage(service, context, tts=self._voice, aggregators=True, extra=[self._notes])
+        self._notes.asked_at = lambda: self.stage.before.asked_at
+
+    async def take(self, turns: list[script.Turn]) -> None:
+        """Takes all turns, one after the other."""
+        for turn in turns:
+            if turn.is_new:
+                await self._go_to(turn.node)
+            await self._take(turn)
+            self.stage.check()
+
+    async def _go_to(self, node: int) -> None:
+        """The flow comes to a node."""
+        settings = self.stage.llm.Settings(system_instruction=script.instructions(node))
+        await self.stage.worker.queue_frame(LLMUpdateSettingsFrame(delta=settings))
+        await self.stage.worker.queue_frame(LLMSetToolsFrame(tools=script.tools(node)))
+
+    async def _take(self, turn: script.Turn) -> None:
+        asked = turn.asked(self.who)
+        self._notes.responses.clear()
+        self._voice.sentences.clear()
+        if turn.kind == "interrupted":
+            # The user speaks again soon after the answer has begun.
+            await self.stage.start(asked)
+            await self.stage.text_arrives()
+            await self.stage.interrupt()
+            await asyncio.sleep(SPEAKING)
         else:
-            said = await _interrupted(stage)
-        stage.context.add_message({"role": "assistant", "content": said or "Yes."})
+            await self.stage.say(asked, ends=2 if turn.kind == "function" else 1)
+        self.heard.note(turn.kind, self._notes.responses, self._voice.sentences)
 
 
-async def _interrupted(stage: Stage) -> str:
-    """The user speaks again soon after the answer has begun."""
-    before = stage.said.text_frames
-    await stage.push_context()
-    await stage.said.until(lambda: stage.said.text_frames > before, stage.patience)
-    await stage.interrupt()
-    return stage.said.text
+async def _look_up(params: FunctionCallParams) -> None:
+    await asyncio.sleep(FUNCTION_SECS)
+    await params.result_callback({"found": "a payment of forty two euros"})

@@ -85,14 +85,18 @@ class Server:
         """Lets the sandbox answer every request with a text."""
         await self._ask("reply", text)
 
-    async def tail(self, text: str) -> None:
-        """Lets the sandbox answer every request with a text, late as a real server is."""
-        await self._ask("tail", text)
+    async def tail(self) -> None:
+        """Lets the sandbox answer the scripted call, as late as a real server does."""
+        await self._ask("tail", None)
 
-    async def asked(self) -> dict[str, int]:
-        """How many requests each caller has made since then."""
-        asked: dict[str, int] = await self._ask("asked", None)
-        return asked
+    async def bills(self) -> dict[str, dict[str, int]]:
+        """What each caller of that has to pay, once nothing is running any more."""
+        async with asyncio.timeout(30.0):
+            while True:
+                found: dict[str, dict[str, int]] | None = await self._ask("bills", None)
+                if found is not None:
+                    return found
+                await asyncio.sleep(0.1)
 
     async def script(self, *answers: Any) -> None:
         """Queues answers, as the sandbox's control endpoint takes them."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.server.late import LateModel, bills
 from benchmarks.server.link import SlowLink
 from benchmarks.server.metronome import Metronome
 from pipecat_responses.sandbox import Answer, ModelInput, Sandbox, SandboxConfig
@@ -22,10 +21,6 @@ def _texts(item: dict[str, Any]) -> str:
     if isinstance(content, str):
         return content
     return "".join(part.get("text", "") for part in content)
-
-
-LATE = 0.03
-"""The part of the requests that a real server lets wait for seconds."""
 
 
 class Commands:
@@ -48,24 +43,12 @@ class Commands:
         defaults = vars(SandboxConfig(responder=responder, max_body=256 * 1024 * 1024))
         self.configure({**defaults, **changes})
 
-    def tail(self, text: str) -> None:
-        self._asked: Counter[str] = Counter()
-        seen: Counter[str] = Counter()
+    def tail(self, _: None) -> None:
+        self._sandbox.config.responder = LateModel()
 
-        def responder(given: ModelInput) -> Answer:
-            turn = (given.last_user_text or "").partition("]")[0]
-            self._asked[turn.partition("|")[0].removeprefix("[")] += 1
-            seen[turn] += 1
-            # The same for everybody, and drawn anew for a request that repeats one.
-            draw = random.Random(f"{turn.partition('|')[2]}-{seen[turn]}")
-            late = draw.random() < LATE
-            first = draw.uniform(3.0, 8.0) if late else 0.45 * draw.lognormvariate(0.0, 0.3)
-            return Answer((text,), time_to_first_token=first)
-
-        self._sandbox.config.responder = responder
-
-    def asked(self, _: None) -> dict[str, int]:
-        return dict(self._asked)
+    def bills(self, _: None) -> dict[str, dict[str, int]] | None:
+        records = self._sandbox.requests
+        return None if any(record.outcome is None for record in records) else bills(records)
 
     def reply(self, text: str) -> None:
         answer = Answer((text,))

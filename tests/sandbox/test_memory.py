@@ -244,6 +244,22 @@ async def test_cached_tokens_follow_the_prefix(sandbox: Sandbox) -> None:
         assert cached(await wire.respond(items, instructions="Be brief.")) == 0
 
 
+async def test_a_record_says_what_was_billed(sandbox: Sandbox) -> None:
+    async with connected(sandbox) as wire:
+        response = await wire.respond([user("some words to count")])
+        assert sandbox.requests[0].usage == response["usage"]
+        await wire.refusal([user("x")], previous_response_id="resp_unknown")
+        sandbox.config.tokens_per_second = 50
+        await wire.create("count to 5000")
+        while (await wire.event())["type"] != "response.output_text.delta":
+            assert sandbox.requests[2].usage is None
+    await sandbox.stop()
+    assert sandbox.requests[1].usage is None
+    left = sandbox.requests[2].usage
+    assert left is not None
+    assert 0 < left["output_tokens"] < 100
+
+
 async def test_cached_tokens_have_a_minimum_and_come_in_steps(sandbox: Sandbox) -> None:
     async with connected(sandbox) as wire:
         short = [user("word " * 800)]

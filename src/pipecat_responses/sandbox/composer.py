@@ -195,10 +195,11 @@ class Composer:
             "incomplete_details": None,
             **self._settings,
             "output": list(self.output),
-            "usage": self._usage() if ended else None,
+            "usage": self.usage() if ended else None,
         }
 
-    def _usage(self) -> dict[str, Any]:
+    def usage(self) -> dict[str, Any]:
+        """What is billed for the response as far as it has got."""
         total, cached = self._input_usage.total, self._input_usage.cached
         usage: dict[str, Any] = {
             "input_tokens": total,

@@ -224,6 +224,8 @@ class Engine:
         except Halt as halt:
             record.outcome = record.outcome or f"fault:{halt.kind}"
             raise
+        finally:
+            record.usage = run.composer.usage()
         return run
 
     # From arrival to acceptance

@@ -25,6 +25,8 @@ class RecordedRequest:
         outcome: ``completed``, ``incomplete``, ``failed``, ``cancelled``, ``error:<code>``,
             ``refused:<code>``, ``dropped`` when the connection ended first, ``fault:<kind>`` when
             a fault ended it; None while it is queued or running.
+        usage: What is billed for it, as a response's ``usage`` has it, also where nobody waited for
+            its end: what was generated until then. None while it runs, and for a refused request.
         transcript: The items the model sees; None for a refused request.
     """
 
@@ -36,6 +38,7 @@ class RecordedRequest:
     received_at: float
     response_id: str | None = None
     outcome: str | None = None
+    usage: dict[str, Any] | None = None
     transcript: Transcript | None = field(default=None, repr=False)
 
     @property
