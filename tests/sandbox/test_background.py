@@ -160,6 +160,34 @@ async def test_leaving_a_stream_leaves_the_response_running(
     assert sandbox.requests[0].outcome is None
 
 
+async def test_signs_of_life_go_to_those_who_listen(client: AsyncOpenAI, sandbox: Sandbox) -> None:
+    sandbox.config.keepalive = "comments"
+    sandbox.config.keepalive_secs = 0.001
+    sandbox.script(ENDLESS)
+    stream = await begin_stream(client)
+    response_id = plain(await anext(aiter(stream)))["response"]["id"]
+    await stream.close()
+    for _ in range(5):
+        assert (await client.responses.retrieve(response_id)).status == "in_progress"
+
+
+async def test_what_breaks_off_has_failed(
+    client: AsyncOpenAI, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox.faults.add(Fault("delay", "text", params={"seconds": "many"}))
+    ended = await poll(client, (await begin(client)).id)
+    assert ended.status == "failed"
+    assert "A response in the background broke off" in caplog.text
+
+
+async def test_a_stalled_response_can_be_cancelled(client: AsyncOpenAI, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("stall", "text", after=1))
+    begun = await begin(client)
+    assert (await client.responses.retrieve(begun.id)).status == "in_progress"
+    cancelled = await asyncio.gather(*(client.responses.cancel(begun.id) for _ in range(3)))
+    assert [response.status for response in cancelled] == ["cancelled"] * 3
+
+
 @needs_todays_sdk
 @pytest.mark.parametrize("told", [False, True])
 async def test_cancelling(client: AsyncOpenAI, sandbox: Sandbox, told: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +42,13 @@ class EventLog:
         """Takes a listener, which is cut off from now on when a fault says so."""
         self._cuts[listener] = None
 
-    async def leave(self, listener: Sink) -> None:
-        """Lets a listener go that wanted no events; it may have been cut off before any."""
-        cut = self._cuts.pop(listener)
-        if cut is not None and cut.behind == 0:
-            await cut.happens(listener)
+    def leave(self, listener: Sink) -> _Cut | None:
+        """Lets a listener go.
+
+        Returns:
+            How it is cut off, if it is.
+        """
+        return self._cuts.pop(listener, None)
 
     async def follow(self, listener: Sink, after: int) -> AsyncGenerator[Event, None]:
         """The events behind a sequence number, those that are to come as well.
@@ -71,7 +74,7 @@ class EventLog:
                 else:
                     await self._news.wait()
         finally:
-            del self._cuts[listener]
+            self.leave(listener)
 
     def end(self) -> None:
         """There will be no more events."""
@@ -85,13 +88,15 @@ class EventLog:
 
     async def send_raw(self, data: bytes, *, binary: bool) -> None:
         """Sends bytes to those who listen now; nobody sees them again."""
-        for listener in tuple(self._cuts):
-            await listener.send_raw(data, binary=binary)
+        for listener in self._present():
+            with suppress(ConnectionError):
+                await listener.send_raw(data, binary=binary)
 
     async def comment(self, text: str) -> None:
         """Sends a comment to those who listen now."""
-        for listener in tuple(self._cuts):
-            await listener.comment(text)
+        for listener in self._present():
+            with suppress(ConnectionError):
+                await listener.comment(text)
 
     async def close(self, code: int, reason: str) -> None:
         """Cuts off those who listen now, properly."""
@@ -103,6 +108,9 @@ class EventLog:
 
     def stall(self) -> None:
         """Says nothing more; a parked response does that already."""
+
+    def _present(self) -> list[Sink]:
+        return [listener for listener, cut in self._cuts.items() if cut is None]
 
     def _cut(self, happens: Callable[[Sink], Awaitable[None]]) -> None:
         for listener, cut in self._cuts.items():
@@ -174,6 +182,8 @@ class Job:
         """
         self.task.cancel()
         await asyncio.wait({self.task})
+        if not self.running:
+            return
         self._ended = {**self.response, "status": "cancelled"}
         self._run.record.outcome = "cancelled"
         if with_event:
@@ -227,7 +237,7 @@ class Background:
         Args:
             record: The request.
             listener: Who asked, and is cut off if a fault says so.
-            streamed: Whether that is told the events.
+            streamed: Whether that follows the events.
 
         Returns:
             The response, as soon as it is accepted.
@@ -262,13 +272,30 @@ class Background:
             accepted.result().log.end()
             self._bound_events()
 
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            error = None if task.cancelled() else task.exception()
+            # A refusal belongs to who asked, and may have nobody left to go to.
+            if error is not None and accepted.done():
+                accepted.result().fail("The server had an error while processing your request.")
+                told = "A response in the background broke off"
+                task.get_loop().call_exception_handler({"message": told, "exception": error})
+
         task = asyncio.create_task(work())
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(done)
         either: set[asyncio.Future[Any]] = {task, accepted}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            log.leave(listener)
+            raise
         if not accepted.done():
             await task
+        if not streamed:
+            cut = log.leave(listener)
+            if cut is not None and cut.behind == 0:
+                await cut.happens(listener)
         return accepted.result()
 
     async def stop(self) -> None:
@@ -280,11 +307,6 @@ class Background:
             await asyncio.wait(tasks)
         for job in self._jobs.values():
             job.fail("The server was stopped.")
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # A refusal belongs to who asked, and may have nobody left to go to.
 
     def _keep(self, response_id: str, job: Job) -> None:
         self._jobs[response_id] = job

@@ -181,7 +181,6 @@ class HttpApi:
             raise
         if streamed:
             return await send_events(sink, job, after=-1)
-        await job.log.leave(sink)
         return json_response(job.queued)
 
 
