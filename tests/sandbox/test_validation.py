@@ -69,7 +69,13 @@ FIELDS = [
     ({"stream_id": "a b"}, "invalid_stream_id", "stream_id"),
     ({"stream_id": "a" * 257}, "invalid_stream_id", "stream_id"),
     ({"stream_id": 7}, "invalid_type", "stream_id"),
-    ({"conversation": "conv_1"}, None, "conversation"),
+    ({"conversation": "conv_1"}, None, None),
+    ({"conversation": "x_1"}, "invalid_value", "conversation"),
+    (
+        {"conversation": "conv_1", "previous_response_id": "resp_1"},
+        "mutually_exclusive_parameters",
+        None,
+    ),
 ]
 
 
@@ -87,7 +93,7 @@ async def test_fields(sandbox: Sandbox, fields: Any, code: str, param: str | Non
     assert event["error"]["code"] == code
     assert event["error"]["param"] == param
     assert event["error"]["type"] == "invalid_request_error"
-    assert event["status"] == (404 if code == "model_not_found" or param == "conversation" else 400)
+    assert event["status"] == (404 if code == "model_not_found" or code == param else 400)
     assert "stream_id" not in event
     assert sandbox.requests[0].outcome == f"refused:{code or 'invalid_request_error'}"
     assert sandbox.requests[0].history == []

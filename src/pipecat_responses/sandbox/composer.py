@@ -124,13 +124,19 @@ class Composer:
         self._sequence += 1
         return event
 
-    def opening(self) -> list[Event]:
-        """The events before anything is said: created and in progress."""
-        response = self.response("in_progress")
+    def queueing(self) -> list[Event]:
+        """The events of a response that waits in the background: created and queued."""
+        response = self.response("queued")
         return [
             self.event("response.created", response=response),
-            self.event("response.in_progress", response=response),
+            self.event("response.queued", response=response),
         ]
+
+    def opening(self, *, queued: bool = False) -> list[Event]:
+        """The events before anything is said: created, unless it was queued, and in progress."""
+        response = self.response("in_progress")
+        kinds = ("created", "in_progress")[queued:]
+        return [self.event(f"response.{kind}", response=response) for kind in kinds]
 
     def withdraw(self) -> None:
         """The item that was begun last is not to be: nobody has been told of it."""
@@ -184,7 +190,7 @@ class Composer:
 
     def response(self, status: str) -> dict[str, Any]:
         """The response object as of now."""
-        ended = status != "in_progress"
+        ended = status not in ("queued", "in_progress")
         return {
             "id": self.response_id,
             "object": "response",
@@ -421,7 +427,8 @@ def echo(given: ModelInput) -> dict[str, Any]:
     text.setdefault("format", {"type": "text"})
     text.setdefault("verbosity", "medium")
     return {
-        "background": False,
+        "background": sent.get("background") is True,
+        "conversation": _conversation(sent.get("conversation")),
         "instructions": given.instructions,
         "max_output_tokens": sent.get("max_output_tokens"),
         "max_tool_calls": sent.get("max_tool_calls"),
@@ -448,6 +455,10 @@ def echo(given: ModelInput) -> dict[str, Any]:
         "truncation": sent.get("truncation") or "disabled",
         "user": sent.get("user"),
     }
+
+
+def _conversation(named: str | dict[str, Any] | None) -> dict[str, Any] | None:
+    return {"id": named} if isinstance(named, str) else named
 
 
 def _tier(requested: str | None) -> str:

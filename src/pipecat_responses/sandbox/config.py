@@ -191,6 +191,22 @@ class SandboxConfig:
         required_query: Query parameters that have to be there.
         filtered_words: Words for which a filter refuses a request, if the newest user message has
             one of them.
+        max_stored: Responses that are stored at the same time, and as many conversations and files;
+            beyond that the oldest are dropped.
+        max_stored_events: Events of background responses that are kept to be streamed again; beyond
+            that those of the oldest responses are dropped.
+        max_stored_bytes: Bytes of all files; beyond that the oldest are dropped.
+        replay_secs: Seconds during which a background response can be streamed again (five minutes
+            by the words of the API's own refusal).
+        cancel_finished: What becomes of the cancelling of a background response that has ended
+            otherwise: ``returned`` answers with the response, as OpenAI's guide to background mode
+            has it for a second cancelling; ``rejected`` refuses it, as Azure's hosting library
+            does.
+        cancelled_stream: How the events of a background response end that is cancelled, for which
+            there is no event: they just end (``ends``), or with ``response.incomplete``
+            (``incomplete``). A guess.
+        listed_input: Which input items of a response are listed: all that the model saw (``all``),
+            or without those that it continued from (``own``). No document says.
     """
 
     api_keys: set[str] | None = None
@@ -235,6 +251,13 @@ class SandboxConfig:
     api_key_header: bool = False
     required_query: tuple[RequiredQuery, ...] = ()
     filtered_words: tuple[str, ...] = ()
+    max_stored: int = 1000
+    max_stored_events: int = 100_000
+    max_stored_bytes: int = 64 * 1024 * 1024
+    replay_secs: float = 300.0
+    cancel_finished: Literal["returned", "rejected"] = "returned"
+    cancelled_stream: Literal["ends", "incomplete"] = "ends"
+    listed_input: Literal["all", "own"] = "all"
 
     @classmethod
     def profile(cls, name: str) -> SandboxConfig:

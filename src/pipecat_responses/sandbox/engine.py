@@ -13,9 +13,11 @@ import msgspec
 from pipecat_responses.sandbox.answers import Answer, Compaction, ModelInput, as_answer
 from pipecat_responses.sandbox.composer import Composer, Event, InputUsage, effective_effort
 from pipecat_responses.sandbox.config import SandboxConfig
+from pipecat_responses.sandbox.conversations import Conversation, Conversations
 from pipecat_responses.sandbox.errors import ApiError, content_filtered
 from pipecat_responses.sandbox.faults import Fault, Faults, Moment, Transport
 from pipecat_responses.sandbox.features import check_features, taken
+from pipecat_responses.sandbox.files import Files
 from pipecat_responses.sandbox.items import as_items, check_order, resolve_stored
 from pipecat_responses.sandbox.memory import LaneMemory, PrefixCache, Prompt, Remembered, Store
 from pipecat_responses.sandbox.pacing import Pacer
@@ -61,12 +63,14 @@ class Place:
         cache: The prompt cache to count with.
         lane: The lane; None is the default lane, and HTTP.
         memory: The connection's memory; None over HTTP.
+        background: Whether the response goes on when nobody listens.
     """
 
     sink: Sink
     cache: PrefixCache
     lane: str | None = None
     memory: LaneMemory | None = None
+    background: bool = False
 
 
 class Halt(Exception):  # noqa: N818 - an outcome, not an error
@@ -123,6 +127,7 @@ class Run:
         pacer: When it will be said.
         previous: What the lane remembered before.
         prompt: The request as the prompt cache knows it.
+        conversation: The conversation that it belongs to, which is locked as long as it runs.
         stop_reason: Set when it is to end early as incomplete, for this reason.
         steers: Steering input that arrived while it was running.
         item_open: Whether an item has been announced and not finished.
@@ -137,6 +142,7 @@ class Run:
     pacer: Pacer
     previous: Remembered | None
     prompt: Prompt
+    conversation: Conversation | None = None
     stop_reason: str | None = None
     steers: list[Steer] = field(default_factory=list)
     item_open: bool = False
@@ -178,6 +184,8 @@ class Engine:
         self.config = config
         self.faults = faults
         self.store = store
+        self.conversations = Conversations()
+        self.files = Files()
         self.script: deque[Answer] = deque()
 
     async def run(
@@ -226,6 +234,7 @@ class Engine:
             raise
         finally:
             record.usage = run.composer.usage()
+            _unlock(run)
         return run
 
     # From arrival to acceptance
@@ -250,7 +259,11 @@ class Engine:
 
     def _accept(self, record: RecordedRequest, place: Place, steers: Sequence[Steer]) -> Run:
         config = self.config
-        body = self._checked(record.body, websocket=place.memory is not None)
+        check = check_http_request if place.memory is None else check_websocket_request
+        body = self._checked(record.body, check)
+        conversation = self.conversations.of_request(body)
+        if conversation is not None:
+            conversation.check_free()
         transcript = self._transcript(body, place, [i for steer in steers for i in steer.items])
         given = ModelInput(
             model=body["model"],
@@ -290,9 +303,13 @@ class Engine:
             beat=self._sign_of_life(composer, place.sink),
             beat_secs=config.keepalive_secs,
         )
-        return Run(record, place, given, composer, answer, pacer, previous, prompt)
+        if conversation is not None:
+            conversation.locked = True
+        return Run(record, place, given, composer, answer, pacer, previous, prompt, conversation)
 
-    def _checked(self, body: dict[str, Any], *, websocket: bool) -> dict[str, Any]:
+    def _checked(
+        self, body: dict[str, Any], check: Callable[[dict[str, Any], SandboxConfig], None]
+    ) -> dict[str, Any]:
         """A request as the server takes it.
 
         Raises:
@@ -300,7 +317,7 @@ class Engine:
         """
         check_features(body, self.config)
         body = taken(body, self.config)
-        (check_websocket_request if websocket else check_http_request)(body, self.config)
+        check(body, self.config)
         return body
 
     def _sign_of_life(self, composer: Composer, sink: Sink) -> Callable[[], Awaitable[None]] | None:
@@ -322,29 +339,75 @@ class Engine:
             ApiError: When the parent is not to be found, or the items do not fit together.
         """
         memory = (place.memory if place is not None else None) or LaneMemory()
-        history = memory.resolve(
-            body.get("previous_response_id"),
-            place.lane if place is not None else None,
-            self.store,
-            forks=self.config.forks == "supported",
+        conversation = self.conversations.of_request(body)
+        history = (
+            conversation.transcript
+            if conversation is not None
+            else memory.resolve(
+                body.get("previous_response_id"),
+                place.lane if place is not None else None,
+                self.store,
+                forks=self.config.forks == "supported",
+            )
         )
-        items = resolve_stored(
-            first + as_items(body["input"]),
-            stored=body.get("store") is not False,
-            plain_reasoning=self.config.encrypted_reasoning != "supported",
-            verify=self.config.verify_encrypted_content,
-            find_item=self.store.items.get,
+        items = self.resolved(
+            first + as_items(body.get("input") or []), stored=body.get("store") is not False
         )
         check_order(history, items)
         return history.extend(items)
 
-    def history_of(self, body: dict[str, Any]) -> Transcript:
-        """The items that an HTTP request stands for, without answering it.
+    def resolved(self, items: list[Item], *, stored: bool) -> list[Item]:
+        """Items with what they refer to on the server's side in their place.
+
+        Args:
+            items: Valid input items.
+            stored: Whether they are to be stored.
+
+        Raises:
+            ApiError: For an item or a file that is not there, or encrypted content of others.
+        """
+        resolved = resolve_stored(
+            items,
+            stored=stored,
+            plain_reasoning=self.config.encrypted_reasoning != "supported",
+            verify=self.config.verify_encrypted_content,
+            find_item=self.store.items.get,
+        )
+        self.files.check_named(resolved)
+        return resolved
+
+    def history_of(
+        self, body: dict[str, Any], check: Callable[[dict[str, Any], SandboxConfig], None]
+    ) -> Transcript:
+        """The items that a request stands for, without answering it.
+
+        Args:
+            body: The request.
+            check: Checks its fields.
 
         Raises:
             ApiError: When the request is not valid.
         """
-        return self._transcript(self._checked(body, websocket=False), None, [])
+        return self._transcript(self._checked(body, check), None, [])
+
+    def input_tokens(
+        self, body: dict[str, Any], check: Callable[[dict[str, Any], SandboxConfig], None]
+    ) -> int:
+        """The tokens that the input of a request would count, without answering it.
+
+        Args:
+            body: The request.
+            check: Checks its fields.
+
+        Raises:
+            ApiError: When the request is not valid.
+        """
+        tools = body.get("tools")
+        return (
+            self.history_of(body, check).tokens
+            + (count_tokens(msgspec.json.encode(tools).decode()) if tools else 0)
+            + count_tokens(body.get("instructions") or "")
+        )
 
     def _answer(self, given: ModelInput) -> Answer:
         if self.script:
@@ -364,9 +427,13 @@ class Engine:
                     run.missing_fields = _field_names(fault)
                 case _:
                     await run.send(_stray_delta(run.composer))
+        background = run.place.background
+        if background:
+            for event in run.composer.queueing():
+                await run.send(event)
         if self.config.time_to_created:
             await run.pacer.pause(self.config.time_to_created)
-        for event in run.composer.opening():
+        for event in run.composer.opening(queued=background):
             await run.send(event)
         await self._moment("created", run)
 
@@ -493,10 +560,12 @@ class Engine:
             case "close" | "close_after_accept":
                 code, reason = fault.params.get("code", 1000), fault.params.get("reason", "")
                 await sink.close(int(code), str(reason))
-                raise Halt(fault, parked=True)
+                if not place.background:
+                    raise Halt(fault, parked=True)
             case "reset":
                 await sink.reset()
-                raise Halt(fault, parked=True)
+                if not place.background:
+                    raise Halt(fault, parked=True)
             case "stall":
                 sink.stall()
                 raise Halt(fault, parked=True)
@@ -512,8 +581,12 @@ class Engine:
         run.place.cache.note(
             run.prompt.extended(new.transcript), step=self.config.cache_step_tokens
         )
+        given = run.given.transcript
         if status != "failed" and response["store"]:
-            self.store.keep(new, response)
+            self.store.keep(new, response, given, maximum=self.config.max_stored)
+        if run.conversation is not None and status != "failed":
+            run.conversation.add([*given.added, *run.composer.output])
+        _unlock(run)
         memory, lane = run.place.memory, run.place.lane
         if memory is None or not self.config.lane_memory:
             return
@@ -532,6 +605,13 @@ class Engine:
 _CLIENTS = ("function_call", "custom_tool_call")
 
 _ITEM_OPEN = {"response.output_item.added": True, "response.output_item.done": False}
+
+
+def _unlock(run: Run) -> None:
+    """Lets go of the conversation, once: the next response may have locked it since."""
+    if run.conversation is not None:
+        run.conversation.locked = False
+        run.conversation = None
 
 
 def _first(value: float | None, default: Any) -> Any:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 from aiohttp import ClientConnectionResetError, web
 
-from pipecat_responses.sandbox.composer import Event, compaction_item, new_id
+from pipecat_responses.sandbox.background import Background, Job
+from pipecat_responses.sandbox.composer import Event
 from pipecat_responses.sandbox.engine import Engine, Halt, HtmlAnswer, Place
 from pipecat_responses.sandbox.errors import ApiError, invalid_type
 from pipecat_responses.sandbox.faults import Transport
+from pipecat_responses.sandbox.features import taken
 from pipecat_responses.sandbox.memory import PrefixCache
 from pipecat_responses.sandbox.records import RecordedRequest, redact
-from pipecat_responses.sandbox.text import count_tokens
 from pipecat_responses.sandbox.websocket import reset_transport
 
 _encode = msgspec.json.Encoder().encode
@@ -106,15 +108,22 @@ class HttpSink:
 class HttpApi:
     """Answers HTTP requests for responses."""
 
-    def __init__(self, engine: Engine, requests: list[RecordedRequest]) -> None:
-        """Shares the engine, and the list where requests are recorded."""
+    def __init__(
+        self,
+        engine: Engine,
+        requests: list[RecordedRequest],
+        background: Background,
+        cache: PrefixCache,
+    ) -> None:
+        """Shares the engine and its prompt cache, and the list where requests are recorded."""
         self._engine = engine
         self._requests = requests
-        self._cache = PrefixCache()
+        self._background = background
+        self._cache = cache
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """``POST /v1/responses``."""
-        body, size = await self._body(request)
+        body, size = await read_json(request, self._engine.config.max_body)
         record = RecordedRequest(
             transport="http",
             body=body,
@@ -124,6 +133,8 @@ class HttpApi:
             received_at=time.monotonic(),
         )
         self._requests.append(record)
+        if taken(body, self._engine.config).get("background") is True:
+            return await self._respond_in_background(request, record)
         try:
             return await self._respond(request, record)
         except asyncio.CancelledError:
@@ -156,74 +167,67 @@ class HttpApi:
             return json_response(sink.terminal["response"])
         return web.Response(status=500)
 
-    async def _body(self, request: web.Request) -> tuple[dict[str, Any], int]:
-        limit = self._engine.config.max_body
-        raw = await request.read()
-        if len(raw) > limit:
-            raise ApiError("The request is too large.", status=413, code="request_too_large")
+    async def _respond_in_background(
+        self, request: web.Request, record: RecordedRequest
+    ) -> web.StreamResponse:
+        streamed = record.body.get("stream") is True
+        sink = HttpSink(request, streaming=streamed)
         try:
-            body = _decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ApiError(
-                "We could not parse the JSON body of your request.", code="invalid_json"
-            ) from error
-        if not isinstance(body, dict):
-            raise invalid_type("body", "an object", body)
-        return body, len(raw)
-
-    async def compact(self, request: web.Request) -> web.StreamResponse:
-        """``POST /v1/responses/compact``: what the user said, and an item for all that was sent."""
-        body, _ = await self._body(request)
-        history = self._engine.history_of(body)
-        item = compaction_item(history.items())
-        said = [
-            {
-                "type": "message",
-                "id": new_id("msg"),
-                "role": "user",
-                "status": "completed",
-                "content": _parts(each["content"]),
-            }
-            for each in history.items()
-            if each.get("role") == "user"
-        ]
-        output_tokens = count_tokens(item["encrypted_content"])
-        return json_response(
-            {
-                "id": new_id("resp"),
-                "object": "response.compaction",
-                "created_at": int(time.time()),
-                "output": [*said, item],
-                "usage": {
-                    "input_tokens": history.tokens,
-                    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-                    "output_tokens": output_tokens,
-                    "output_tokens_details": {"reasoning_tokens": 0},
-                    "total_tokens": history.tokens + output_tokens,
-                },
-            }
-        )
-
-    async def retrieve(self, request: web.Request) -> web.StreamResponse:
-        """``GET /v1/responses/{id}``: a stored response."""
-        response_id = request.match_info["response_id"]
-        body = self._engine.store.bodies.get(response_id)
-        if body is None:
-            raise _response_not_found(response_id)
-        return json_response(body)
-
-    async def delete(self, request: web.Request) -> web.StreamResponse:
-        """``DELETE /v1/responses/{id}``."""
-        response_id = request.match_info["response_id"]
-        if not self._engine.store.drop(response_id):
-            raise _response_not_found(response_id)
-        return json_response({"id": response_id, "object": "response", "deleted": True})
+            job = await self._background.start(record, sink, streamed=streamed)
+        except HtmlAnswer as answer:
+            return web.Response(text=answer.html, status=answer.status, content_type="text/html")
+        except Halt:
+            await asyncio.get_running_loop().create_future()
+            raise
+        if streamed:
+            return await send_events(sink, job, after=-1)
+        return json_response(job.queued)
 
 
-def _parts(content: Any) -> Any:
-    """A message's content in its long form."""
-    return [{"type": "input_text", "text": content}] if isinstance(content, str) else content
+async def send_events(
+    sink: HttpSink, job: Job, *, after: int, obfuscation: bool = True
+) -> web.StreamResponse:
+    """Streams the events of a response that runs or ran in the background.
+
+    Args:
+        sink: Where they go, which has joined its listeners.
+        job: The response.
+        after: The sequence number behind which they begin.
+        obfuscation: Whether the events keep their padding.
+    """
+    try:
+        async with aclosing(job.log.follow(sink, after)) as events:
+            async for event in events:
+                await sink.send(event if obfuscation else _without_padding(event))
+    except ClientConnectionResetError:
+        return web.Response(status=499)
+    return sink.stream
 
 
-def _response_not_found(response_id: str) -> ApiError:
-    return ApiError(f"Response with id '{response_id}' not found.", status=404)
+def _without_padding(event: Event) -> Event:
+    """An event without its ``obfuscation``."""
+    return {name: value for name, value in event.items() if name != "obfuscation"}
+
+
+async def read_json(request: web.Request, limit: int) -> tuple[dict[str, Any], int]:
+    """The body of a request, and its size in bytes.
+
+    Args:
+        request: The request.
+        limit: The largest size.
+
+    Raises:
+        ApiError: When it is too large, or no JSON object.
+    """
+    raw = await request.read()
+    if len(raw) > limit:
+        raise ApiError("The request is too large.", status=413, code="request_too_large")
+    try:
+        body = _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ApiError(
+            "We could not parse the JSON body of your request.", code="invalid_json"
+        ) from error
+    if not isinstance(body, dict):
+        raise invalid_type("body", "an object", body)
+    return body, len(raw)

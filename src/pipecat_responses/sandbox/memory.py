@@ -35,30 +35,42 @@ class Store:
     Attributes:
         responses: What can be continued from, by response id.
         bodies: The response objects, by response id.
+        inputs: What the model saw, by response id.
         items: Output items, by item id.
     """
 
     responses: dict[str, Remembered] = field(default_factory=dict)
     bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inputs: dict[str, Transcript] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
 
-    def keep(self, remembered: Remembered, body: dict[str, Any]) -> None:
-        """Stores a response and its output items."""
+    def keep(
+        self, remembered: Remembered, body: dict[str, Any], given: Transcript, *, maximum: int
+    ) -> None:
+        """Stores a response and its output items; beyond a maximum, the oldest are dropped."""
         self.responses[remembered.response_id] = remembered
         self.bodies[remembered.response_id] = body
+        self.inputs[remembered.response_id] = given
         for item in body["output"]:
             if item.get("id"):
                 self.items[item["id"]] = item
+        while len(self.bodies) > maximum:
+            self.drop(next(iter(self.bodies)))
 
     def drop(self, response_id: str) -> bool:
-        """Deletes a response; False when there is none of that id."""
+        """Deletes a response with its output items; False when there is none of that id."""
         self.responses.pop(response_id, None)
-        return self.bodies.pop(response_id, None) is not None
+        self.inputs.pop(response_id, None)
+        body = self.bodies.pop(response_id, None)
+        for item in body["output"] if body is not None else ():
+            self.items.pop(item.get("id"), None)
+        return body is not None
 
     def clear(self) -> None:
         """Forgets everything."""
         self.responses.clear()
         self.bodies.clear()
+        self.inputs.clear()
         self.items.clear()
 
 

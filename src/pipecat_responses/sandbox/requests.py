@@ -196,7 +196,9 @@ def _metadata(value: object, param: str) -> None:
 
 
 def _conversation(value: object, param: str) -> None:
-    if not isinstance(value, str | dict):
+    if isinstance(value, dict):
+        shapes.fields(value, param, {"id": shapes.string}, {})
+    elif not isinstance(value, str):
         raise invalid_type(param, "one of a string or object", value)
 
 
@@ -242,6 +244,30 @@ _WEBSOCKET_FIELDS: dict[str, Check] = {
     "generate": shapes.boolean,
 }
 _HTTP_FIELDS: dict[str, Check] = {**_FIELDS, "stream": shapes.boolean}
+_COMPACTED = (
+    "image",
+    "input",
+    "instructions",
+    "model",
+    "previous_response_id",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "service_tier",
+)
+_COUNTED = (
+    "conversation",
+    "input",
+    "instructions",
+    "model",
+    "parallel_tool_calls",
+    "previous_response_id",
+    "reasoning",
+    "text",
+    "tool_choice",
+    "tools",
+    "truncation",
+)
 
 
 def check_stream_id(value: object) -> str | None:
@@ -279,7 +305,8 @@ def check_websocket_request(message: dict[str, Any], config: SandboxConfig) -> N
                 param=name,
             )
     shapes.fields(message, "", {}, _WEBSOCKET_FIELDS)
-    _check_whole(message, config, may_be_empty=_prepares_from_nothing(message, config))
+    may_be_empty = _prepares_from_nothing(message, config) or bool(message.get("conversation"))
+    _check_whole(message, config, may_be_empty=may_be_empty)
 
 
 def check_http_request(body: dict[str, Any], config: SandboxConfig) -> None:
@@ -289,9 +316,35 @@ def check_http_request(body: dict[str, Any], config: SandboxConfig) -> None:
         ApiError: For the first field that is wrong.
     """
     shapes.fields(body, "", {}, _HTTP_FIELDS)
-    if body.get("background"):
-        raise unsupported_parameter("background")
-    _check_whole(body, config, may_be_empty=False)
+    _check_whole(body, config, may_be_empty=bool(body.get("conversation")))
+
+
+def check_count_request(body: dict[str, Any], config: SandboxConfig) -> None:
+    """Checks the body of ``POST /v1/responses/input_tokens``.
+
+    Raises:
+        ApiError: For the first field that is wrong.
+    """
+    known = {name: _FIELDS[name] for name in _COUNTED}
+    shapes.fields(body, "", {}, {**known, "personality": shapes.string})
+    if not body.get("model"):
+        body = {**body, "model": config.model_names()[0], "reasoning": None}
+    _check_whole(body, config, may_be_empty=_continues(body))
+
+
+def check_compact_request(body: dict[str, Any], config: SandboxConfig) -> None:
+    """Checks the body of ``POST /v1/responses/compact``.
+
+    Raises:
+        ApiError: For the first field that is wrong.
+    """
+    shapes.fields(body, "", {}, {name: _FIELDS[name] for name in _COMPACTED})
+    _check_whole(body, config, may_be_empty=_continues(body))
+
+
+def _continues(body: dict[str, Any]) -> bool:
+    """Whether a request has something to go by without any input."""
+    return bool(body.get("previous_response_id") or body.get("conversation"))
 
 
 def _prepares_from_nothing(message: dict[str, Any], config: SandboxConfig) -> bool:
@@ -307,9 +360,14 @@ def _check_whole(body: dict[str, Any], config: SandboxConfig, *, may_be_empty: b
         raise missing_parameter("model")
     if not config.accepts_model(model):
         raise model_not_found(model)
-    for name in ("conversation", "prompt"):
-        if body.get(name):
-            raise ApiError(f"{name.capitalize()} not found.", status=404, param=name)
+    if body.get("conversation") and body.get("previous_response_id"):
+        raise ApiError(
+            "Mutually exclusive parameters: ''. Ensure you are only providing one of: "
+            "'previous_response_id' or 'conversation'.",
+            code="mutually_exclusive_parameters",
+        )
+    if prompt := body.get("prompt"):
+        raise ApiError(f"Prompt with id '{prompt.get('id')}' not found.", status=404)
     if not may_be_empty:
         _check_input(body)
     _check_tool_choice(body)

@@ -10,8 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
+from pipecat_responses.sandbox import endpoints
 from pipecat_responses.sandbox.access import check_key, is_upgrade, missing_query, no_websockets
 from pipecat_responses.sandbox.answers import Answer, Part, as_answer
+from pipecat_responses.sandbox.background import Background
 from pipecat_responses.sandbox.certificates import Certificates
 from pipecat_responses.sandbox.composer import new_id
 from pipecat_responses.sandbox.config import SandboxConfig
@@ -19,8 +21,8 @@ from pipecat_responses.sandbox.control import Control
 from pipecat_responses.sandbox.engine import Engine, HtmlAnswer
 from pipecat_responses.sandbox.errors import ApiError
 from pipecat_responses.sandbox.faults import Fault, Faults
-from pipecat_responses.sandbox.http import HttpApi, error_response, json_response
-from pipecat_responses.sandbox.memory import Store
+from pipecat_responses.sandbox.http import HttpApi, error_response
+from pipecat_responses.sandbox.memory import PrefixCache, Store
 from pipecat_responses.sandbox.pacing import Pacer
 from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest, redact
 from pipecat_responses.sandbox.websocket import Connection, reset_transport
@@ -85,7 +87,9 @@ class Sandbox:
         self._certificates = Certificates() if tls else None
         self._store = Store()
         self._engine = Engine(self._config, self.faults, self._store)
-        self._http = HttpApi(self._engine, self.requests)
+        cache = PrefixCache()
+        self._background = Background(self._engine, cache)
+        self._http = HttpApi(self._engine, self.requests, self._background, cache)
         self._open: set[Connection] = set()
         self._runner: web.AppRunner | None = None
         self.faults.on_idle_fault(self._notice_idle_faults)
@@ -186,10 +190,7 @@ class Sandbox:
             [
                 web.get("/v1/responses", self._websocket, allow_head=False),
                 web.post("/v1/responses", self._http.create),
-                web.post("/v1/responses/compact", self._http.compact),
-                web.get("/v1/responses/{response_id}", self._http.retrieve),
-                web.delete("/v1/responses/{response_id}", self._http.delete),
-                web.get("/v1/models", self._models),
+                *endpoints.routes(self._engine, self._background),
                 *Control(self).routes(),
             ]
         )
@@ -212,12 +213,16 @@ class Sandbox:
         self._port = runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Drops all connections at once and stops listening. Stored responses are kept."""
+        """Drops all connections at once and stops listening.
+
+        What is stored is kept; what still runs in the background fails.
+        """
         runner = self._runner
         if runner is None:
             return
         self.cut()
         self._runner = None
+        await self._background.stop()
         await runner.cleanup()
 
     def _notice_idle_faults(self) -> None:
@@ -262,13 +267,6 @@ class Sandbox:
         if refusal is not None and is_upgrade(request):
             self._record_handshake(request, key_ok=key_ok)
         return refusal
-
-    async def _models(self, request: web.Request) -> web.StreamResponse:
-        models = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "openai"}
-            for name in self.config.model_names()
-        ]
-        return json_response({"object": "list", "data": models})
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         if not is_upgrade(request):

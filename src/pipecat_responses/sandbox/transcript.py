@@ -145,6 +145,26 @@ class Transcript:
         newest.reverse()
         return newest
 
+    @property
+    def added(self) -> tuple[Item, ...]:
+        """The items added last: those that are not the parent's."""
+        return self._tail
+
+    def marked(self, *, only_added: bool = False) -> list[tuple[int, Item]]:
+        """The items with their chains as of each, oldest first.
+
+        Args:
+            only_added: Whether to leave out the parent's.
+        """
+        newest: list[tuple[int, Item]] = []
+        link: Transcript | None = self
+        while link is not None:
+            chains = (chain for chain, _ in reversed(link.marks))
+            newest.extend(zip(chains, reversed(link._tail), strict=True))
+            link = None if only_added else link.parent
+        newest.reverse()
+        return newest
+
     def newest_first(self) -> Iterator[Item]:
         """All items, newest first."""
         link: Transcript | None = self
