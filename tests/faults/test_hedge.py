@@ -394,18 +394,28 @@ class TestTheDelay:
     def test_it_follows_the_conversation(self, sandbox: Sandbox) -> None:
         backend = self.backend(HedgePolicy(quantile=0.9, floor_secs=0.1, min_turns=10), sandbox)
         for seconds in range(1, 10):
-            backend.first_output(float(seconds), hedge=False)
+            backend.first_output(float(seconds), accepted=None, hedge=False)
         assert backend.delay(sent=True) == 2.0
         assert backend.delay(sent=False) == 0.1
-        backend.first_output(10.0, hedge=True)
+        backend.first_output(10.0, accepted=None, hedge=True)
         assert backend.delay(sent=True) == 10.0
         for _ in range(90):
-            backend.first_output(0.01, hedge=False)
+            backend.first_output(0.01, accepted=None, hedge=False)
         assert backend.delay(sent=True) == 1.0
         for _ in range(200):
-            backend.first_output(0.01, hedge=False)
+            backend.first_output(0.01, accepted=None, hedge=False)
         assert backend.delay(sent=True) == 0.1
         assert backend.stats.hedges_won == 1
+
+    def test_the_way_there_does_not_count(self, sandbox: Sandbox) -> None:
+        backend = self.backend(HedgePolicy(floor_secs=0.1, min_turns=10), sandbox)
+        for upload in range(10):
+            # It takes longer each time, and the server does not.
+            backend.first_output(upload + 0.5, accepted=0.5, hedge=False)
+            late = backend.delay_once_accepted()
+            assert late == (None if upload < 9 else 0.5)
+        # Some servers accept a request with the first output: then that says nothing.
+        assert backend.delay(sent=True) == 9.5
 
     async def test_a_calls_first_answer_may_be_late_as_well(self, sandbox: Sandbox) -> None:
         async with hedged(sandbox, "websocket", HedgePolicy(initial_secs=0.02)) as talk:

@@ -50,7 +50,7 @@ ALLOWANCE = 2
 """Hedges that the first turns of a session may have, whatever the budget makes of so few."""
 
 TIMES_KEPT = 200
-"""Turns whose time to the first output is kept in mind."""
+"""Turns whose times to the first output are kept in mind."""
 
 RUNS_HERE = ("function", "custom")
 """Types of tools that run in the application, and only for the response that is the answer."""
@@ -75,11 +75,11 @@ class HedgePolicy:
     """
 
     after_secs: float | None = None
-    quantile: float = 0.95
+    quantile: float = 0.94
     floor_secs: float = 0.5
     min_turns: int = 10
     initial_secs: float = 2.0
-    budget: float = 0.05
+    budget: float = 0.06
     repeatable_tools: Collection[str] = ()
     endpoint: Endpoint | None = None
 
@@ -149,6 +149,7 @@ class HedgingBackend:
         self._log = log or SessionLog()
         self.clock = clock
         self._times: deque[float] = deque(maxlen=TIMES_KEPT)
+        self._thinking: deque[float] = deque(maxlen=TIMES_KEPT)
         self._turn = 0
         self._hedged = False
         self._run_twice = 0
@@ -209,7 +210,24 @@ class HedgingBackend:
             return policy.after_secs
         if len(self._times) < policy.min_turns:
             return policy.initial_secs if sent else policy.floor_secs
-        times = sorted(self._times)
+        return self._usual(self._times)
+
+    def delay_once_accepted(self) -> float | None:
+        """Seconds to wait from the moment at which the server has accepted the request.
+
+        What the way there takes says nothing of the server: a request over HTTP grows with the
+        conversation, so the time of its upload is always more than it used to be.
+
+        Returns:
+            The seconds; None where those since the request went out are all that is known.
+        """
+        if self._policy.after_secs is not None or len(self._thinking) < self._policy.min_turns:
+            return None
+        return self._usual(self._thinking)
+
+    def _usual(self, seconds: Collection[float]) -> float:
+        """What the quantile of some times comes to."""
+        policy, times = self._policy, sorted(seconds)
         return max(policy.floor_secs, times[min(len(times) - 1, int(policy.quantile * len(times)))])
 
     def may_hedge(self, *, twice: bool) -> bool:
@@ -234,15 +252,18 @@ class HedgingBackend:
         """The server has been given a request of this turn."""
         self._unheard_since = self.clock()
 
-    def first_output(self, seconds: float, *, hedge: bool) -> None:
+    def first_output(self, seconds: float, *, accepted: float | None, hedge: bool) -> None:
         """A turn has put something out.
 
         Args:
             seconds: Since its request had gone out. The first request would have taken longer
                 where the hedge was faster.
+            accepted: Since the server had accepted it, if it has said so.
             hedge: Whether it came of the hedge.
         """
         self._times.append(seconds)
+        if accepted is not None:
+            self._thinking.append(accepted)
         if hedge:
             self.stats.count_hedge_won()
 
@@ -449,7 +470,16 @@ class HedgedExchange:
         if not sent and not self._elsewhere:
             # What cannot leave for want of bandwidth would not leave sooner twice.
             return self._backend.clock() + delay
+        created = self._created()
+        thinking = None if created is None else self._backend.delay_once_accepted()
+        if created is not None and thinking is not None:
+            return created + thinking
         return self._since + delay
+
+    def _created(self) -> float | None:
+        """When the server accepted the first request, if it has said so."""
+        exchange = self._first.exchange
+        return None if exchange is None else exchange.milestones.created
 
     def _hedge(self) -> None:
         if self._backend.may_hedge(twice=self._first.sent):
@@ -536,8 +566,12 @@ class HedgedExchange:
         if not self._heard and any(_puts_out(each) for each in events):
             self._heard = True
             if _failure(events) is None:
-                seconds = self._backend.clock() - self._began
-                self._backend.first_output(seconds, hedge=leg is self._second)
+                now, created = self._backend.clock(), self._created()
+                self._backend.first_output(
+                    now - self._began,
+                    accepted=None if created is None else now - created,
+                    hedge=leg is self._second,
+                )
 
 
 _SIGNS = (Created, Began, Activity)
