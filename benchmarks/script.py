@@ -22,7 +22,13 @@ TOOLS = 3
 ROUND = 12
 """Turns after which the script begins anew."""
 
-KINDS: dict[int, Kind] = {0: "interrupted", 4: "function", 6: "search", 8: "function"}
+KINDS: dict[int, Kind] = {
+    0: "interrupted",
+    3: "search",
+    4: "function",
+    8: "function",
+    9: "search",
+}
 """What the turns of a round are, by number; all others are plain."""
 
 
