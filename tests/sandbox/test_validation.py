@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from pipecat_responses.sandbox import Sandbox, SandboxConfig
+from pipecat_responses.sandbox import Answer, Call, Sandbox, SandboxConfig
 
 from .wire import MODEL, connected, function_tool, post, user
 
@@ -16,8 +16,8 @@ OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "12:30"
 SCHEMA_FORMAT = {"type": "json_schema", "name": "x y", "schema": {}}
 
 FIELDS = [
-    ({"stream": True}, "unsupported_parameter", "stream"),
-    ({"background": False}, "unsupported_parameter", "background"),
+    ({"stream": False}, "unsupported_parameter", "stream"),
+    ({"background": True}, "unsupported_parameter", "background"),
     ({"max_tokens": 5}, "unknown_parameter", "max_tokens"),
     ({"messages": []}, "unknown_parameter", "messages"),
     ({"temperature": "hot"}, "invalid_type", "temperature"),
@@ -191,7 +191,10 @@ ORDERS = [
     ([user("x"), CALL], "No tool output found for function call call_1."),
     ([user("x"), OUTPUT], "No tool call found for function call output with call_id call_1."),
     ([OUTPUT, CALL], "No tool call found for function call output with call_id call_1."),
-    ([CALL, CALL, OUTPUT], "Duplicate tool call with call_id call_1."),
+    (
+        [{**CALL, "id": "fc_1"}, {**CALL, "id": "fc_1"}, OUTPUT],
+        "Duplicate item found with id fc_1. Remove duplicate items from your input and try again.",
+    ),
     ([CALL, OUTPUT, OUTPUT], "Duplicate function call output with call_id call_1."),
     (
         [{"type": "custom_tool_call", "call_id": "call_2", "name": "sql", "input": "select 1"}],
@@ -397,3 +400,16 @@ async def test_other_models_can_be_named() -> None:
     async with Sandbox(SandboxConfig(models={"local-llama"})) as sandbox:
         assert (await post(sandbox, "hi", model="local-llama"))[0] == 200
         assert (await post(sandbox, "hi", model=MODEL))[0] == 404
+
+
+async def test_what_clients_in_the_field_send_over_websocket(sandbox: Sandbox) -> None:
+    async with connected(sandbox) as wire:
+        body = {"stream": True, "background": False, "client_metadata": {"origin": "codex"}}
+        first = await wire.respond("hello", **body)
+        # A call that the server has put out may come back with its output, without its id.
+        assert first["status"] == "completed"
+        sandbox.script(Answer((Call("get_time", {}, "call_1"),)))
+        called = await wire.respond("What time is it?", tools=[function_tool("get_time")])
+        again = [CALL, OUTPUT]
+        answered = await wire.respond(again, previous_response_id=called["id"])
+        assert answered["status"] == "completed"

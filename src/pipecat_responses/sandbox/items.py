@@ -324,7 +324,8 @@ def check_order(history: Transcript, items: list[Item]) -> None:
     """Checks the rules that bind items to one another, over the whole history.
 
     Every call needs its output before the model runs again, an output needs its call, and a
-    reasoning item needs the item that it led to.
+    reasoning item needs the item that it led to. A call may be given again, as clients do that
+    send the call with its output; an item's id may not.
 
     Args:
         history: What is brought back by ``previous_response_id``; empty without it.
@@ -333,14 +334,13 @@ def check_order(history: Transcript, items: list[Item]) -> None:
     Raises:
         ApiError: For the first rule that is broken.
     """
+    _check_ids(history, items)
     answered = dict(history.answered)
     names: dict[str, str] = {}
     for item in items:
         kind = item.get("type", "message")
         if kind in ("function_call", "custom_tool_call"):
             call_id = item["call_id"]
-            if call_id in answered:
-                raise ApiError(f"Duplicate tool call with call_id {call_id}.", param="input")
             answered[call_id] = runs_at_the_server(item)
             names[call_id] = kind.replace("_", " ")
         elif kind in ("function_call_output", "custom_tool_call_output"):
@@ -358,6 +358,21 @@ def check_order(history: Transcript, items: list[Item]) -> None:
             noun = names.get(call_id, "function call")
             raise ApiError(f"No tool output found for {noun} {call_id}.", param="input")
     _check_reasoning(items)
+
+
+def _check_ids(history: Transcript, items: list[Item]) -> None:
+    known: set[str] = set()
+    for item in items:
+        item_id = item.get("id")
+        if not isinstance(item_id, str) or not item_id:
+            continue
+        if item_id in known or item_id in history.ids:
+            raise ApiError(
+                f"Duplicate item found with id {item_id}. Remove duplicate items from your input "
+                "and try again.",
+                param="input",
+            )
+        known.add(item_id)
 
 
 def _check_reasoning(items: list[Item]) -> None:

@@ -206,6 +206,7 @@ _FIELDS: dict[str, Check] = {
     "access_programs": shapes.mapping,
     "background": shapes.boolean,
     "background_options": shapes.mapping,
+    "client_metadata": shapes.mapping,
     "context_management": shapes.array(shapes.mapping),
     "conversation": _conversation,
     "image": shapes.mapping,
@@ -243,6 +244,9 @@ _WEBSOCKET_FIELDS: dict[str, Check] = {
     "stream_id": shapes.string,
     "generate": shapes.boolean,
 }
+_WITHOUT_EFFECT = {"stream": True, "background": False}
+"""What clients in the field put into ``response.create``, and the server takes: it is so anyway."""
+
 _HTTP_FIELDS: dict[str, Check] = {**_FIELDS, "stream": shapes.boolean}
 _COMPACTED = (
     "image",
@@ -297,14 +301,15 @@ def check_websocket_request(message: dict[str, Any], config: SandboxConfig) -> N
     Raises:
         ApiError: For the first field that is wrong.
     """
-    for name in ("stream", "background"):
-        if name in message:
+    for name, taken in _WITHOUT_EFFECT.items():
+        if message.get(name, taken) is not taken:
             raise ApiError(
                 f"Unsupported parameter: '{name}' is not supported over WebSocket.",
                 code="unsupported_parameter",
                 param=name,
             )
-    shapes.fields(message, "", {}, _WEBSOCKET_FIELDS)
+    own = {name: value for name, value in message.items() if name not in _WITHOUT_EFFECT}
+    shapes.fields(own, "", {}, _WEBSOCKET_FIELDS)
     may_be_empty = _prepares_from_nothing(message, config) or bool(message.get("conversation"))
     _check_whole(message, config, may_be_empty=may_be_empty)
 

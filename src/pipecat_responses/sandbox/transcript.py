@@ -98,11 +98,22 @@ class Transcript:
         chain: A hash of the meaning of all items in order; equal transcripts have equal chains.
         effort: The reasoning effort that the newest item about it sets; None without one.
         answered: For every call id in the transcript, whether its output is there too.
+        ids: The ids of all items that have one.
         parent: The transcript that this one was extended from, or None.
         marks: For each of the items added last, ``(chain, tokens)`` as of that item.
     """
 
-    __slots__ = ("_tail", "answered", "chain", "count", "effort", "marks", "parent", "tokens")
+    __slots__ = (
+        "_tail",
+        "answered",
+        "chain",
+        "count",
+        "effort",
+        "ids",
+        "marks",
+        "parent",
+        "tokens",
+    )
 
     def __init__(self) -> None:
         """Begins with nothing."""
@@ -113,6 +124,7 @@ class Transcript:
         self.chain = 0
         self.effort: str | None = None
         self.answered: dict[str, bool] = {}
+        self.ids: frozenset[str] = frozenset()
         self.marks: list[tuple[int, int]] = []
 
     def extend(self, items: Iterable[Item]) -> Transcript:
@@ -137,6 +149,8 @@ class Transcript:
                 longer.effort = (item.get("reasoning") or {}).get("effort", longer.effort)
         longer.chain, longer.tokens = chain, tokens
         longer.answered = {**self.answered, **calls} if calls else self.answered
+        ids = [item["id"] for item in longer._tail if isinstance(item.get("id"), str)]
+        longer.ids = self.ids.union(ids) if ids else self.ids
         return longer
 
     def items(self) -> list[Item]:
