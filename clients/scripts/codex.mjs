@@ -4,13 +4,13 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { baseUrl, check, count, counted, model, run, transport, turns } from "./report.mjs";
+import { baseUrl, check, count, counted, run, transport, turns } from "./report.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const home = mkdtempSync(join(tmpdir(), "codex-"));
 writeFileSync(
   join(home, "config.toml"),
-  `model = "${model}"
+  `model = "gpt-5.2"
 model_provider = "sandbox"
 approval_policy = "never"
 sandbox_mode = "danger-full-access"
