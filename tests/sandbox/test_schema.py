@@ -201,3 +201,35 @@ async def test_a_long_answer_at_a_high_pace_is_complete(sandbox: Sandbox) -> Non
         events = await wire.ask("count to 2000")
     deltas = [event["delta"] for event in events if event["type"].endswith("text.delta")]
     assert "".join(deltas) == ", ".join(map(str, range(1, 2001))) + "."
+
+
+SPECIFIED = frozenset(
+    """
+    background completed_at created_at error frequency_penalty id incomplete_details instructions
+    max_output_tokens max_tool_calls metadata model object output parallel_tool_calls
+    presence_penalty previous_response_id prompt_cache_key reasoning safety_identifier service_tier
+    status store temperature text tool_choice tools top_logprobs top_p truncation usage
+    """.split()
+)
+"""What the Open Responses specification has in every response, be it null."""
+
+WHERE_ASKED_FOR = {
+    "access_programs",
+    "image",
+    "input_transformations",
+    "moderation",
+    "prompt_cache_diagnostics",
+    "prompt_cache_options",
+    "tool_usage",
+}
+"""What the SDK's type knows besides, and the API has only where something asks for it."""
+
+
+async def test_a_response_has_every_field(sandbox: Sandbox) -> None:
+    async with connected(sandbox) as wire:
+        events = await wire.ask("hello")
+    for event in (events[0], events[-1]):
+        found = set(event["response"])
+        assert found >= SPECIFIED
+        missing = set(Response.model_fields) - found
+        assert missing <= WHERE_ASKED_FOR, "the SDK knows fields that the sandbox does not have"

@@ -429,6 +429,8 @@ def echo(given: ModelInput) -> dict[str, Any]:
     return {
         "background": sent.get("background") is True,
         "conversation": _conversation(sent.get("conversation")),
+        # No longer parameters of requests; the specification has them in every response.
+        "frequency_penalty": 0.0,
         "instructions": given.instructions,
         "max_output_tokens": sent.get("max_output_tokens"),
         "max_tool_calls": sent.get("max_tool_calls"),
@@ -436,7 +438,10 @@ def echo(given: ModelInput) -> dict[str, Any]:
         "model": given.model,
         "parallel_tool_calls": given.parallel_tool_calls,
         "previous_response_id": sent.get("previous_response_id"),
+        "presence_penalty": 0.0,
+        "prompt": sent.get("prompt"),
         "prompt_cache_key": sent.get("prompt_cache_key"),
+        "prompt_cache_retention": sent.get("prompt_cache_retention"),
         "reasoning": {"effort": effective_effort(given), "summary": reasoning.get("summary")},
         "safety_identifier": sent.get("safety_identifier"),
         "service_tier": _tier(sent.get("service_tier")),
