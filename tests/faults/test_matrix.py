@@ -164,10 +164,10 @@ def check_report(cell: Cell, heard: Heard, talk: Talk) -> None:
     assert str(error)
     if cell.end is End.CUT and not cell.row.permanent:
         assert isinstance(error, MidResponseLossError)
-    flat = cell.transport == "http" and cell.moment in STREAMING and cell.row.kind == "error"
+    in_stream = cell.transport == "http" and cell.moment in STREAMING and cell.row.kind == "error"
     for name, value in cell.row.facts.items():
-        if flat and name not in ("code", "param"):
-            # All that the flat shape has room for.
+        if in_stream and name == "status":
+            # Among server-sent events there is none.
             continue
         if cell.transport == "http" and name == "request_id":
             # The answer's own header says it.

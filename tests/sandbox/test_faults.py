@@ -12,7 +12,7 @@ import websockets
 from pipecat_responses.sandbox import Answer, Call, Fault, Sandbox
 from pipecat_responses.sandbox.faults import Kind, Moment
 
-from .wire import TERMINAL, Event, Wire, connected, function_tool, post, stream, text_of
+from .wire import MODEL, TERMINAL, Event, Wire, connected, function_tool, post, stream, text_of
 
 HEADERS = {"authorization": "Bearer x"}
 
@@ -188,14 +188,36 @@ class TestErrors:
         sandbox.faults.add(
             Fault("error", "text", after=2, times=2, params={"code": "server_error"})
         )
-        flat = (await stream(sandbox, "x"))[-1]
+        recorded, failed = (await stream(sandbox, "x"))[-2:]
         async with connected(sandbox) as wire:
             nested = (await wire.ask("x"))[-1]
-        assert flat["type"] == nested["type"] == "error"
-        assert flat["code"] == nested["error"]["code"] == "server_error"
-        assert flat["sequence_number"] == nested["sequence_number"] == 6
+        assert recorded["type"] == nested["type"] == "error"
+        assert recorded["error"] == nested["error"]
+        assert nested["error"]["code"] == "server_error"
+        assert recorded["sequence_number"] == nested["sequence_number"] == 6
+        assert "status" not in recorded
+        assert failed["type"] == "response.failed"
+        assert failed["response"]["error"]["code"] == "server_error"
         assert nested["status"] == 500
         assert sandbox.requests[0].outcome == "error:server_error"
+
+    async def test_in_the_middle_of_a_stream_as_documented(self, sandbox: Sandbox) -> None:
+        sandbox.config.sse_errors = "flat"
+        sandbox.faults.add(Fault("error", "text", after=2, params={"code": "server_error"}))
+        flat = (await stream(sandbox, "x"))[-1]
+        assert (flat["type"], flat["code"], flat["sequence_number"]) == ("error", "server_error", 6)
+
+    async def test_in_the_middle_of_an_answer_without_a_stream(self, sandbox: Sandbox) -> None:
+        params = {"status": 429, "code": "rate_limit_exceeded", "headers": {"retry-after": "2"}}
+        sandbox.faults.add(Fault("error", "text", after=2, params=params))
+        body = {"model": MODEL, "input": "x"}
+        async with (
+            aiohttp.ClientSession(headers=HEADERS) as session,
+            session.post(f"{sandbox.base_url}/responses", json=body) as answer,
+        ):
+            assert answer.status == 429
+            assert answer.headers["retry-after"] == "2"
+            assert (await answer.json())["error"]["code"] == "rate_limit_exceeded"
 
     async def test_shapes_and_omissions(self, sandbox: Sandbox) -> None:
         omit = ["code", "status", "sequence_number"]

@@ -87,6 +87,12 @@ async def test_errors_become_the_sdks_exceptions(client: AsyncOpenAI, sandbox: S
     assert limited.value.response.headers["retry-after"] == "9"
     sandbox.faults.add(Fault("error", "text", after=1, params={"code": "server_error"}))
     stream = await client.responses.create(model=MODEL, input="x", stream=True)
+    with pytest.raises(openai.APIError) as broken:
+        [event async for event in stream]
+    assert broken.value.code == "server_error"
+    sandbox.config.sse_errors = "flat"
+    sandbox.faults.add(Fault("error", "text", after=1, params={"code": "server_error"}))
+    stream = await client.responses.create(model=MODEL, input="x", stream=True)
     last = [event async for event in stream][-1]
     assert isinstance(last, ResponseErrorEvent)
     assert last.code == "server_error"

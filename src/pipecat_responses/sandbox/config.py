@@ -132,6 +132,9 @@ class SandboxConfig:
             ``ignored``, ``rejected`` with an error event, or ``honoured``: the response ends as
             ``response.incomplete`` with the reason ``cancelled``.
         steering: Whether ``response.steer`` is known at all.
+        sse_errors: How an error in the middle of a stream over HTTP looks: as in streams that were
+            recorded in 2026, nested and followed by ``response.failed`` (``recorded``), or as the
+            API reference has it (``flat``).
         generate_false: What becomes of ``generate: false`` over a WebSocket: ``supported``, also
             without any item, as clients in the field send it; ``with_input`` wants an item, as
             every other request; ``rejected`` does not know the field.
@@ -218,6 +221,7 @@ class SandboxConfig:
     lane_advances_at: Literal["start", "end"] = "start"
     cancel: Literal["ignored", "rejected", "honoured"] = "ignored"
     steering: bool = True
+    sse_errors: Literal["recorded", "flat"] = "recorded"
     generate_false: Literal["supported", "with_input", "rejected"] = "supported"
     forks: Literal["supported", "fail"] = "supported"
     memory_after_failure: Kept = "forgets"

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 from pipecat_responses.sandbox.config import Dialect
-from pipecat_responses.sandbox.errors import ApiError, json_type, quoted_list
+from pipecat_responses.sandbox.errors import ApiError, ErrorShape, json_type, quoted_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class ForeignError(ApiError):
         return dict(self._body)
 
     def event(
-        self, default_shape: Literal["nested", "flat"], sequence_number: int | None = None
+        self, default_shape: ErrorShape, sequence_number: int | None = None
     ) -> dict[str, Any]:
         """What is sent over a WebSocket; not every server gives it a type."""
         return dict(self._event)

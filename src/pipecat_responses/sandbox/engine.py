@@ -79,13 +79,15 @@ class Halt(Exception):  # noqa: N818 - an outcome, not an error
     Attributes:
         kind: The fault's kind.
         parked: Whether the response stays as it is for ever, and its lane with it.
+        error: What an answer without a stream is then, if the fault is an error.
     """
 
-    def __init__(self, fault: Fault, *, parked: bool) -> None:
+    def __init__(self, fault: Fault, *, parked: bool, error: ApiError | None = None) -> None:
         """Remembers what happened."""
         super().__init__(fault.kind)
         self.kind = fault.kind
         self.parked = parked
+        self.error = error
 
 
 class HtmlAnswer(Exception):  # noqa: N818 - an answer, not an error
@@ -527,13 +529,17 @@ class Engine:
                 raise Halt(fault, parked=False)
             case "error":
                 error = fault.error()
+                over_http = run.place.memory is None
                 number = run.composer.event("error")["sequence_number"]
-                self._settle(run, run.composer.closing("failed"))
+                said = {"code": error.label, "message": error.message}
+                failed = run.composer.closing("failed", error=said)
+                self._settle(run, failed)
                 run.record.outcome = f"error:{error.label}"
-                await run.place.sink.send(
-                    error.event("flat" if run.place.memory is None else "nested", number)
-                )
-                raise Halt(fault, parked=False)
+                shape = self.config.sse_errors if over_http else "nested"
+                await run.place.sink.send(error.event(shape, number))
+                if over_http and shape == "recorded":
+                    await run.send(failed)
+                raise Halt(fault, parked=False, error=error)
             case "double_terminal" | "no_terminal" | "null_output":
                 pass  # They concern the terminal event, which is sent by whoever asked.
             case _:

@@ -7,7 +7,11 @@ people who read their logs) tell errors apart by them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
+
+ErrorShape: TypeAlias = Literal["nested", "recorded", "flat"]
+"""How an ``error`` event looks: its error in an object of its own, with a status or without, or
+everything side by side."""
 
 
 class ApiError(Exception):
@@ -67,13 +71,13 @@ class ApiError(Exception):
         }
 
     def event(
-        self, default_shape: Literal["nested", "flat"], sequence_number: int | None = None
+        self, default_shape: ErrorShape, sequence_number: int | None = None
     ) -> dict[str, Any]:
         """The ``error`` event, without ``stream_id``.
 
         Args:
-            default_shape: The transport's own shape: ``nested`` over a WebSocket, ``flat`` among
-                server-sent events.
+            default_shape: The transport's own shape: ``nested`` over a WebSocket; among server-sent
+                events ``recorded``, which has no status, or ``flat``.
             sequence_number: The event's number, when it comes in a response's stream.
         """
         if (self.shape or default_shape) == "flat":
@@ -88,6 +92,8 @@ class ApiError(Exception):
             if self.headers:
                 error["headers"] = self.headers
             event = {"type": "error", "status": self.status, "error": _without(error, self.omit)}
+            if (self.shape or default_shape) == "recorded":
+                del event["status"]
         if sequence_number is not None:
             event["sequence_number"] = sequence_number
         return _without(event, self.omit)

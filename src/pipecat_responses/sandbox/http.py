@@ -54,7 +54,6 @@ class HttpSink:
         """Answers a request, as a stream or not."""
         self.started = False
         self.terminal: Event | None = None
-        self.error: Event | None = None
         self._request = request
         self._streaming = streaming
         self.stream = web.StreamResponse(
@@ -69,8 +68,6 @@ class HttpSink:
         if self._streaming:
             name = event.get("type", "message")
             await self._write(b"event: %b\ndata: %b\n\n" % (name.encode(), _encode(event)))
-        elif event.get("type") == "error":
-            self.error = event
         elif "response" in event:
             self.terminal = event
 
@@ -151,18 +148,18 @@ class HttpApi:
             await self._engine.run(record, Place(sink, self._cache))
         except ApiError as error:
             if sink.started:
-                await sink.send(error.event("flat", 0))
+                await sink.send(error.event(self._engine.config.sse_errors, 0))
                 return sink.stream
             return error_response(error)
         except HtmlAnswer as answer:
             return web.Response(text=answer.html, status=answer.status, content_type="text/html")
         except Halt as halt:
+            if halt.error is not None and not streaming:
+                return error_response(halt.error)
             if halt.parked and record.outcome != "fault:close":
                 await asyncio.get_running_loop().create_future()
         if sink.started:
             return sink.stream
-        if sink.error is not None:
-            return json_response({"error": sink.error}, 500)
         if sink.terminal is not None:
             return json_response(sink.terminal["response"])
         return web.Response(status=500)

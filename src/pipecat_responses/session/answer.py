@@ -182,7 +182,7 @@ class Answer:
             case Terminal():
                 self._terminal(event, stream, outputs)
             case Refused():
-                raise event.error
+                raise _in_the_middle(event.error) if stream.output else event.error
             case Succeeded():
                 self._succeed(event.terminal, stream, outputs)
             case Began() | Activity() | SteerAccepted() | SteerPending() | SteerFailed():
@@ -347,6 +347,17 @@ def _is_more_than_pipecats(call: Mapping[str, Any]) -> bool:
 def _end_thought(stream: ResponseProgress, outputs: list[TurnEvent]) -> None:
     if stream.stop_thinking():
         outputs.append(ThoughtEnd())
+
+
+def _in_the_middle(error: ResponsesError) -> ResponsesError:
+    """A failure of a response that had begun: what is being answered was no bad request.
+
+    Among server-sent events an error has no status, and often a type for want of a better one.
+    """
+    said = (error.status, error.code, error.param)
+    if error.failure is Failure.REQUEST and said == (None, None, None):
+        return error.rewritten(failure=Failure.SERVER)
+    return error
 
 
 def _nothing_said(event: Terminal) -> ResponsesError:
