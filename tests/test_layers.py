@@ -152,7 +152,7 @@ def test_only_the_command_line_needs_its_extra() -> None:
 
 def test_what_is_for_trying_out_and_testing_is_used_for_nothing_else() -> None:
     for path in FILES:
-        if layer_of(module_of(path)) not in ("cli", "sandbox", "testing"):
+        if layer_of(module_of(path)) not in ("cli", "pytest_plugin", "sandbox", "testing"):
             for name in imports_of(path):
                 assert not name.startswith((f"{PACKAGE}.sandbox", f"{PACKAGE}.testing")), (
                     f"{name_of(path)} imports {name}"

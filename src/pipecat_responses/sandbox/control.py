@@ -38,6 +38,8 @@ class Control:
             web.patch("/_sandbox/config", self.configure),
             web.post("/_sandbox/cut", self.cut),
             web.post("/_sandbox/script", self.script),
+            web.get("/_sandbox/requests", self.requests),
+            web.post("/_sandbox/reset", self.reset),
         ]
 
     async def state(self, request: web.Request) -> web.StreamResponse:
@@ -67,6 +69,28 @@ class Control:
                 ],
             }
         )
+
+    async def requests(self, request: web.Request) -> web.StreamResponse:
+        """``GET /_sandbox/requests``: all requests with their bodies, and what the model saw."""
+        return json_response(
+            [
+                {
+                    "transport": record.transport,
+                    "body": record.body,
+                    "headers": dict(record.headers),
+                    "history": record.history,
+                    "response_id": record.response_id,
+                    "outcome": record.outcome,
+                    "usage": record.usage,
+                }
+                for record in self._sandbox.requests
+            ]
+        )
+
+    async def reset(self, request: web.Request) -> web.StreamResponse:
+        """``POST /_sandbox/reset``: scripts, faults, records and stored responses are gone."""
+        self._sandbox.reset()
+        return json_response({})
 
     async def add_faults(self, request: web.Request) -> web.StreamResponse:
         """``POST /_sandbox/faults``: one fault, or an array of them."""

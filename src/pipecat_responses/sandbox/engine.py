@@ -19,6 +19,7 @@ from pipecat_responses.sandbox.faults import Fault, Faults, Moment, Transport
 from pipecat_responses.sandbox.features import check_features, taken
 from pipecat_responses.sandbox.files import Files
 from pipecat_responses.sandbox.items import as_items, check_order, resolve_stored
+from pipecat_responses.sandbox.matching import AnswerRule
 from pipecat_responses.sandbox.memory import LaneMemory, PrefixCache, Prompt, Remembered, Store
 from pipecat_responses.sandbox.pacing import Pacer
 from pipecat_responses.sandbox.records import RecordedRequest
@@ -189,6 +190,7 @@ class Engine:
         self.conversations = Conversations()
         self.files = Files()
         self.script: deque[Answer] = deque()
+        self.rules: list[AnswerRule] = []
 
     async def run(
         self,
@@ -412,6 +414,10 @@ class Engine:
         )
 
     def _answer(self, given: ModelInput) -> Answer:
+        for rule in self.rules:
+            found = rule.find(given)
+            if found is not None:
+                return found
         if self.script:
             return self.script.popleft()
         if self.config.responder is not None:

@@ -22,6 +22,7 @@ from pipecat_responses.sandbox.engine import Engine, HtmlAnswer
 from pipecat_responses.sandbox.errors import ApiError
 from pipecat_responses.sandbox.faults import Fault, Faults
 from pipecat_responses.sandbox.http import HttpApi, error_response
+from pipecat_responses.sandbox.matching import AnswerRule, Wanted
 from pipecat_responses.sandbox.memory import PrefixCache, Store
 from pipecat_responses.sandbox.pacing import Pacer
 from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest, redact
@@ -160,6 +161,47 @@ class Sandbox:
     def script(self, *answers: Answer | Part | str) -> None:
         """Queues answers; each is given to one request that generates, before any rules."""
         self._engine.script.extend(as_answer(answer) for answer in answers)
+
+    def when(
+        self,
+        said: Wanted | None = None,
+        *,
+        model: str | None = None,
+        tool: str | None = None,
+        times: int | None = None,
+    ) -> AnswerRule:
+        """Has requests answered by what they ask: ``sandbox.when("weather").answer("Sunny.")``.
+
+        Rules come before the script, the first that fits before the others. What fits none is
+        answered by the script, ``config.responder`` or the built-in rules.
+
+        Args:
+            said: What the user has to have said last: a part of it in any case, a compiled
+                pattern, or a function of all that the model sees (``ModelInput``).
+            model: The model that has to be asked for.
+            tool: The name of a tool that has to be declared.
+            times: How many requests it answers; None for all.
+
+        Returns:
+            The rule, to be told the answers.
+        """
+        rule = AnswerRule(said, model=model, tool=tool, times=times)
+        self._engine.rules.append(rule)
+        return rule
+
+    def reset(self) -> None:
+        """Begins anew but for the configuration and open connections.
+
+        Scripts, rules, faults, records and stored responses are gone; what connections remember
+        and what runs is not.
+        """
+        self._engine.script.clear()
+        self._engine.rules.clear()
+        self.faults.clear()
+        self._store.clear()
+        self.requests.clear()
+        self.messages.clear()
+        self.handshakes.clear()
 
     def cut(self, *, but: asyncio.BaseTransport | None = None) -> int:
         """Resets all connections.

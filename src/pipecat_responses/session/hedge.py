@@ -75,7 +75,7 @@ class HedgePolicy:
     """
 
     after_secs: float | None = None
-    quantile: float = 0.94
+    quantile: float = 0.93
     floor_secs: float = 0.5
     min_turns: int = 10
     initial_secs: float = 2.0

@@ -18,9 +18,25 @@ a test needs nothing outside its own process::
 The guide is ``docs/testing.md``.
 """
 
+from pipecat_responses.testing.assertions import (
+    assert_answered_within,
+    assert_called_once,
+    assert_history,
+    assert_no_full_turns,
+)
 from pipecat_responses.testing.conversation import Conversation
 from pipecat_responses.testing.history import plain
 from pipecat_responses.testing.taps import Tap
 from pipecat_responses.testing.voice import Voice, VoiceKind
 
-__all__ = ["Conversation", "Tap", "Voice", "VoiceKind", "plain"]
+__all__ = [
+    "Conversation",
+    "Tap",
+    "Voice",
+    "VoiceKind",
+    "assert_answered_within",
+    "assert_called_once",
+    "assert_history",
+    "assert_no_full_turns",
+    "plain",
+]
