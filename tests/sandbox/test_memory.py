@@ -288,7 +288,7 @@ async def test_text_at_the_end_of_the_instructions_keeps_what_is_before_it(
     [
         {"tools": [{"type": "function", "name": "look_up"}]},
         {"reasoning": {"effort": "high"}},
-        {"text": {"format": {"type": "json_object"}}},
+        {"text": {"format": {"type": "json_schema", "name": "x", "schema": {}}}},
         {"model": "gpt-5.2"},
     ],
     ids=lambda change: next(iter(change)),

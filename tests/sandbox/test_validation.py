@@ -413,3 +413,57 @@ async def test_what_clients_in_the_field_send_over_websocket(sandbox: Sandbox) -
         again = [CALL, OUTPUT]
         answered = await wire.respond(again, previous_response_id=called["id"])
         assert answered["status"] == "completed"
+
+
+STRICT_CASES = [
+    (
+        {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+        "In context=(), 'additionalProperties' is required to be supplied and to be false.",
+    ),
+    (
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+            "required": ["a"],
+            "additionalProperties": False,
+        },
+        "In context=(), 'required' is required to be supplied and to be an array including every "
+        "key in properties. Missing 'b'.",
+    ),
+    (
+        {
+            "type": "object",
+            "properties": {"a": {"type": "array", "items": {"type": "object"}}},
+            "required": ["a"],
+            "additionalProperties": False,
+        },
+        "In context=('properties', 'a', 'items'), 'additionalProperties' is required to be "
+        "supplied and to be false.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "problem"), STRICT_CASES)
+async def test_strict_schemas(sandbox: Sandbox, schema: Any, problem: str) -> None:
+    tool = {"type": "function", "name": "f", "parameters": schema, "strict": True}
+    form = {"type": "json_schema", "name": "x", "schema": schema, "strict": True}
+    async with connected(sandbox) as wire:
+        refused = (await wire.refusal("hi", tools=[tool]))["error"]
+        assert refused["message"] == f"Invalid schema for function 'f': {problem}"
+        assert refused["code"] == "invalid_function_parameters"
+        assert refused["param"] == "tools[0].parameters"
+        refused = (await wire.refusal("hi", text={"format": form}))["error"]
+        assert refused["message"] == f"Invalid schema for response_format 'x': {problem}"
+        assert (refused["code"], refused["param"]) == ("invalid_json_schema", "text.format.schema")
+        # Without that wish, anything goes.
+        await wire.respond("hi", tools=[{**tool, "strict": False}])
+        await wire.respond("hi", text={"format": {**form, "strict": False}})
+
+
+async def test_json_has_to_be_asked_for(sandbox: Sandbox) -> None:
+    text = {"format": {"type": "json_object"}}
+    async with connected(sandbox) as wire:
+        refused = (await wire.refusal("hi", text=text))["error"]
+        assert "must contain the word 'json'" in refused["message"]
+        await wire.respond("hi, in JSON", text=text)
+        await wire.respond("hi", text=text, instructions="Answer in JSON.")

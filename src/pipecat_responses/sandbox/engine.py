@@ -25,6 +25,7 @@ from pipecat_responses.sandbox.pacing import Pacer
 from pipecat_responses.sandbox.records import RecordedRequest
 from pipecat_responses.sandbox.requests import check_http_request, check_websocket_request
 from pipecat_responses.sandbox.rules import answer_by_rules
+from pipecat_responses.sandbox.strictness import check_json_is_asked_for
 from pipecat_responses.sandbox.text import count_tokens
 from pipecat_responses.sandbox.transcript import Item, Transcript
 
@@ -281,6 +282,7 @@ class Engine:
             stream_id=place.lane,
             family=config.deployments.get(body["model"]),
         )
+        check_json_is_asked_for(given)
         said = (given.last_user_text or "").lower()
         if any(word.lower() in said for word in config.filtered_words):
             raise content_filtered()

@@ -26,6 +26,7 @@ from pipecat_responses.sandbox.errors import (
 )
 from pipecat_responses.sandbox.items import KNOWN_TYPES, check_item
 from pipecat_responses.sandbox.shapes import Check
+from pipecat_responses.sandbox.strictness import check_strict_schema
 
 INCLUDABLE = (
     "file_search_call.results",
@@ -95,6 +96,13 @@ def _text_format(value: object, param: str) -> None:
             {"type": shapes.string, "name": _TOOL_NAME, "schema": shapes.mapping},
             {"description": shapes.string, "strict": shapes.boolean},
         )
+        if value.get("strict") is True:
+            check_strict_schema(
+                value["schema"],
+                of=f"response_format '{value['name']}'",
+                code="invalid_json_schema",
+                param=f"{param}.schema",
+            )
 
 
 def _reasoning(value: object, param: str) -> None:
@@ -141,6 +149,13 @@ def _tool(value: object, param: str) -> None:
             },
         )
         _function_schema(value, param)
+        if value.get("strict") is True and value.get("parameters"):
+            check_strict_schema(
+                value["parameters"],
+                of=f"function '{value['name']}'",
+                code="invalid_function_parameters",
+                param=f"{param}.parameters",
+            )
     elif value["type"] == "custom":
         shapes.fields(
             value,
@@ -155,8 +170,6 @@ def _function_schema(tool: dict[str, Any], param: str) -> None:
     problem = None
     if schema and schema.get("type") != "object":
         problem = f"schema must be a JSON Schema of 'type: \"object\"', got '{schema.get('type')}'"
-    elif tool.get("strict") and schema and schema.get("additionalProperties") is not False:
-        problem = "In context=(), 'additionalProperties' is required to be supplied and to be false"
     if problem:
         raise ApiError(
             f"Invalid schema for function '{tool['name']}': {problem}.",
