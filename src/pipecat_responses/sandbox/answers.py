@@ -213,6 +213,7 @@ class ModelInput:
         transport: ``websocket`` or ``http``.
         stream_id: The lane's name, None on the default lane and over HTTP.
         family: The known model behind a deployment's name; None when the model's own name says it.
+        seed: Which of the possible values the built-in answers take.
     """
 
     model: str
@@ -225,6 +226,7 @@ class ModelInput:
     transport: str
     stream_id: str | None
     family: str | None = None
+    seed: int = 0
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:

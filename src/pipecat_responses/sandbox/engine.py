@@ -276,6 +276,7 @@ class Engine:
             transport=place.sink.transport,
             stream_id=place.lane,
             family=config.deployments.get(body["model"]),
+            seed=config.seed,
         )
         said = (given.last_user_text or "").lower()
         if any(word.lower() in said for word in config.filtered_words):

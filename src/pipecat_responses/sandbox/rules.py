@@ -165,7 +165,7 @@ def _speak(given: ModelInput) -> Text:
     text = given.last_user_text
     text_format = (given.settings.get("text") or {}).get("format") or {}
     if text_format.get("type") == "json_schema":
-        return Text(json.dumps(sample(text_format["schema"], text or "")))
+        return Text(json.dumps(sample(text_format["schema"], text or "", seed=given.seed)))
     if text_format.get("type") == "json_object":
         return Text(json.dumps({"said": text or ""}))
     if text is None:
