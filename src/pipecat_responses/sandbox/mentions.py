@@ -27,6 +27,16 @@ _PATTERNS: dict[str, re.Pattern[str]] = {
     "currency": re.compile(r"\b(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|CNY|INR|SEK|NOK|DKK)\b"),
     "quoted": re.compile(r"[\"“]([^\"”]+)[\"”]|(?<!\w)['‘]([^'’]+)['’](?!\w)"),  # noqa: RUF001
     "reference": re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9][\w-]*\b"),
+    "symbol": re.compile(r"\b[A-Z]{2,5}\b"),
+    "message": re.compile(
+        r"\b(?:saying|that says|to say|tell (?:him|her|them)(?: that)?)\s+(.+?)[.?! ]*$",
+        re.IGNORECASE,
+    ),
+    "topic": re.compile(
+        r"\b(?:search(?:ing)?(?: (?:\w+ ){0,3}?for\b)?|"
+        r"look(?:ing)? (?:up|for)|google|find(?: out)?(?: about| me)?|about)\s+([^?!]+?)[.?! ]*$",
+        re.IGNORECASE,
+    ),
     "day": re.compile(
         r"\b(?:today|tonight|tomorrow|yesterday|(?:next |this )?(?:mon|tues|wednes|thurs|fri|satur|"
         r"sun)day|next week|(?:January|February|March|April|May|June|July|August|September|October|"
@@ -37,8 +47,9 @@ _PATTERNS: dict[str, re.Pattern[str]] = {
 _NUMBER = re.compile(r"(?<![\w.:/-])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w:/-])")
 _PROPER = r"[A-Z][\w'’.&-]*(?:\s+(?:(?:de|of|la|los|del|von|van)\s+)?[A-Z][\w'’.&-]*)*"  # noqa: RUF001
 _ENUMERATED = re.compile(
-    rf"\s*(?:,|,?\s*\band\b|,?\s*\bor\b)\s*(?:(?:in|at|for|to)\s+)?({_PROPER})"
+    rf"((?:\s*,\s*{_PROPER})*),?\s+(?:and|or)\s+(?:also\s+)?(?:(?:in|at|for|to|with)\s+)?({_PROPER})"
 )
+_WITHIN = re.compile(rf",\s*({_PROPER})")
 _PLACE_BEFORE = {
     "origin": r"from",
     "destination": r"to|into|towards",
@@ -77,8 +88,9 @@ class Mentions:
         """All mentions of a kind, in their order.
 
         Args:
-            kind: A format of JSON schema, or ``phone``, ``timezone``, ``currency``, ``quoted``,
-                ``reference``, ``day``, ``place``, ``origin``, ``destination`` or ``person``.
+            kind: A format of JSON schema, or one of ``phone``, ``timezone``, ``currency``,
+                ``quoted``, ``reference``, ``symbol``, ``message``, ``topic``, ``day``, ``place``,
+                ``origin``, ``destination`` and ``person``.
 
         Returns:
             What was found; empty for an unknown kind.
@@ -125,11 +137,18 @@ class Mentions:
     def _after(self, words: str) -> Iterator[str]:
         """Proper names behind any of the words, and those that are listed with them."""
         for match in re.finditer(rf"\b(?i:{words})\s+({_PROPER})", self.text):
-            yield from _name(match[1])
-            end = match.end()
-            while listed := _ENUMERATED.match(self.text, end):
-                yield from _name(listed[1])
-                end = listed.end()
+            listed = _ENUMERATED.match(self.text, match.end())
+            within = _WITHIN.match(self.text, match.end())
+            if listed:
+                yield from _name(match[1])
+                for each in (*listed[1].split(","), listed[2]):
+                    yield from _name(each)
+            elif within and not match[1].endswith("."):
+                # A city and its state or country.
+                for name in _name(match[1]):
+                    yield ", ".join((name, *_name(within[1])))
+            else:
+                yield from _name(match[1])
 
 
 def _name(found: str) -> Iterator[str]:

@@ -12,44 +12,51 @@ class Meaning(NamedTuple):
     """What a field of some name is about.
 
     Attributes:
-        kind: The kind of mention that gives its value; see ``Mentions.of_kind``.
+        kinds: The kinds of mentions that give its value, the best first; see ``Mentions.of_kind``.
         stock: Values for when nothing was mentioned; None says what was said.
     """
 
-    kind: str
+    kinds: tuple[str, ...]
     stock: tuple[str, ...] | None
 
 
 _PEOPLE = ("Ada Lovelace", "Grace Hopper", "Alan Turing")
 _PLACES = ("Paris", "San Francisco", "Tokyo")
 _MEANINGS: dict[str, Meaning] = {
-    "email mail": Meaning("email", STOCK["email"]),
-    "phone telephone mobile fax": Meaning("phone", ("+14155550123", "+14155550178")),
-    "url uri link website homepage href": Meaning("uri", STOCK["uri"]),
-    "uuid guid": Meaning("uuid", STOCK["uuid"]),
-    "hostname host domain": Meaning("hostname", STOCK["hostname"]),
-    "ip": Meaning("ipv4", STOCK["ipv4"]),
-    "timezone tz": Meaning("timezone", ("Europe/Paris", "America/New_York", "Asia/Tokyo")),
-    "currency": Meaning("currency", ("USD", "EUR", "JPY")),
-    "birthday date deadline due": Meaning("date", STOCK["date"]),
-    "day when weekday": Meaning("day", ("today", "tomorrow")),
-    "time": Meaning("time", ("09:30", "18:00")),
-    "origin departure source": Meaning("origin", _PLACES),
-    "destination arrival": Meaning("destination", _PLACES[1:]),
-    "location city place town region area": Meaning("place", _PLACES),
-    "country": Meaning("place", ("France", "United States", "Japan")),
-    "address street": Meaning("place", ("1 Main Street", "22 Rue de Rivoli")),
-    "language lang locale": Meaning("", ("English", "French", "Japanese")),
-    "zip postcode postal": Meaning("", ("94103", "75001")),
-    "name person author customer attendee recipient participant guest assignee speaker user": (
-        Meaning("person", _PEOPLE)
+    "email mail": Meaning(("email",), STOCK["email"]),
+    "phone telephone mobile fax": Meaning(("phone",), ("+14155550123", "+14155550178")),
+    "url uri link website homepage href": Meaning(("uri",), STOCK["uri"]),
+    "uuid guid": Meaning(("uuid",), STOCK["uuid"]),
+    "hostname host domain": Meaning(("hostname",), STOCK["hostname"]),
+    "ip": Meaning(("ipv4",), STOCK["ipv4"]),
+    "timezone tz": Meaning(("timezone",), ("Europe/Paris", "America/New_York", "Asia/Tokyo")),
+    "currency": Meaning(("currency",), ("USD", "EUR", "JPY")),
+    "birthday date deadline due": Meaning(("date",), STOCK["date"]),
+    "day when weekday": Meaning(("day",), ("today", "tomorrow")),
+    "time": Meaning(("time",), ("09:30", "18:00")),
+    "origin departure source": Meaning(("origin", "place"), _PLACES),
+    "destination arrival": Meaning(("destination", "place"), _PLACES[1:]),
+    "location city place town region area": Meaning(("place",), _PLACES),
+    "country": Meaning(("place",), ("France", "United States", "Japan")),
+    "address street": Meaning(("place",), ("1 Main Street", "22 Rue de Rivoli")),
+    "language lang locale": Meaning((), ("English", "French", "Japanese")),
+    "zip postcode postal": Meaning((), ("94103", "75001")),
+    "name person author customer attendee participant guest assignee speaker user": (
+        Meaning(("person",), _PEOPLE)
     ),
-    "first": Meaning("person", ("Ada", "Grace", "Alan")),
-    "last surname": Meaning("", ("Lovelace", "Hopper", "Turing")),
-    "id code sku reference number order ticket": Meaning("reference", ("A1001", "B2002", "C3003")),
-    "title subject headline label": Meaning("quoted", None),
-    "color colour": Meaning("", ("blue", "green", "red")),
-    "answer explanation output reasoning response": Meaning("", None),
+    "first": Meaning(("person",), ("Ada", "Grace", "Alan")),
+    "last surname": Meaning((), ("Lovelace", "Hopper", "Turing")),
+    "id code sku reference number order ticket": Meaning(
+        ("reference",), ("A1001", "B2002", "C3003")
+    ),
+    "query keyword search topic q": Meaning(("topic",), None),
+    "title headline label": Meaning(("quoted",), None),
+    "subject": Meaning(("quoted", "topic"), None),
+    "body message content text note": Meaning(("quoted", "message"), None),
+    "to cc recipient": Meaning(("email", "person"), STOCK["email"]),
+    "symbol ticker": Meaning(("symbol",), ("ACME", "INIT")),
+    "color colour": Meaning((), ("blue", "green", "red")),
+    "answer explanation output reasoning response": Meaning((), None),
 }
 _BY_WORD = {word: meaning for words, meaning in _MEANINGS.items() for word in words.split()}
 _NUMBERS: dict[str, float] = {

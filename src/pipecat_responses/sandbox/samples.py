@@ -103,11 +103,13 @@ class _Sampler:
         required = schema.get("required") or ()
         ending = _is_ending(refs)
         value = {
-            name: self.value(each, name, 0, refs, depth + 1)
+            name: None
+            if not self._optional and _may_be_null(each) and not self._is_mentioned(each, name)
+            else self.value(each, name, 0, refs, depth + 1)
             for name, each in properties.items()
             if name in required
             or (not ending and self._optional and not math.isinf(self._depth(each)))
-            or (not self._optional and self._is_mentioned(each, name))
+            or (not self._optional and self._is_mentioned(each, name, by_name=True))
         }
         others = schema.get("additionalProperties")
         if isinstance(others, Mapping) and not properties and not ending:
@@ -178,19 +180,21 @@ class _Sampler:
             tags.extend([each["const"]] if "const" in each else enum if len(enum) == 1 else ())
         return tags
 
-    def _is_mentioned(self, schema: Schema, name: str) -> bool:
+    def _is_mentioned(self, schema: Schema, name: str, *, by_name: bool = False) -> bool:
+        """Whether the text has a value for a field; a number only by its name, if so told."""
         if "$ref" in schema:
-            return self._is_mentioned(self._target(str(schema["$ref"])), name)
+            return self._is_mentioned(self._target(str(schema["$ref"])), name, by_name=by_name)
         if schema.get("enum"):
             return any(map(self._says, schema["enum"]))
         branches = schema.get("anyOf") or schema.get("oneOf")
         if branches:
-            return any(self._is_mentioned(branch, name) for branch in branches)
+            return any(self._is_mentioned(each, name, by_name=by_name) for each in branches)
         match _kind(schema):
             case "string":
                 return next(mentioned(schema, name, self._mentions), None) is not None
             case "integer" | "number":
-                return bool(set(name_words(name)) & self._words and self._mentions.numbers(name))
+                named = not by_name or bool(set(name_words(name)) & self._words)
+                return named and any(n not in self._used for n in self._mentions.numbers(name))
             case _:
                 return False
 
@@ -252,6 +256,15 @@ def _kind(schema: Schema) -> str:
     if isinstance(kind, list):
         return next((str(each) for each in kind if each != "null"), "null")
     return str(kind)
+
+
+def _may_be_null(schema: Schema) -> bool:
+    kind = schema.get("type")
+    return (
+        kind == "null"
+        or (isinstance(kind, list) and "null" in kind)
+        or any(each.get("type") == "null" for each in schema.get("anyOf") or ())
+    )
 
 
 def _both(one: Schema, other: Schema) -> Schema:

@@ -63,11 +63,10 @@ def mentioned(schema: Mapping[str, Any], name: str, mentions: Mentions) -> Itera
     if kind:
         yield from mentions.of_kind(kind)
         yield from in_format(kind, mentions.text)
-    elif meaning is not None and meaning.kind:
-        yield from mentions.of_kind(meaning.kind)
-        yield from in_format(meaning.kind, mentions.text)
-        if meaning.kind in ("origin", "destination"):
-            yield from mentions.of_kind("place")
+    elif meaning is not None:
+        for each in meaning.kinds:
+            yield from mentions.of_kind(each)
+            yield from in_format(each, mentions.text)
 
 
 def fits_string(schema: Mapping[str, Any], value: str) -> bool:
