@@ -209,6 +209,8 @@ class SandboxConfig:
             or without those that it continued from (``own``). No document says.
         seed: Which values the built-in answers take where there is a choice, such as those of a
             structured output: the same seed, the same values. 0 takes the plainest.
+        hosted_seconds: How long a tool runs that the server runs by itself, such as a search on the
+            web; a scripted ``HostedCall`` may say so itself.
     """
 
     api_keys: set[str] | None = None
@@ -261,6 +263,7 @@ class SandboxConfig:
     cancelled_stream: Literal["ends", "incomplete"] = "ends"
     listed_input: Literal["all", "own"] = "all"
     seed: int = 0
+    hosted_seconds: float = 0.0
 
     @classmethod
     def profile(cls, name: str) -> SandboxConfig:

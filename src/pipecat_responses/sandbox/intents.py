@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipecat_responses.sandbox.answers import Call
+from pipecat_responses.sandbox.arithmetic import expression_in
 from pipecat_responses.sandbox.mentions import Mentions
 from pipecat_responses.sandbox.names import meaning_of
 from pipecat_responses.sandbox.samples import sample
@@ -21,7 +22,6 @@ from pipecat_responses.sandbox.text import name_words
 
 Tool = Mapping[str, Any]
 
-_EXPRESSION = re.compile(r"\(?\d[\d.]*\)?(?:\s*[-+*/^×x]\s*\(?\d[\d.]*\)?)+")  # noqa: RUF001
 _CALL_REQUEST = re.compile(r"\bcall\b", re.IGNORECASE)
 _BREAK = re.compile(r"(?<=[.?!;,])\s+|\s+(?=(?:and|then|also)\b)", re.IGNORECASE)
 _JOINT = re.compile(r"^(?:(?:and|then|also)\s+)+|(?:\s+(?:and|then|also))+$", re.IGNORECASE)
@@ -108,9 +108,9 @@ def make_call(
     Returns:
         The call; its arguments satisfy the tool's schema.
     """
-    expression = _EXPRESSION.search(part)
+    expression = expression_in(part)
     if expression and _is_about("calc", tool):
-        part = whole = expression[0].strip()
+        part = whole = expression
     if tool["type"] == "custom":
         return Call(tool["name"], part)
     arguments = arguments_for(tool.get("parameters") or {}, part, whole or part, seed=seed)
@@ -138,7 +138,7 @@ def score(tool: Tool, text: str) -> int:
     by_name = len(words.name & said)
     if re.search(r"\btime\b", text, re.IGNORECASE) and _is_about("time", tool):
         by_name += 1
-    if _EXPRESSION.search(text) and _is_about("calc", tool):
+    if expression_in(text) and _is_about("calc", tool):
         by_name += 1
     enums, others = words.enums & said, (words.others - words.name - words.enums) & said
     if not by_name and len(enums) + len(others) < _ENOUGH_OTHERS:

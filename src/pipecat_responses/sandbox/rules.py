@@ -6,15 +6,18 @@ import json
 import re
 from dataclasses import replace
 
-from pipecat_responses.sandbox.answers import Answer, Call, ModelInput, Text
+from pipecat_responses.sandbox.answers import Answer, Call, ModelInput, Part, Text
 from pipecat_responses.sandbox.choices import chosen
+from pipecat_responses.sandbox.hosted import hosted_parts, report_of_outputs
 from pipecat_responses.sandbox.intents import make_call, wanted_calls
+from pipecat_responses.sandbox.remote import after_approval, listings
 from pipecat_responses.sandbox.samples import sample
 from pipecat_responses.sandbox.transcript import Item, Transcript, item_text
 
 _COUNT = re.compile(r"\bcount(?:\s+from\s+\w+)?\s+to\s+(\d+)", re.IGNORECASE)
 _WORD_QUESTION = re.compile(r"\bwhich word\b", re.IGNORECASE)
 _WORD = re.compile(r"\bthe word is (\w+)", re.IGNORECASE)
+_FUNCTIONS = ("function", "custom")
 _MAX_COUNT = 10_000
 _STORY = """\
 Once upon a time, a lighthouse keeper named Ada lived on an island at the edge of the map. \
@@ -38,8 +41,9 @@ def answer_by_rules(given: ModelInput) -> Answer:
        the answer would have been, if the message is the beginning of it.
     2. Outputs of tools at the end: what they returned, or the next call where only one may be made
        at once. Where a call is required, another one.
-    3. Tools that fit the user's words (see ``intents``; ``call X and Y`` names them), as far as
-       ``tool_choice`` allows; or the one that it demands.
+    3. Tools that fit the user's words (see ``intents`` and ``hosted``; ``call X and Y`` names
+       them), as far as ``tool_choice`` allows; or the one that it demands. The tools of an MCP
+       server that the model has not seen yet are listed before whatever is answered.
     4. A JSON schema: a value that satisfies it.
     5. The word that the user has told last (``the word is ...``), when asked ``which word``; a
        story, or counting, when asked for.
@@ -51,7 +55,11 @@ def answer_by_rules(given: ModelInput) -> Answer:
     Returns:
         The answer; the same input gives the same answer.
     """
-    return _resume(given) or _after_outputs(given) or _call_tools(given) or Answer((_speak(given),))
+    answer = (
+        _resume(given) or _after_outputs(given) or _use_tools(given) or Answer((_speak(given),))
+    )
+    lists = listings(given, chosen(given.tool_choice, given.tools).tools)
+    return replace(answer, parts=(*lists, *answer.parts)) if lists else answer
 
 
 def _resume(given: ModelInput) -> Answer | None:
@@ -79,16 +87,18 @@ def _resume(given: ModelInput) -> Answer | None:
 
 def _after_outputs(given: ModelInput) -> Answer | None:
     """What comes after outputs of tools: the calls that are left, or what the tools returned."""
-    made, outputs = _since_the_user_spoke(given)
-    if not outputs:
-        return None
+    if approved := _hosted(given, after_approval(given)):
+        return approved
     if chosen(given.tool_choice, given.tools).required:
         return None
-    if not given.parallel_tool_calls and (left := _calls(given, made)):
-        return Answer(left[:1])
-    names = {call["call_id"]: call["name"] for call in made}
-    said = " ".join(f"{names[item['call_id']]} says {item_text(item)}." for item in outputs)
-    return Answer((_formed(given, said) or Text(said),))
+    said = report_of_outputs(given)
+    made, outputs = _since_the_user_spoke(given)
+    if outputs:
+        if not given.parallel_tool_calls and (left := _calls(given, made)):
+            return Answer(left[:1])
+        names = {call["call_id"]: call["name"] for call in made}
+        said = " ".join(f"{names[item['call_id']]} says {item_text(item)}." for item in outputs)
+    return Answer((_formed(given, said) or Text(said),)) if said else None
 
 
 def _since_the_user_spoke(given: ModelInput) -> tuple[list[Item], list[Item]]:
@@ -113,21 +123,39 @@ def _since_the_user_spoke(given: ModelInput) -> tuple[list[Item], list[Item]]:
     return made, outputs
 
 
-def _call_tools(given: ModelInput) -> Answer | None:
-    calls = _calls(given, [])
-    if not given.parallel_tool_calls:
-        calls = calls[:1]
-    return Answer(tuple(calls)) if calls else None
+def _use_tools(given: ModelInput) -> Answer | None:
+    """Calls or runs what fits, or else what has to be."""
+    if calls := _calls(given, []):
+        return Answer(tuple(calls if given.parallel_tool_calls else calls[:1]))
+    choice = chosen(given.tool_choice, given.tools)
+    if parts := hosted_parts(given, choice, forced=False):
+        return _hosted(given, parts)
+    if not choice.required or not choice.tools:
+        return None
+    first = choice.tools[0]
+    if first["type"] in _FUNCTIONS:
+        return Answer((make_call(first, given.last_user_text or "", seed=given.seed),))
+    return _hosted(given, hosted_parts(given, choice, forced=True))
+
+
+def _hosted(given: ModelInput, parts: tuple[Part, ...]) -> Answer | None:
+    """What a tool of the API's came to, said in the form that the request asks for."""
+    if not parts:
+        return None
+    return Answer(
+        tuple(
+            (_formed(given, part.text) or part) if isinstance(part, Text) else part
+            for part in parts
+        )
+    )
 
 
 def _calls(given: ModelInput, made: list[Item]) -> list[Call]:
     """The calls that are to be made, without those that were made already."""
     choice = chosen(given.tool_choice, given.tools)
-    tools = [tool for tool in choice.tools if tool.get("type") in ("function", "custom")]
+    tools = [tool for tool in choice.tools if tool["type"] in _FUNCTIONS]
     text = given.last_user_text or ""
     calls = wanted_calls(text, tools, seed=given.seed)
-    if not calls and choice.required and tools:
-        calls = [make_call(tools[0], text, seed=given.seed)]
     known = [(call["name"], call.get("arguments", call.get("input"))) for call in made]
     return [call for call in calls if (call.name, call.raw_arguments) not in known]
 
@@ -146,7 +174,23 @@ def _speak(given: ModelInput) -> Text:
     if "story" in text.lower():
         return Text(_STORY)
     noun = "item" if given.count == 1 else "items"
-    return Text(f'You said: "{text}". I remember {given.count} {noun}.')
+    return Text(f'You said: "{text}".{_seen(given)} I remember {given.count} {noun}.')
+
+
+def _seen(given: ModelInput) -> str:
+    """What came with the newest user message besides its text."""
+    for item in given.newest_first():
+        if item.get("role") != "user":
+            continue
+        content = item.get("content")
+        kinds = [part.get("type") for part in content] if isinstance(content, list) else []
+        counts = [
+            f"{count} {noun}{'' if count == 1 else 's'}"
+            for kind, noun in (("input_image", "image"), ("input_file", "file"))
+            if (count := kinds.count(kind))
+        ]
+        return f" I see {' and '.join(counts)}." if counts else ""
+    return ""
 
 
 def _formed(given: ModelInput, said: str) -> Text | None:
