@@ -1,6 +1,7 @@
 """Values for JSON schemas: always valid, sensible where that can be, the same every time."""
 
 import json
+import os
 import re
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -11,16 +12,21 @@ from uuid import UUID
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openai.lib._pydantic import to_strict_json_schema
 from pydantic import AnyUrl, BaseModel, Field, WithJsonSchema
 
 from pipecat_responses.sandbox import Sandbox, SandboxConfig, patterns
-from pipecat_responses.sandbox.formats import has_format
+from pipecat_responses.sandbox.formats import STOCK, has_format
 from pipecat_responses.sandbox.samples import sample
 
 from .wire import post, text_of
 
 LONG = "Please write down what you know about the whole matter, and do not leave anything out."
+
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 
 
 class Color(Enum):
@@ -360,6 +366,98 @@ def test_usual_patterns_without_the_library(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("pattern", [r"^\p{L}+$", "(", r"^(?=a)b$"])
 def test_patterns_that_cannot_be_satisfied_are_no_error(pattern: str) -> None:
     assert isinstance(sample({"type": "string", "pattern": pattern}, LONG), str)
+
+
+NUMBERS = st.integers(-50, 50) | st.sampled_from([0.5, -2.25, 10.75])
+LEAVES = st.one_of(
+    st.builds(lambda low, more: {"type": "integer", "minimum": low, "maximum": low + more},
+              st.integers(-50, 50), st.integers(0, 9)),
+    st.builds(lambda low: {"type": "number", "exclusiveMinimum": low}, NUMBERS),
+    st.builds(lambda high: {"type": "number", "exclusiveMaximum": high}, NUMBERS),
+    st.builds(lambda low, more: {"type": "number", "exclusiveMinimum": low,
+                                 "exclusiveMaximum": low + more}, NUMBERS, st.integers(1, 3)),
+    st.builds(lambda step, low: {"type": "number", "multipleOf": step, "minimum": low},
+              st.sampled_from([0.01, 0.1, 0.25, 1, 3, 2.5]), NUMBERS),
+    st.builds(lambda least, more: {"type": "string", "minLength": least, "maxLength": least + more},
+              st.integers(0, 60), st.integers(0, 9)),
+    st.builds(lambda form: {"type": "string", "format": form}, st.sampled_from(sorted(STOCK))),
+    st.builds(lambda pattern: {"type": "string", "pattern": pattern},
+              st.sampled_from([r"^[a-f]{2,4}-\d+$", "^(a|bc)*d$", r"\w+@\w+", "^$", "x{3}"])),
+    st.builds(lambda values: {"enum": values}, st.lists(NUMBERS | st.text(max_size=3), min_size=1)),
+    st.sampled_from([{"type": "boolean"}, {"type": "null"}, {"const": "c"}, {"$ref": "#"},
+                     {"$ref": "#/$defs/loop"}, {"type": ["string", "null"]}]),
+)  # fmt: skip
+NAMES = st.sampled_from(
+    ["name", "email", "age", "price", "city", "due_date", "id", "x", "userName"]
+)
+
+
+def branches(schemas: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        st.builds(
+            lambda properties: {
+                "type": "object",
+                "properties": properties,
+                "required": list(properties),
+                "additionalProperties": False,
+            },
+            st.dictionaries(NAMES, schemas, max_size=4),
+        ),
+        st.builds(
+            lambda items, least, more: {
+                "type": "array",
+                "items": items,
+                "minItems": least,
+                "maxItems": least + more,
+            },
+            schemas,
+            st.integers(0, 2),
+            st.integers(0, 2),
+        ),
+        st.builds(lambda any_of: {"anyOf": any_of}, st.lists(schemas, min_size=1, max_size=3)),
+    )
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    schema=st.recursive(LEAVES, branches, max_leaves=8),
+    text=st.sampled_from([LONG, "", "hi", "Ada, 36, lives in Paris since 2020-02-03."]),
+    seed=st.integers(0, 3),
+)
+def test_any_schema(schema: dict[str, Any], text: str, seed: int) -> None:
+    loop = {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/loop"}}, {"type": "null"}]}
+    root = {
+        "type": "object",
+        "properties": {"value": {"anyOf": [schema, {"type": "null"}]}},
+        "required": ["value"],
+        "additionalProperties": False,
+        "$defs": {"loop": loop},
+    }
+    check(root, sample(root, text, seed=seed))
+    optional = {**root, "required": []}
+    check(optional, sample(optional, text, seed=seed, optional=False))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": True, "b": False, "c": None}, "required": "a"},
+        {"type": "array", "items": True, "minItems": "2"},
+        {"type": "integer", "minimum": "1", "multipleOf": 0},
+        {"type": "string", "minLength": None, "pattern": 3, "format": []},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}},
+        {"allOf": [{"$ref": "#"}]},
+        {"anyOf": [{"$ref": "#"}]},
+        {"$ref": "elsewhere.json#/a"},
+        {"enum": "ab", "anyOf": [], "type": 7},
+        {"required": ["a"]},
+        {"prefixItems": [{"const": 1}, {"const": "b"}], "type": "array", "items": False},
+    ],
+)
+def test_schemas_that_make_no_sense_are_no_error(schema: dict[str, Any]) -> None:
+    for optional in (True, False):
+        json.dumps(sample(schema, LONG, optional=optional))
+        json.dumps(sample({"properties": {"x": schema}}, LONG, optional=optional))
 
 
 async def test_the_sandbox_answers_by_its_seed() -> None:

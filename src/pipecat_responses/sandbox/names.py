@@ -44,8 +44,8 @@ _MEANINGS: dict[str, Meaning] = {
     "name person author customer attendee participant guest assignee speaker user": (
         Meaning(("person",), _PEOPLE)
     ),
-    "first": Meaning(("person",), ("Ada", "Grace", "Alan")),
-    "last surname": Meaning((), ("Lovelace", "Hopper", "Turing")),
+    "firstname": Meaning((), ("Ada", "Grace", "Alan")),
+    "surname lastname": Meaning((), ("Lovelace", "Hopper", "Turing")),
     "id code sku reference number order ticket": Meaning(
         ("reference",), ("A1001", "B2002", "C3003")
     ),
@@ -59,6 +59,16 @@ _MEANINGS: dict[str, Meaning] = {
     "answer explanation output reasoning response": Meaning((), None),
 }
 _BY_WORD = {word: meaning for words, meaning in _MEANINGS.items() for word in words.split()}
+_TOGETHER = {
+    "time zone": "timezone",
+    "ip address": "ip",
+    "zip code": "zip",
+    "postal code": "postal",
+    "first name": "firstname",
+    "given name": "firstname",
+    "last name": "lastname",
+    "family name": "lastname",
+}
 _NUMBERS: dict[str, float] = {
     "age": 36, "year": 2026, "month": 6, "day": 15, "hour": 9, "minute": 30, "quantity": 1,
     "count": 1, "total": 19.98, "price": 9.99, "amount": 9.99, "cost": 9.99, "rating": 4,
@@ -71,9 +81,9 @@ _NUMBERS: dict[str, float] = {
 def meaning_of(name: str) -> Meaning | None:
     """What a string is about, by the name of its field: the last word that says something."""
     words = name_words(name)
-    if words[-2:] in (["time", "zone"], ["ip", "address"], ["zip", "code"], ["postal", "code"]):
-        words = ["timezone"] if words[-1] == "zone" else words[:-1]
-    if words[-1:] == ["name"] and words[:-1] and words[-2] in _BY_WORD:
+    if together := _TOGETHER.get(" ".join(words[-2:])):
+        words = [together]
+    elif words[-1:] == ["name"] and words[:-1] and words[-2] in _BY_WORD:
         words = words[:-1]
     for word in reversed(words):
         found = _BY_WORD.get(word) or _BY_WORD.get(word.removesuffix("s"))

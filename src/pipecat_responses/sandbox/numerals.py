@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import chain, islice, takewhile
 from random import Random
 from typing import Any
 
 _TRIES = 1000
+_WINDOW = 100
 
 
 def number(
@@ -83,7 +85,7 @@ def _bounds(schema: Mapping[str, Any]) -> tuple[Fraction | None, Fraction | None
     return max(low, default=None), min(high, default=None)
 
 
-def _steps(schema: Mapping[str, Any], step: Fraction, seed: int) -> list[float]:
+def _steps(schema: Mapping[str, Any], step: Fraction, seed: int) -> Iterator[float]:
     """Multiples of a step between the bounds, in the order in which to try them."""
     low, high = _bounds(schema)
     if low is not None:
@@ -94,15 +96,14 @@ def _steps(schema: Mapping[str, Any], step: Fraction, seed: int) -> list[float]:
         numbers = range(first, first - _TRIES, -1)
     else:
         numbers = range(_TRIES)
-    values = [n * step for n in numbers]
-    if high is not None:
-        values = [value for value in values if value <= high]
-    if seed and values:
-        start = Random(seed).randrange(min(len(values), 100))
-        values = values[start:] + values[:start]
-    if step.denominator == 1:
-        return [int(value) for value in values]
-    return [float(value) for value in values]
+    values = (n * step for n in numbers)
+    allowed: Iterator[Fraction] = takewhile(lambda value: high is None or value <= high, values)
+    if seed:
+        window = list(islice(allowed, _WINDOW))
+        start = Random(seed).randrange(len(window)) if window else 0
+        allowed = chain(window[start:], window[:start], allowed)
+    whole = step.denominator == 1
+    return (int(value) if whole else float(value) for value in allowed)
 
 
 def _plain(value: float, *, integer: bool) -> float | int:

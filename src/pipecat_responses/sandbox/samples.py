@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 from urllib.parse import unquote
 
+from pipecat_responses.sandbox.keywords import well_formed
 from pipecat_responses.sandbox.mentions import Mentions
 from pipecat_responses.sandbox.names import number_of
 from pipecat_responses.sandbox.numerals import number
@@ -20,6 +22,7 @@ _MAX_DEPTH = 32
 _REPEATS = 2
 """How often a recursive schema goes on before it comes to its end as soon as it can."""
 _EXTRA_CHOICES = 12
+_MENTION_LEVELS = 4
 
 
 def sample(schema: Schema, text: str = "", *, seed: int = 0, optional: bool = True) -> Any:
@@ -39,7 +42,8 @@ def sample(schema: Schema, text: str = "", *, seed: int = 0, optional: bool = Tr
     Returns:
         The value; the same arguments give the same.
     """
-    return _Sampler(schema, text, seed, optional=optional).value(schema, "", 0, (), 0)
+    root = well_formed(schema)
+    return _Sampler(root, text, seed, optional=optional).value(root, "", 0, (), 0)
 
 
 class _Sampler:
@@ -72,7 +76,8 @@ class _Sampler:
         if "$ref" in schema:
             refs = (*refs, str(schema["$ref"]))
             beside = {key: value for key, value in schema.items() if key != "$ref"}
-            return self.value({**self._target(refs[-1]), **beside}, name, index, refs, depth)
+            target = {**self._target(refs[-1]), **beside}
+            return self.value(target, name, index, refs, depth + 1)
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
@@ -99,8 +104,11 @@ class _Sampler:
                 return string(schema, name, self._mentions, index=index, seed=self._seed)
 
     def _object(self, schema: Schema, refs: tuple[str, ...], depth: int) -> dict[str, Any]:
-        properties: Mapping[str, Schema] = schema.get("properties") or {}
         required = schema.get("required") or ()
+        properties: Mapping[str, Schema] = {
+            **(schema.get("properties") or {}),
+            **{name: {} for name in required if name not in (schema.get("properties") or {})},
+        }
         ending = _is_ending(refs)
         value = {
             name: None
@@ -118,7 +126,8 @@ class _Sampler:
 
     def _array(self, schema: Schema, name: str, refs: tuple[str, ...], depth: int) -> list[Any]:
         element: Schema = schema.get("items") or {}
-        least = schema.get("minItems", 0)
+        first: Sequence[Schema] = schema.get("prefixItems") or ()
+        least = max(schema.get("minItems", 0), len(first))
         ends = _is_ending(refs) or math.isinf(self._depth(element))
         count = least if ends else max(least, 1)
         if not ends and _kind(element) == "string":
@@ -128,10 +137,11 @@ class _Sampler:
         for index in range(count + (_EXTRA_CHOICES if schema.get("uniqueItems") else 0)):
             if len(values) == count:
                 break
-            value = self.value(element, name, index, refs, depth + 1)
+            each = first[index] if index < len(first) else element
+            value = self.value(each, name, index, refs, depth + 1)
             if not schema.get("uniqueItems"):
                 values.append(value)
-            elif (other := _other_than(values, value, element, index)) not in values:
+            elif (other := _other_than(values, value, each, index)) not in values:
                 values.append(other)
         return values
 
@@ -172,23 +182,25 @@ class _Sampler:
 
     def _tags(self, schema: Schema) -> list[Any]:
         """The constants by which an object of a union is told from the others."""
-        if "$ref" in schema:
-            return self._tags(self._target(str(schema["$ref"])))
         tags: list[Any] = []
-        for each in (schema.get("properties") or {}).values():
+        for each in (self._resolved(schema).get("properties") or {}).values():
             enum = each.get("enum") or ()
             tags.extend([each["const"]] if "const" in each else enum if len(enum) == 1 else ())
         return tags
 
-    def _is_mentioned(self, schema: Schema, name: str, *, by_name: bool = False) -> bool:
+    def _is_mentioned(
+        self, schema: Schema, name: str, *, by_name: bool = False, levels: int = _MENTION_LEVELS
+    ) -> bool:
         """Whether the text has a value for a field; a number only by its name, if so told."""
-        if "$ref" in schema:
-            return self._is_mentioned(self._target(str(schema["$ref"])), name, by_name=by_name)
+        schema = self._resolved(schema)
         if schema.get("enum"):
             return any(map(self._says, schema["enum"]))
         branches = schema.get("anyOf") or schema.get("oneOf")
         if branches:
-            return any(self._is_mentioned(each, name, by_name=by_name) for each in branches)
+            return levels > 0 and any(
+                self._is_mentioned(each, name, by_name=by_name, levels=levels - 1)
+                for each in branches
+            )
         match _kind(schema):
             case "string":
                 return next(mentioned(schema, name, self._mentions), None) is not None
@@ -209,11 +221,24 @@ class _Sampler:
                 found = found[int(key)]
         return found if isinstance(found, Mapping) else {}
 
+    def _resolved(self, schema: Schema) -> Schema:
+        """The schema behind a reference, or behind several; an endless chain ends somewhere."""
+        for _ in range(_MAX_DEPTH):
+            if "$ref" not in schema:
+                break
+            schema = self._target(str(schema["$ref"]))
+        return schema
+
     def _merged(self, schema: Schema) -> Schema:
+        """All that ``allOf`` asks for as one schema; of one that goes on forever, a part."""
         whole: Schema = {key: value for key, value in schema.items() if key != "allOf"}
-        for each in schema["allOf"]:
-            target = self._target(str(each["$ref"])) if "$ref" in each else each
-            whole = _both(whole, self._merged(target) if target.get("allOf") else target)
+        pending = deque(schema["allOf"])
+        for _ in range(_MAX_DEPTH):
+            if not pending:
+                break
+            part = self._resolved(pending.popleft())
+            pending.extend(part.get("allOf") or ())
+            whole = _both(whole, {key: part[key] for key in part if key != "allOf"})
         return whole
 
     def _depth(self, schema: Schema) -> float:
