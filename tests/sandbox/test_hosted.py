@@ -298,3 +298,21 @@ async def test_a_failed_call_says_so(sandbox: Sandbox) -> None:
     kinds = [event["type"] for event in await stream(sandbox, "x")]
     assert "response.mcp_call.failed" in kinds
     assert "response.mcp_call.completed" not in kinds
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        *({"type": tool["type"]} for tool, _, _ in TOOLS.values()),
+        {"type": "image_generation", "size": "big", "output_format": 3, "partial_images": "2"},
+        {"type": "mcp", "allowed_tools": 3, "require_approval": 4},
+        {"type": "code_interpreter", "container": 5},
+        {"type": "tool_search"},
+        {"type": "namespace", "name": "crm", "tools": 7},
+        function_tool("odd", {"type": "object", "properties": {"a": True}, "required": ["a", "b"]}),
+    ],
+)
+async def test_declarations_that_nobody_has_checked(sandbox: Sandbox, tool: dict[str, Any]) -> None:
+    for choice in ("auto", "required"):
+        status, _ = await post(sandbox, "Search, draw, run", tools=[tool], tool_choice=choice)
+        assert status == 200

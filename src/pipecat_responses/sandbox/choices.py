@@ -44,7 +44,7 @@ def chosen(choice: str | Mapping[str, Any], tools: Sequence[Tool]) -> Choice:
 
 def _means(entry: Mapping[str, Any], tool: Tool) -> bool:
     """Whether an entry names a tool: by its type, and by its name or label where it has one."""
-    if "type" in entry and family(entry["type"]) != family(tool["type"]):
+    if "type" in entry and family(str(entry["type"])) != family(tool["type"]):
         return False
     key = "server_label" if tool["type"] == "mcp" else "name"
     return key not in entry or entry[key] == tool.get(key)

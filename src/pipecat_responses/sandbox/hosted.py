@@ -132,7 +132,7 @@ def _web_search(tool: Tool, text: str, given: ModelInput) -> Parts:
 
 def _file_search(tool: Tool, text: str, given: ModelInput) -> Parts:
     topic = _topic(text)
-    store = next(iter(tool.get("vector_store_ids") or ["vs"]), "vs")
+    store = str(tool.get("vector_store_ids"))
     file = {"file_id": f"file-{_mark(store)}", "filename": "handbook.md"}
     passage = f"This chapter is about {topic}."
     results = [{**file, "attributes": {}, "score": 0.87, "text": passage}]
@@ -177,7 +177,8 @@ def _image_generation(tool: Tool, text: str, given: ModelInput) -> Parts:
         "revised_prompt": text,
         "result": picture(size, kind, _mark(text)[:6]),
     }
-    partial = [picture(size, kind, "808080")] * int(tool.get("partial_images") or 0)
+    number = tool.get("partial_images")
+    partial = [picture(size, kind, "808080")] * (number if isinstance(number, int) else 0)
     return HostedCall(item, partial_images=partial), Text("Here is the picture.")
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipecat_responses.sandbox.answers import Call
 from pipecat_responses.sandbox.arithmetic import expression_in
+from pipecat_responses.sandbox.keywords import well_formed
 from pipecat_responses.sandbox.mentions import Mentions
 from pipecat_responses.sandbox.names import meaning_of
 from pipecat_responses.sandbox.samples import sample
@@ -50,14 +51,6 @@ _NAME_WEIGHT, _ENUM_WEIGHT, _OTHER_WEIGHT = 3, 2, 1
 _ENOUGH_OTHERS = 2
 _MAX_CALLS = 8
 _ONE_AT_A_TIME = ("place", "person", "email", "reference", "symbol")
-
-
-class _Words(NamedTuple):
-    """The words of a function that tell what it is about."""
-
-    name: frozenset[str]
-    enums: frozenset[str]
-    others: frozenset[str]
 
 
 def wanted_calls(text: str, tools: Sequence[Tool], *, seed: int = 0) -> list[Call]:
@@ -113,7 +106,7 @@ def make_call(
         part = whole = expression
     if tool["type"] == "custom":
         return Call(tool["name"], part)
-    arguments = arguments_for(tool.get("parameters") or {}, part, whole or part, seed=seed)
+    arguments = arguments_for(_parameters(tool), part, whole or part, seed=seed)
     return Call(tool["name"], {**arguments, **(told or {})})
 
 
@@ -132,56 +125,81 @@ def arguments_for(schema: Mapping[str, Any], part: str, whole: str, *, seed: int
 
 def score(tool: Tool, text: str) -> int:
     """How much a text has to do with a tool; 0 when it does not fit."""
-    said = set(map(_stem, name_words(text)))
-    said |= {_SAME[word] for word in said if word in _SAME}
-    words = _words(tool)
-    by_name = len(words.name & said)
-    if re.search(r"\btime\b", text, re.IGNORECASE) and _is_about("time", tool):
-        by_name += 1
-    if expression_in(text) and _is_about("calc", tool):
-        by_name += 1
-    enums, others = words.enums & said, (words.others - words.name - words.enums) & said
-    if not by_name and len(enums) + len(others) < _ENOUGH_OTHERS:
-        return 0
-    return _NAME_WEIGHT * by_name + _ENUM_WEIGHT * len(enums) + _OTHER_WEIGHT * len(others)
+    return _Candidate(tool).score(_Said(text))
+
+
+class _Said:
+    """A text, or a part of one, as it is compared with tools."""
+
+    def __init__(self, text: str) -> None:
+        stems = set(map(_stem, name_words(text)))
+        self.text = text
+        self.stems = stems
+        self.meant = stems | {_SAME[word] for word in stems if word in _SAME}
+        self.of_time = re.search(r"\btime\b", text, re.IGNORECASE) is not None
+        self.calculates = expression_in(text) is not None
+
+
+class _Candidate:
+    """A tool, with the words that tell what it is about."""
+
+    def __init__(self, tool: Tool) -> None:
+        self.tool = tool
+        name = tool["name"]
+        self.name = set(_stems(name)) or set(map(_stem, name_words(name)))
+        others = set(_stems(tool.get("description") or ""))
+        enums: set[str] = set()
+        for parameter, schema in (_parameters(tool).get("properties") or {}).items():
+            others.update(_stems(parameter))
+            for option in schema.get("enum") or ():
+                enums.update(_stems(option) if isinstance(option, str) else ())
+        self.enums = enums
+        self.others = others - self.name - enums
+
+    def score(self, said: _Said) -> int:
+        by_name = len(self.name & said.meant)
+        by_name += said.of_time and _is_about("time", self.tool)
+        by_name += said.calculates and _is_about("calc", self.tool)
+        enums, others = len(self.enums & said.meant), len(self.others & said.meant)
+        if not by_name and enums + others < _ENOUGH_OTHERS:
+            return 0
+        return _NAME_WEIGHT * by_name + _ENUM_WEIGHT * enums + _OTHER_WEIGHT * others
 
 
 def _parts(text: str, tools: Sequence[Tool]) -> Iterator[tuple[Tool, str]]:
     """The tools that a text asks for, each with the part of the text that does."""
-    found: list[tuple[Tool, list[str]]] = []
+    candidates = [_Candidate(tool) for tool in tools]
+    found: list[tuple[_Candidate, list[str]]] = []
     before: list[str] = []
     for clause in filter(None, _BREAK.split(text)):
-        tool = _best(clause, tools)
-        if tool is not None and not (found and found[-1][0] is tool and _is_more(tool, clause)):
-            found.append((tool, [*before, clause]))
-            before = []
-        elif found:
-            # It goes on about what was asked for before.
+        said = _Said(clause)
+        best = _best(said, candidates)
+        goes_on = found and (best is None or (best is found[-1][0] and not best.name & said.stems))
+        if goes_on:
+            # It adds to what was asked for before.
             found[-1][1].append(clause)
+        elif best is not None:
+            found.append((best, [*before, clause]))
+            before = []
         else:
             before.append(clause)
-    if not found and (tool := _best(text, tools)) is not None:
-        found.append((tool, [text]))
-    for tool, clauses in found:
+    if not found and (best := _best(_Said(text), candidates)) is not None:
+        found.append((best, [text]))
+    for candidate, clauses in found:
         part = _JOINT.sub("", " ".join(clauses).rstrip(",; "))
-        yield tool, part if len(found) > 1 else text
+        yield candidate.tool, part if len(found) > 1 else text
 
 
-def _best(text: str, tools: Sequence[Tool]) -> Tool | None:
+def _best(said: _Said, candidates: Sequence[_Candidate]) -> _Candidate | None:
     """The tool that fits best; the first of those that fit equally."""
-    scores = [score(tool, text) for tool in tools]
+    scores = [candidate.score(said) for candidate in candidates]
     highest = max(scores, default=0)
-    return tools[scores.index(highest)] if highest else None
-
-
-def _is_more(tool: Tool, clause: str) -> bool:
-    """Whether a clause only adds to the call before: it names nothing by the tool's own name."""
-    return not _words(tool).name & set(map(_stem, name_words(clause)))
+    return candidates[scores.index(highest)] if highest else None
 
 
 def _each_of_several(tool: Tool, part: str) -> Iterator[Mapping[str, str]]:
     """An argument for each of several places or people that it cannot hold at once."""
-    schema = tool.get("parameters") or {}
+    schema = _parameters(tool)
     properties = schema.get("properties") or {}
     for name in schema.get("required") or ():
         each = properties.get(name) or {}
@@ -198,15 +216,8 @@ def _each_of_several(tool: Tool, part: str) -> Iterator[Mapping[str, str]]:
     yield {}
 
 
-def _words(tool: Tool) -> _Words:
-    name = frozenset(_stems(tool["name"])) or frozenset(map(_stem, name_words(tool["name"])))
-    others = set(_stems(tool.get("description") or ""))
-    enums: set[str] = set()
-    for parameter, schema in ((tool.get("parameters") or {}).get("properties") or {}).items():
-        others.update(_stems(parameter))
-        for option in schema.get("enum") or ():
-            enums.update(_stems(option) if isinstance(option, str) else ())
-    return _Words(name, frozenset(enums), frozenset(others))
+def _parameters(tool: Tool) -> dict[str, Any]:
+    return well_formed(tool.get("parameters"))
 
 
 def _stems(text: str) -> Iterator[str]:

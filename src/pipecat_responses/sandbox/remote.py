@@ -28,11 +28,11 @@ def listings(given: ModelInput, tools: Sequence[Tool]) -> list[HostedCall]:
     if not servers:
         return []
     listed = {
-        item["server_label"]
+        item.get("server_label")
         for item in given.newest_first()
         if item.get("type") == "mcp_list_tools"
     }
-    unseen = (server for server in servers if server["server_label"] not in listed)
+    unseen = (server for server in servers if _label(server) not in listed)
     return [HostedCall(_listing(server), seconds=0.0) for server in unseen]
 
 
@@ -41,7 +41,7 @@ def _listing(server: Tool) -> Item:
         {"name": name, "description": None, "annotations": None, "input_schema": _SCHEMA}
         for name in _names(server)
     ]
-    return {"type": "mcp_list_tools", "server_label": server["server_label"], "tools": tools}
+    return {"type": "mcp_list_tools", "server_label": _label(server), "tools": tools}
 
 
 def server_asks(server: Tool, text: str) -> bool:
@@ -66,7 +66,7 @@ def call_of_server(server: Tool, text: str, name: str | None, seed: int) -> tupl
     names = _names(server)
     best = name or max(names, key=lambda each: score(_function(server, each), text))
     arguments = json.dumps(arguments_for(_SCHEMA, text, text, seed=seed))
-    call = {"server_label": server["server_label"], "name": best, "arguments": arguments}
+    call = {"server_label": _label(server), "name": best, "arguments": arguments}
     if _needs_approval(server, best):
         return (HostedCall({"type": "mcp_approval_request", **call}, seconds=0.0),)
     return _called(call)
@@ -103,18 +103,23 @@ def _called(call: dict[str, Any]) -> tuple[Part, ...]:
     return HostedCall({**item, "output": output}), said
 
 
+def _label(server: Tool) -> str:
+    return str(server.get("server_label") or "server")
+
+
 def _names(server: Tool) -> list[str]:
     allowed = server.get("allowed_tools")
     if isinstance(allowed, dict):
         allowed = allowed.get("tool_names")
-    return list(allowed or ["search"])
+    names = allowed if isinstance(allowed, list) else []
+    return [name for name in names if isinstance(name, str)] or ["search"]
 
 
 def _function(server: Tool, name: str) -> dict[str, Any]:
     """A server's tool as a function, to be scored like one."""
     return {
         "type": "function",
-        "name": f"{server['server_label']}_{name}",
+        "name": f"{_label(server)}_{name}",
         "description": server.get("server_description") or "",
     }
 
@@ -122,7 +127,6 @@ def _function(server: Tool, name: str) -> dict[str, Any]:
 def _needs_approval(server: Tool, name: str) -> bool:
     """Whether a call needs to be allowed, as all do by default."""
     required = server.get("require_approval") or "always"
-    if isinstance(required, str):
-        return required == "always"
-    free = (required.get("never") or {}).get("tool_names") or ()
-    return name not in free
+    if not isinstance(required, dict):
+        return required != "never"
+    return name not in ((required.get("never") or {}).get("tool_names") or ())
