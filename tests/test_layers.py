@@ -47,7 +47,7 @@ LIBRARIES = {
         "websockets",
     },
     "session": {"openai", "loguru", "msgspec", "websockets"},
-    "sandbox": {"aiohttp", "msgspec", "trustme"},
+    "sandbox": {"PIL", "aiohttp", "msgspec", "rstr", "trustme"},
     "doctor": {"openai", "httpx2"},
     "testing": {"pipecat"},
 }

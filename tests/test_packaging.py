@@ -77,7 +77,7 @@ def test_what_is_exported_is_there(name: str) -> None:
 
 def test_every_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    optional = [*extras["cli"], *extras["socks"], *extras["tls"]]
+    optional = [each for extra in ("cli", "patterns", "socks", "tls") for each in extras[extra]]
     declared = {name_of(each) for each in [*PROJECT["dependencies"], *optional]}
     distributions = {"aiohttp_socks": "aiohttp-socks", "pipecat": "pipecat-ai", "PIL": "pillow"}
     found = set()

@@ -26,7 +26,7 @@ CALCULATOR = function_tool(
 WEATHER = function_tool("get_weather")
 
 
-def answer(items: Any, **fields: Any) -> Answer:
+def model_input(items: Any, **fields: Any) -> ModelInput:
     given = {
         "model": "gpt-4.1",
         "instructions": None,
@@ -38,7 +38,11 @@ def answer(items: Any, **fields: Any) -> Answer:
         "stream_id": None,
         **fields,
     }
-    return answer_by_rules(ModelInput(transcript=Transcript().extend(items), **given))
+    return ModelInput(transcript=Transcript().extend(items), **given)
+
+
+def answer(items: Any, **fields: Any) -> Answer:
+    return answer_by_rules(model_input(items, **fields))
 
 
 def calls(items: Any, tools: Any, **fields: Any) -> list[tuple[str, str]]:

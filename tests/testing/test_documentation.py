@@ -21,7 +21,7 @@ def examples(page: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("page", "count"), [("README.md", 2), ("docs/testing.md", 7)])
+@pytest.mark.parametrize(("page", "count"), [("README.md", 2), ("docs/testing.md", 8)])
 def test_the_examples_run(page: str, count: int, tmp_path: Path) -> None:
     found = examples(page)
     assert len(found) == count

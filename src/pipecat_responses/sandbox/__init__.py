@@ -7,6 +7,7 @@ follows the documentation and the official SDK's types.
 from pipecat_responses.sandbox.answers import (
     Answer,
     Call,
+    Citation,
     Compaction,
     HostedCall,
     ModelInput,
@@ -26,6 +27,7 @@ __all__ = [
     "PROFILES",
     "Answer",
     "Call",
+    "Citation",
     "Compaction",
     "Fault",
     "Faults",

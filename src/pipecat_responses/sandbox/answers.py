@@ -6,9 +6,36 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from pipecat_responses.sandbox.transcript import Transcript, item_text
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A place on the web that a text cites.
+
+    Attributes:
+        quote: The words of the text that are the citation.
+        url: The address.
+        title: The page's title.
+    """
+
+    quote: str
+    url: str
+    title: str = ""
+
+
+class Note(NamedTuple):
+    """An annotation of a text.
+
+    Attributes:
+        end: How much of the text is said when it is added.
+        annotation: The annotation as it goes over the wire.
+    """
+
+    end: int
+    annotation: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -18,15 +45,45 @@ class Text:
     Attributes:
         text: What it says.
         tokens: The pieces in which it is streamed; None cuts it into words.
+        phase: ``commentary`` for what is said on the way to the answer, ``final_answer`` for the
+            answer; None leaves it out.
+        annotations: Citations, and any other annotation as it goes over the wire.
+        logprobs: The log probability of each of the tokens, given where the request asks for
+            them; None makes them up.
     """
 
     text: str
     tokens: Sequence[str] | None = None
+    phase: Literal["commentary", "final_answer"] | None = None
+    annotations: Sequence[Citation | Mapping[str, Any]] = ()
+    logprobs: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        """Checks that the pieces make up the text."""
+        """Checks that the pieces make up the text, and that it has what it cites."""
         if self.tokens is not None and "".join(self.tokens) != self.text:
             raise ValueError("The tokens of a Text must join to its text")
+        if self.logprobs is not None and len(self.logprobs) != len(self.tokens or ()):
+            raise ValueError("The logprobs of a Text need its tokens, one for each")
+        if self.phase not in (None, "commentary", "final_answer"):
+            raise ValueError("The phase of a Text is 'commentary' or 'final_answer'")
+        for each in self.annotations:
+            if isinstance(each, Citation) and each.quote not in self.text:
+                raise ValueError(f"The text does not have what it cites: {each.quote!r}")
+
+    @cached_property
+    def notes(self) -> tuple[Note, ...]:
+        """The annotations with their places, in the order in which they are added."""
+        return tuple(sorted((self._note(each) for each in self.annotations), key=lambda n: n.end))
+
+    def _note(self, given: Citation | Mapping[str, Any]) -> Note:
+        if not isinstance(given, Citation):
+            end = given.get("end_index", given.get("index", 0))
+            return Note(min(end, len(self.text)), given)
+        start = self.text.index(given.quote)
+        end = start + len(given.quote)
+        places = {"start_index": start, "end_index": end}
+        cited = {"type": "url_citation", "url": given.url, "title": given.title}
+        return Note(end, {**cited, **places})
 
 
 @dataclass(frozen=True)
@@ -89,16 +146,21 @@ class Compaction:
 
 @dataclass(frozen=True)
 class HostedCall:
-    """A call of a tool that the server runs by itself, with what came of it.
+    """A call of one of the API's own tools: with what came of it, if the server runs it.
+
+    ``shell_call`` and ``apply_patch_call`` are run by the client; a ``call_id`` is made up.
 
     Attributes:
         item: The item as it is once the tool has finished: its ``type`` (``web_search_call``,
             ``mcp_call``, ...) and what that has. An ``id`` is made up where there is none.
-        seconds: How long the tool runs.
+        seconds: How long the tool runs; None for ``SandboxConfig.hosted_seconds``.
+        partial_images: Images that are shown before an ``image_generation_call`` is completed,
+            base64.
     """
 
     item: Mapping[str, Any]
-    seconds: float = 0.0
+    seconds: float | None = None
+    partial_images: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Checks that the item says what it is."""
@@ -195,6 +257,11 @@ def _part_from_json(value: object) -> Part:
     }
     if kind not in makers:
         raise ValueError(f"Unknown part {kind!r}; known are {', '.join(makers)}")
+    if isinstance(fields.get("annotations"), list):
+        fields["annotations"] = [
+            Citation(**each) if isinstance(each, dict) and "quote" in each else each
+            for each in fields["annotations"]
+        ]
     return makers[kind](**fields)
 
 
@@ -213,6 +280,7 @@ class ModelInput:
         transport: ``websocket`` or ``http``.
         stream_id: The lane's name, None on the default lane and over HTTP.
         family: The known model behind a deployment's name; None when the model's own name says it.
+        seed: Which of the possible values the built-in answers take.
     """
 
     model: str
@@ -225,6 +293,7 @@ class ModelInput:
     transport: str
     stream_id: str | None
     family: str | None = None
+    seed: int = 0
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from pipecat_responses.sandbox import opaque
+from pipecat_responses.sandbox import hosted_events, logprobs, opaque
 from pipecat_responses.sandbox.answers import (
     Answer,
     Call,
@@ -38,15 +38,6 @@ Event = dict[str, Any]
 
 _PADDING = "k3Jq9wZt0XcVbN5m"
 _SILENT_EFFORTS = ("none", "minimal")
-_STATES_OF_TOOLS = {
-    "web_search_call": ("in_progress", "searching", "completed"),
-    "file_search_call": ("in_progress", "searching", "completed"),
-    "code_interpreter_call": ("in_progress", "interpreting", "completed"),
-    "image_generation_call": ("in_progress", "generating", "completed"),
-    "mcp_call": ("in_progress", "completed"),
-    "mcp_list_tools": ("in_progress", "completed"),
-}
-"""The events that tell how far a tool is."""
 
 
 class Step(NamedTuple):
@@ -256,7 +247,7 @@ class Composer:
         refusal = isinstance(part, Refusal)
         name = "refusal" if refusal else "output_text"
         field = "refusal" if refusal else "text"
-        extra: dict[str, Any] = {} if refusal else {"logprobs": []}
+        quiet: dict[str, Any] = {} if refusal else {"logprobs": []}
         empty: dict[str, Any] = (
             {"type": "refusal", "refusal": ""}
             if refusal
@@ -269,25 +260,52 @@ class Composer:
             "content": [],
             "role": "assistant",
         }
+        if isinstance(part, Text) and part.phase is not None:
+            item["phase"] = part.phase
         yield Step(self._added(item, index))
         place = {"item_id": item["id"], "output_index": index, "content_index": 0}
         yield Step(self.event("response.content_part.added", **place, part=empty))
         said: list[str] = []
+        noted: dict[str, list[Any]] = {} if refusal else {"annotations": [], "logprobs": []}
 
         def content() -> dict[str, Any]:
-            return {**empty, field: "".join(said)}
+            return {**empty, **noted, field: "".join(said)}
 
         self._begun = lambda: {**item, "content": [content()]}
-        for piece in self._pieces(part):
+        notes = list(part.notes) if isinstance(part, Text) else []
+        length = 0
+        for number, piece in enumerate(self._pieces(part)):
             if not self._spend():
                 break
             said.append(piece)
+            length += len(piece)
+            extra = {**quiet, **self._logprob(part, number, piece, noted)}
             yield Step(self._delta(f"response.{name}.delta", piece, **place, **extra), "text")
+            while notes and notes[0].end <= length:
+                note = notes.pop(0).annotation
+                where = {**place, "annotation_index": len(noted["annotations"])}
+                noted["annotations"].append(note)
+                kind = "response.output_text.annotation.added"
+                yield Step(self.event(kind, **where, annotation=note))
         whole = content()
         status = "incomplete" if self.truncated else "completed"
-        yield Step(self.event(f"response.{name}.done", **place, **extra, **{field: whole[field]}))
+        if noted.get("logprobs"):
+            quiet = {"logprobs": [logprobs.streamed(entry) for entry in noted["logprobs"]]}
+        yield Step(self.event(f"response.{name}.done", **place, **quiet, **{field: whole[field]}))
         yield Step(self.event("response.content_part.done", **place, part=whole))
         yield Step(self._done({**item, "status": status, "content": [whole]}, index))
+
+    def _logprob(
+        self, part: Text | Refusal, number: int, piece: str, noted: dict[str, list[Any]]
+    ) -> dict[str, Any]:
+        """What a delta says of how likely it was, which is noted for the whole text."""
+        settings = self._given.settings
+        if isinstance(part, Refusal) or not logprobs.wanted(settings):
+            return {}
+        value = part.logprobs[number] if part.logprobs is not None else None
+        entry = logprobs.logprob(piece, settings.get("top_logprobs") or 0, value)
+        noted["logprobs"].append(entry)
+        return {"logprobs": [logprobs.streamed(entry)]}
 
     @staticmethod
     def _pieces(part: Text | Refusal) -> Sequence[str]:
@@ -339,15 +357,18 @@ class Composer:
         if kind == "web_search_call" and self._config.searches_as_custom_calls:
             yield from self._search(part, index)
             return
-        item: Item = {"id": new_id(kind.removesuffix("_call")), "status": "completed", **part.item}
-        results = ("output", "result", "results", "outputs", "error")
-        begun = {name: value for name, value in item.items() if name not in results}
-        yield Step(self._added({**begun, "status": "in_progress"}, index))
+        item_id = new_id(hosted_events.PREFIXES.get(kind, kind.removesuffix("_call")))
+        item = hosted_events.whole(part.item, item_id)
+        yield Step(self._added(hosted_events.begun(item), index))
         self._spend(count_tokens(kind))
-        place = {"item_id": item["id"], "output_index": index}
-        for state in _STATES_OF_TOOLS.get(kind, ()):
-            yield Step(self.event(f"response.{kind}.{state}", **place))
-        yield Step(self._done(item, index), "tool", part.seconds)
+        pause = self._seconds(part)
+        for told in hosted_events.progress(item, part.partial_images):
+            place = {"output_index": index, **({"item_id": item["id"]} if told.by_item else {})}
+            make = self._delta if told.delta else self.event
+            event = make(f"response.{told.kind}", **place, **told.fields)
+            yield Step(event, pause=pause if told.waits else 0.0)
+            pause = 0.0 if told.waits else pause
+        yield Step(self._done(item, index), "tool", pause)
 
     def _search(self, part: HostedCall, index: int) -> Iterator[Step]:
         """A search of the server's as the call of a custom tool that nobody declared."""
@@ -355,7 +376,10 @@ class Composer:
         call = Call("web_search", arguments, f"{SERVERS_CALL}{uuid.uuid4().hex}")
         for event, *_ in self._any_call(call, index, custom=True):
             done = event["type"] == "response.output_item.done"
-            yield Step(event, "tool" if done else None, part.seconds if done else 0.0)
+            yield Step(event, "tool" if done else None, self._seconds(part) if done else 0.0)
+
+    def _seconds(self, part: HostedCall) -> float:
+        return self._config.hosted_seconds if part.seconds is None else part.seconds
 
     def _reasoning(self, part: Reasoning, index: int) -> Iterator[Step]:
         item: Item = {"id": new_id("rs"), "type": "reasoning", "summary": []}

@@ -210,6 +210,10 @@ class SandboxConfig:
             (``incomplete``). A guess.
         listed_input: Which input items of a response are listed: all that the model saw (``all``),
             or without those that it continued from (``own``). No document says.
+        seed: Which values the built-in answers take where there is a choice, such as those of a
+            structured output: the same seed, the same values. 0 takes the plainest.
+        hosted_seconds: How long a tool runs that the server runs by itself, such as a search on the
+            web; a scripted ``HostedCall`` may say so itself.
     """
 
     api_keys: set[str] | None = None
@@ -262,6 +266,8 @@ class SandboxConfig:
     cancel_finished: Literal["returned", "rejected"] = "returned"
     cancelled_stream: Literal["ends", "incomplete"] = "ends"
     listed_input: Literal["all", "own"] = "all"
+    seed: int = 0
+    hosted_seconds: float = 0.0
 
     @classmethod
     def profile(cls, name: str) -> SandboxConfig:

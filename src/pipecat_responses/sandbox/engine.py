@@ -281,6 +281,7 @@ class Engine:
             transport=place.sink.transport,
             stream_id=place.lane,
             family=config.deployments.get(body["model"]),
+            seed=config.seed,
         )
         check_json_is_asked_for(given)
         said = (given.last_user_text or "").lower()

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from pipecat_responses.sandbox.answers import Answer, Call, ModelInput, Text
+from pipecat_responses.sandbox.answers import Answer, Call, ModelInput, Part, Text
+from pipecat_responses.sandbox.choices import chosen
+from pipecat_responses.sandbox.hosted import hosted_parts, report_of_outputs
+from pipecat_responses.sandbox.intents import make_call, wanted_calls
+from pipecat_responses.sandbox.remote import after_approval, listings
 from pipecat_responses.sandbox.samples import sample
 from pipecat_responses.sandbox.transcript import Item, Transcript, item_text
 
-_EXPRESSION = re.compile(r"\(?\d[\d.]*\)?(?:\s*[-+*/^×x]\s*\(?\d[\d.]*\)?)+")  # noqa: RUF001
 _COUNT = re.compile(r"\bcount(?:\s+from\s+\w+)?\s+to\s+(\d+)", re.IGNORECASE)
 _WORD_QUESTION = re.compile(r"\bwhich word\b", re.IGNORECASE)
 _WORD = re.compile(r"\bthe word is (\w+)", re.IGNORECASE)
-_CALL_REQUEST = re.compile(r"\bcall\b", re.IGNORECASE)
+_FUNCTIONS = ("function", "custom")
 _MAX_COUNT = 10_000
 _STORY = """\
 Once upon a time, a lighthouse keeper named Ada lived on an island at the edge of the map. \
@@ -38,9 +39,11 @@ def answer_by_rules(given: ModelInput) -> Answer:
 
     1. An assistant message and then a developer message that asks to continue: the rest of what
        the answer would have been, if the message is the beginning of it.
-    2. Outputs of tools at the end: what they returned.
-    3. A tool that fits the user's words (the time, a calculation, ``call X and Y``), as far as
-       ``tool_choice`` allows; or the one that it demands.
+    2. Outputs of tools at the end: what they returned, or the next call where only one may be made
+       at once. Where a call is required, another one.
+    3. Tools that fit the user's words (see ``intents`` and ``hosted``; ``call X and Y`` names
+       them), as far as ``tool_choice`` allows; or the one that it demands. The tools of an MCP
+       server that the model has not seen yet are listed before whatever is answered.
     4. A JSON schema: a value that satisfies it.
     5. The word that the user has told last (``the word is ...``), when asked ``which word``; a
        story, or counting, when asked for.
@@ -52,9 +55,11 @@ def answer_by_rules(given: ModelInput) -> Answer:
     Returns:
         The answer; the same input gives the same answer.
     """
-    return (
-        _resume(given) or _report_outputs(given) or _call_tools(given) or Answer((_speak(given),))
+    answer = (
+        _resume(given) or _after_outputs(given) or _use_tools(given) or Answer((_speak(given),))
     )
+    lists = listings(given, chosen(given.tool_choice, given.tools).tools)
+    return replace(answer, parts=(*lists, *answer.parts)) if lists else answer
 
 
 def _resume(given: ModelInput) -> Answer | None:
@@ -80,94 +85,85 @@ def _resume(given: ModelInput) -> Answer | None:
     return Answer((whole[start:],))
 
 
-def _report_outputs(given: ModelInput) -> Answer | None:
+def _after_outputs(given: ModelInput) -> Answer | None:
+    """What comes after outputs of tools: the calls that are left, or what the tools returned."""
+    if approved := _hosted(given, after_approval(given)):
+        return approved
+    if chosen(given.tool_choice, given.tools).required:
+        return None
+    said = report_of_outputs(given)
+    made, outputs = _since_the_user_spoke(given)
+    if outputs:
+        if not given.parallel_tool_calls and (left := _calls(given, made)):
+            return Answer(left[:1])
+        names = {call["call_id"]: call["name"] for call in made}
+        said = " ".join(f"{names[item['call_id']]} says {item_text(item)}." for item in outputs)
+    return Answer((_formed(given, said) or Text(said),)) if said else None
+
+
+def _since_the_user_spoke(given: ModelInput) -> tuple[list[Item], list[Item]]:
+    """The calls since then, and the outputs that are the last of all."""
+    made: list[Item] = []
     outputs: list[Item] = []
-    names: dict[str, str] = {}
-    at_the_end = True
+    at_the_end, spoken = True, False
     for item in given.newest_first():
         kind = item.get("type", "message")
         if kind in ("function_call", "custom_tool_call"):
-            names[item["call_id"]] = item["name"]
-        elif kind not in ("function_call_output", "custom_tool_call_output"):
+            made.insert(0, item)
+        elif kind in ("function_call_output", "custom_tool_call_output"):
+            if at_the_end:
+                outputs.insert(0, item)
+        elif kind != "reasoning":
             at_the_end = False
-        elif at_the_end:
-            outputs.append(item)
-        if not at_the_end and all(output["call_id"] in names for output in outputs):
+            spoken = spoken or item.get("role") == "user"
+        if not (at_the_end or outputs):
             break
-    if not outputs:
+        if spoken and {each["call_id"] for each in outputs} <= {each["call_id"] for each in made}:
+            break
+    return made, outputs
+
+
+def _use_tools(given: ModelInput) -> Answer | None:
+    """Calls or runs what fits, or else what has to be."""
+    if calls := _calls(given, []):
+        return Answer(tuple(calls if given.parallel_tool_calls else calls[:1]))
+    choice = chosen(given.tool_choice, given.tools)
+    if parts := hosted_parts(given, choice, forced=False):
+        return _hosted(given, parts)
+    if not choice.required or not choice.tools:
         return None
-    said = [f"{names[item['call_id']]} says {item_text(item)}." for item in reversed(outputs)]
-    return Answer((" ".join(said),))
+    first = choice.tools[0]
+    if first["type"] in _FUNCTIONS:
+        return Answer((make_call(first, given.last_user_text or "", seed=given.seed),))
+    return _hosted(given, hosted_parts(given, choice, forced=True))
 
 
-def _call_tools(given: ModelInput) -> Answer | None:
-    choice = given.tool_choice
-    tools = [tool for tool in given.tools if tool.get("type") in ("function", "custom")]
-    if choice == "none" or not tools:
+def _hosted(given: ModelInput, parts: tuple[Part, ...]) -> Answer | None:
+    """What a tool of the API's came to, said in the form that the request asks for."""
+    if not parts:
         return None
-    if isinstance(choice, Mapping):
-        if choice.get("type") == "allowed_tools":
-            allowed = {tool.get("name") for tool in choice.get("tools", ())}
-            tools = [tool for tool in tools if tool["name"] in allowed]
-            choice = choice.get("mode", "auto")
-        else:
-            tools = [tool for tool in tools if tool["name"] == choice.get("name")]
-            choice = "required"
-    text = given.last_user_text or ""
-    calls = _fitting_calls(text, tools)
-    if not calls and choice == "required" and tools:
-        calls = [_call(tools[0], text)]
-    if not given.parallel_tool_calls:
-        calls = calls[:1]
-    return Answer(tuple(calls)) if calls else None
-
-
-def _fitting_calls(text: str, tools: list[Mapping[str, Any]]) -> list[Call]:
-    if _CALL_REQUEST.search(text):
-        mentioned = [
-            (match.start(), tool)
-            for tool in tools
-            if (match := re.search(rf"\b{re.escape(tool['name'])}\b", text))
-        ]
-        if mentioned:
-            return [_call(tool, text) for _, tool in sorted(mentioned, key=lambda pair: pair[0])]
-    if re.search(r"\btime\b", text, re.IGNORECASE) and (tool := _about("time", tools)):
-        return [_call(tool, text)]
-    expression = _EXPRESSION.search(text)
-    if expression and (tool := _about("calc", tools)):
-        return [_call(tool, expression[0].strip())]
-    return []
-
-
-def _about(topic: str, tools: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    return next(
-        (
-            tool
-            for tool in tools
-            if topic in tool["name"].lower() or topic in (tool.get("description") or "").lower()
-        ),
-        None,
+    return Answer(
+        tuple(
+            (_formed(given, part.text) or part) if isinstance(part, Text) else part
+            for part in parts
+        )
     )
 
 
-def _call(tool: Mapping[str, Any], text: str) -> Call:
-    """Calls a tool with the required arguments only, strings being the text."""
-    if tool["type"] == "custom":
-        return Call(tool["name"], text)
-    schema = tool.get("parameters") or {}
-    required = schema.get("required") or []
-    properties = schema.get("properties") or {}
-    needed = {name: value for name, value in properties.items() if name in required}
-    return Call(tool["name"], sample({**schema, "type": "object", "properties": needed}, text))
+def _calls(given: ModelInput, made: list[Item]) -> list[Call]:
+    """The calls that are to be made, without those that were made already."""
+    choice = chosen(given.tool_choice, given.tools)
+    tools = [tool for tool in choice.tools if tool["type"] in _FUNCTIONS]
+    text = given.last_user_text or ""
+    calls = wanted_calls(text, tools, seed=given.seed)
+    known = [(call["name"], call.get("arguments", call.get("input"))) for call in made]
+    return [call for call in calls if (call.name, call.raw_arguments) not in known]
 
 
 def _speak(given: ModelInput) -> Text:
     text = given.last_user_text
-    text_format = (given.settings.get("text") or {}).get("format") or {}
-    if text_format.get("type") == "json_schema":
-        return Text(json.dumps(sample(text_format["schema"], text or "")))
-    if text_format.get("type") == "json_object":
-        return Text(json.dumps({"said": text or ""}))
+    if formed := _formed(given, text or ""):
+        return formed
     if text is None:
         return Text("Hello! How can I help you?")
     if _WORD_QUESTION.search(text):
@@ -178,7 +174,33 @@ def _speak(given: ModelInput) -> Text:
     if "story" in text.lower():
         return Text(_STORY)
     noun = "item" if given.count == 1 else "items"
-    return Text(f'You said: "{text}". I remember {given.count} {noun}.')
+    return Text(f'You said: "{text}".{_seen(given)} I remember {given.count} {noun}.')
+
+
+def _seen(given: ModelInput) -> str:
+    """What came with the newest user message besides its text."""
+    for item in given.newest_first():
+        if item.get("role") != "user":
+            continue
+        content = item.get("content")
+        kinds = [part.get("type") for part in content] if isinstance(content, list) else []
+        counts = [
+            f"{count} {noun}{'' if count == 1 else 's'}"
+            for kind, noun in (("input_image", "image"), ("input_file", "file"))
+            if (count := kinds.count(kind))
+        ]
+        return f" I see {' and '.join(counts)}." if counts else ""
+    return ""
+
+
+def _formed(given: ModelInput, said: str) -> Text | None:
+    """What is said in the form that the request asks for; None for plain text."""
+    form = (given.settings.get("text") or {}).get("format") or {}
+    if form.get("type") == "json_schema":
+        return Text(json.dumps(sample(form["schema"], said, seed=given.seed)))
+    if form.get("type") == "json_object":
+        return Text(json.dumps({"said": said}))
+    return None
 
 
 def _word_told(given: ModelInput) -> str:

@@ -11,6 +11,7 @@ import re
 CHARACTERS_PER_TOKEN = 4
 
 _PIECES = re.compile(r"\s*\S+|\s+$")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 
 
 def count_tokens(text: str) -> int:
@@ -26,3 +27,8 @@ def split_words(text: str) -> list[str]:
 def split_fixed(text: str, width: int = 8) -> list[str]:
     """Cuts a text into pieces of a fixed width, as arguments of a call are streamed."""
     return [text[start : start + width] for start in range(0, len(text), width)]
+
+
+def name_words(name: str) -> list[str]:
+    """The words of a name or a text, in lower case: ``getUserName`` gives get, user, name."""
+    return [word.lower() for word in _WORDS.findall(name)]
