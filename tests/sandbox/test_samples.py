@@ -328,11 +328,29 @@ def test_values_come_from_the_text() -> None:
         "due_date": "2027-03-05",
         "email": "carol@example.com",
         "age": 36,
-        "guest_name": "Carol Danvers",
+        "guest_name": "Alice",
         "order": "ABC-1234",
         "link": "https://example.com/fair",
         "kind": "science fair",
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "expected"),
+    [
+        (
+            Event,
+            "Alice and Bob are going to a science fair on Friday.",
+            {"date": "Friday", "participants": ["Alice", "Bob"]},
+        ),
+        (Person, "Ada is 36 years old.", {"name": "Ada", "age": 36}),
+        (Person, "Grace Hopper, 85 years, is an admiral.", {"name": "Grace Hopper", "age": 85}),
+        (Person, "The weather is fine.", {"name": "Ada Lovelace"}),
+    ],
+)
+def test_people_are_found(model: type[BaseModel], text: str, expected: dict[str, Any]) -> None:
+    value = sample(to_strict_json_schema(model), text)
+    assert {name: value[name] for name in expected} == expected
 
 
 def test_names_tell_what_is_usual() -> None:

@@ -50,6 +50,10 @@ _ENUMERATED = re.compile(
     rf"((?:\s*,\s*{_PROPER})*),?\s+(?:and|or)\s+(?:also\s+)?(?:(?:in|at|for|to|with)\s+)?({_PROPER})"
 )
 _WITHIN = re.compile(rf",\s*({_PROPER})")
+_SUBJECT = re.compile(
+    rf"(?:^|[.!?]\s+)({_PROPER}(?:(?:,\s*|,?\s+and\s+){_PROPER})*),?\s+"
+    r"(?:is|are|was|were|has|have|lives?|works?|wants?|will|\d+ years)\b"
+)
 _PLACE_BEFORE = {
     "origin": r"from",
     "destination": r"to|into|towards",
@@ -65,6 +69,7 @@ _LOWER_PLACE = re.compile(
 )
 _NO_NAMES = frozenset(
     [
+        *("the", "it", "this", "that", "there", "my", "he", "she", "they", "we", "you", "today"),
         *("i", "what", "which", "who", "how", "please", "celsius", "fahrenheit"),
         *("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
         *("january", "february", "march", "april", "may", "june", "july", "august"),
@@ -98,7 +103,7 @@ class Mentions:
         if kind in _PLACE_BEFORE:
             return list(dict.fromkeys(self._places(kind)))
         if kind == "person":
-            return list(dict.fromkeys(self._after(_PERSON_BEFORE)))
+            return list(dict.fromkeys((*self._subjects(), *self._after(_PERSON_BEFORE))))
         pattern = _PATTERNS.get(kind)
         if pattern is None:
             return []
@@ -133,6 +138,12 @@ class Mentions:
         yield from found
         if not found and kind == "place":
             yield from (match[1].title() for match in _LOWER_PLACE.finditer(self.text))
+
+    def _subjects(self) -> Iterator[str]:
+        """Proper names with which a sentence begins that says something of them."""
+        for match in _SUBJECT.finditer(self.text):
+            for each in re.split(r",\s*|\s+and\s+", match[1]):
+                yield from _name(each)
 
     def _after(self, words: str) -> Iterator[str]:
         """Proper names behind any of the words, and those that are listed with them."""

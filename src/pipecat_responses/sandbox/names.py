@@ -31,7 +31,7 @@ _MEANINGS: dict[str, Meaning] = {
     "ip": Meaning(("ipv4",), STOCK["ipv4"]),
     "timezone tz": Meaning(("timezone",), ("Europe/Paris", "America/New_York", "Asia/Tokyo")),
     "currency": Meaning(("currency",), ("USD", "EUR", "JPY")),
-    "birthday date deadline due": Meaning(("date",), STOCK["date"]),
+    "birthday date deadline due": Meaning(("date", "day"), STOCK["date"]),
     "day when weekday": Meaning(("day",), ("today", "tomorrow")),
     "time": Meaning(("time",), ("09:30", "18:00")),
     "origin departure source": Meaning(("origin", "place"), _PLACES),
