@@ -24,7 +24,7 @@ BELOW = {
     "service": {"service", "context", "session", "transport", "protocol"},
     "sandbox": {"sandbox"},
     "doctor": {"doctor", "service", "transport", "protocol"},
-    "testing": {"testing", "llm", "sandbox"},
+    "testing": {"testing", "llm", "service", "sandbox"},
 }
 """What of ours a layer may import, itself included. What is not named here may import all."""
 
@@ -47,9 +47,9 @@ LIBRARIES = {
         "websockets",
     },
     "session": {"openai", "loguru", "msgspec", "websockets"},
-    "sandbox": {"aiohttp", "msgspec", "trustme"},
+    "sandbox": {"aiohttp", "msgspec", "trustme", "yaml"},
     "doctor": {"openai", "httpx2"},
-    "testing": {"pipecat"},
+    "testing": {"pipecat", "pytest"},
 }
 """What a layer may import besides the standard library and us."""
 

@@ -72,9 +72,16 @@ def test_what_is_exported_is_there(name: str) -> None:
 
 def test_every_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    optional = [*extras["cli"], *extras["socks"], *extras["tls"]]
+    optional = [each for extra in ("cli", "scenarios", "socks", "tls") for each in extras[extra]]
+    # Only pytest imports the plugin.
+    optional.append("pytest")
     declared = {name_of(each) for each in [*PROJECT["dependencies"], *optional]}
-    distributions = {"aiohttp_socks": "aiohttp-socks", "pipecat": "pipecat-ai", "PIL": "pillow"}
+    distributions = {
+        "aiohttp_socks": "aiohttp-socks",
+        "pipecat": "pipecat-ai",
+        "PIL": "pillow",
+        "yaml": "pyyaml",
+    }
     found = set()
     for source in (ROOT / "src").rglob("*.py"):
         found |= set(re.findall(r"^\s*(?:from|import) (\w+)", source.read_text(), re.MULTILINE))
@@ -97,7 +104,9 @@ def test_constraints_are_names_and_versions_only(file: str) -> None:
 def test_every_dependency_has_a_constraint() -> None:
     extras = PROJECT["optional-dependencies"]
     wanted = [*PROJECT["dependencies"]]
-    wanted += [each for extra in ("cli", "dev", "bench", "docs") for each in extras[extra]]
+    wanted += [
+        each for extra in ("cli", "dev", "bench", "docs", "scenarios") for each in extras[extra]
+    ]
     pinned = versions_of("constraints.txt")
     assert {name_of(each) for each in wanted} - {"pipecat-responses"} <= set(pinned)
 

@@ -15,6 +15,7 @@ from pipecat_responses.sandbox.answers import (
     Refusal,
     Text,
 )
+from pipecat_responses.sandbox.background import BackgroundSandbox
 from pipecat_responses.sandbox.config import KNOWN_MODELS, RequiredQuery, SandboxConfig
 from pipecat_responses.sandbox.faults import Fault, Faults
 from pipecat_responses.sandbox.profiles import PROFILES
@@ -25,6 +26,7 @@ __all__ = [
     "KNOWN_MODELS",
     "PROFILES",
     "Answer",
+    "BackgroundSandbox",
     "Call",
     "Compaction",
     "Fault",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -24,6 +25,8 @@ from pipecat_responses.sandbox.memory import Store
 from pipecat_responses.sandbox.pacing import Pacer
 from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest, redact
 from pipecat_responses.sandbox.websocket import Connection, reset_transport
+
+T = TypeVar("T")
 
 
 class Sandbox:
@@ -166,6 +169,9 @@ class Sandbox:
         Returns:
             How many there were.
         """
+        return self._call(lambda: self._cut(but))
+
+    def _cut(self, but: asyncio.BaseTransport | None) -> int:
         server = self._runner.server if self._runner is not None else None
         transports = [] if server is None else [peer.transport for peer in server.connections]
         cut = [transport for transport in transports if transport not in (None, but)]
@@ -220,9 +226,16 @@ class Sandbox:
         self._runner = None
         await runner.cleanup()
 
+    def _call(self, function: Callable[[], T]) -> T:
+        """Calls a function where the server runs, which is here."""
+        return function()
+
     def _notice_idle_faults(self) -> None:
-        for connection in tuple(self._open):
-            connection.notice_idle_faults()
+        def notice() -> None:
+            for connection in tuple(self._open):
+                connection.notice_idle_faults()
+
+        self._call(notice)
 
     # Handlers
 
