@@ -21,6 +21,7 @@ from pipecat_responses.sandbox.faults import Fault, Faults
 from pipecat_responses.sandbox.profiles import PROFILES
 from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest
 from pipecat_responses.sandbox.server import Sandbox
+from pipecat_responses.sandbox.stubs import Stub
 
 __all__ = [
     "KNOWN_MODELS",
@@ -41,5 +42,6 @@ __all__ = [
     "RequiredQuery",
     "Sandbox",
     "SandboxConfig",
+    "Stub",
     "Text",
 ]

@@ -22,6 +22,7 @@ from pipecat_responses.sandbox.pacing import Pacer
 from pipecat_responses.sandbox.records import RecordedRequest
 from pipecat_responses.sandbox.requests import check_http_request, check_websocket_request
 from pipecat_responses.sandbox.rules import answer_by_rules
+from pipecat_responses.sandbox.stubs import Stubs
 from pipecat_responses.sandbox.text import count_tokens
 from pipecat_responses.sandbox.transcript import Item, Transcript
 
@@ -127,6 +128,7 @@ class Run:
         steers: Steering input that arrived while it was running.
         item_open: Whether an item has been announced and not finished.
         missing_fields: Fields that its events lack because of a fault.
+        faults: What goes wrong with its answer.
     """
 
     record: RecordedRequest
@@ -141,6 +143,7 @@ class Run:
     steers: list[Steer] = field(default_factory=list)
     item_open: bool = False
     missing_fields: frozenset[str] = frozenset()
+    faults: Faults = field(default_factory=Faults)
 
     @property
     def response_id(self) -> str:
@@ -179,6 +182,14 @@ class Engine:
         self.faults = faults
         self.store = store
         self.script: deque[Answer] = deque()
+        self.stubs = Stubs()
+
+    def reset(self) -> None:
+        """Forgets what it was told to answer, what shall go wrong, and what is stored."""
+        self.script.clear()
+        self.stubs.clear()
+        self.faults.clear()
+        self.store.clear()
 
     async def run(
         self,
@@ -272,7 +283,8 @@ class Engine:
         place.cache.note(prompt, step=config.cache_step_tokens)
         composer = Composer(given, InputUsage(prompt.tokens, cached), config)
         generate = body.get("generate") is not False
-        answer = self._answer(given) if generate else Answer()
+        answer = self._answer(given, record) if generate else Answer()
+        _refuse(answer)
         if generate and prompt.tokens > _compact_threshold(body):
             answer = replace(answer, parts=(Compaction(transcript.items()), *answer.parts))
         record.response_id = composer.response_id
@@ -288,7 +300,9 @@ class Engine:
             beat=self._sign_of_life(composer, place.sink),
             beat_secs=config.keepalive_secs,
         )
-        return Run(record, place, given, composer, answer, pacer, previous, prompt)
+        run = Run(record, place, given, composer, answer, pacer, previous, prompt)
+        run.faults.add(*map(replace, answer.faults))
+        return run
 
     def _checked(self, body: dict[str, Any], *, websocket: bool) -> dict[str, Any]:
         """A request as the server takes it.
@@ -344,7 +358,10 @@ class Engine:
         """
         return self._transcript(self._checked(body, websocket=False), None, [])
 
-    def _answer(self, given: ModelInput) -> Answer:
+    def _answer(self, given: ModelInput, record: RecordedRequest) -> Answer:
+        stubbed = self.stubs.answer(given, record)
+        if stubbed is not None:
+            return stubbed
         if self.script:
             return self.script.popleft()
         if self.config.responder is not None:
@@ -402,7 +419,7 @@ class Engine:
 
     async def _end(self, run: Run) -> None:
         """Sends the terminal event; what is remembered is settled before the client can know."""
-        faults = self.faults.take("terminal", run.place.sink.transport, stream_id=run.place.lane)
+        faults = self._faults("terminal", run)
         for fault in faults:
             await self._happen(fault, run)
         kinds = {fault.kind for fault in faults}
@@ -428,11 +445,19 @@ class Engine:
         return composer.closing()
 
     async def _moment(self, moment: Moment, run: Run, deltas: int = 0) -> None:
-        place = run.place
-        for fault in self.faults.take(
-            moment, place.sink.transport, stream_id=place.lane, deltas=deltas
-        ):
+        for fault in self._faults(moment, run, deltas):
             await self._happen(fault, run)
+
+    def _faults(self, moment: Moment, run: Run, deltas: int = 0) -> list[Fault]:
+        """What goes wrong now, by the sandbox's faults and by the answer's own."""
+        place = run.place
+        return [
+            fault
+            for faults in (self.faults, run.faults)
+            for fault in faults.take(
+                moment, place.sink.transport, stream_id=place.lane, deltas=deltas
+            )
+        ]
 
     async def _happen(self, fault: Fault, run: Run) -> None:
         """Lets a fault happen to a running response.
@@ -506,12 +531,13 @@ class Engine:
         response = terminal["response"]
         status = response["status"]
         run.record.outcome = "cancelled" if run.stop_reason == "cancelled" else status
+        run.record.output = list(run.composer.output)
         new = Remembered(run.response_id, _continued(run.given.transcript, run.composer.output))
         run.place.cache.note(
             run.prompt.extended(new.transcript), step=self.config.cache_step_tokens
         )
         if status != "failed" and response["store"]:
-            self.store.keep(new, response)
+            self.store.keep(new, response, most=self.config.max_stored)
         memory, lane = run.place.memory, run.place.lane
         if memory is None or not self.config.lane_memory:
             return
@@ -534,6 +560,18 @@ _ITEM_OPEN = {"response.output_item.added": True, "response.output_item.done": F
 
 def _first(value: float | None, default: Any) -> Any:
     return default if value is None else value
+
+
+def _refuse(answer: Answer) -> None:
+    """Lets an answer that is a refusal be one.
+
+    Raises:
+        ApiError: When it is an error.
+        HtmlAnswer: When it is a page.
+    """
+    for fault in answer.faults:
+        if fault.moment == "request":
+            raise fault.error() if fault.kind == "error" else HtmlAnswer(fault)
 
 
 def _failure(error: Any) -> dict[str, Any]:

@@ -163,7 +163,7 @@ class HttpApi:
             raise ApiError("The request is too large.", status=413, code="request_too_large")
         try:
             body = _decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ApiError(
                 "We could not parse the JSON body of your request.", code="invalid_json"
             ) from error

@@ -42,8 +42,16 @@ class Store:
     bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
 
-    def keep(self, remembered: Remembered, body: dict[str, Any]) -> None:
-        """Stores a response and its output items."""
+    def keep(self, remembered: Remembered, body: dict[str, Any], *, most: int) -> None:
+        """Stores a response and its output items.
+
+        Args:
+            remembered: What can be continued from.
+            body: The response.
+            most: How many responses there may be; of more, the oldest ones are deleted.
+        """
+        while self.bodies and len(self.bodies) >= most:
+            self.drop(next(iter(self.bodies)))
         self.responses[remembered.response_id] = remembered
         self.bodies[remembered.response_id] = body
         for item in body["output"]:
@@ -53,7 +61,12 @@ class Store:
     def drop(self, response_id: str) -> bool:
         """Deletes a response; False when there is none of that id."""
         self.responses.pop(response_id, None)
-        return self.bodies.pop(response_id, None) is not None
+        body = self.bodies.pop(response_id, None)
+        if body is None:
+            return False
+        for item in body["output"]:
+            self.items.pop(item.get("id", ""), None)
+        return True
 
     def clear(self) -> None:
         """Forgets everything."""
@@ -149,6 +162,10 @@ class Prompt:
         return replace(self, transcript=transcript)
 
 
+_MOST_PREFIXES = 200_000
+"""Prefixes that a cache holds; with more, it begins anew, as caches do now and then."""
+
+
 class PrefixCache:
     """The prompt prefixes seen so far, for the number of cached tokens.
 
@@ -177,6 +194,8 @@ class PrefixCache:
 
     def note(self, prompt: Prompt, *, step: int) -> None:
         """Has the instructions and the items added last count as seen, up to each place."""
+        if len(self._seen) > _MOST_PREFIXES:
+            self._seen.clear()
         head = hash((prompt.root, prompt.instructions))
         self._seen.add(prompt.root)
         self._seen.update(chain for chain, _ in _pieces(prompt, step))

@@ -26,6 +26,7 @@ class RecordedRequest:
             ``refused:<code>``, ``dropped`` when the connection ended first, ``fault:<kind>`` when
             a fault ended it; None while it is queued or running.
         transcript: The items the model sees; None for a refused request.
+        output: The items of the response, once it has ended.
     """
 
     transport: str
@@ -37,6 +38,7 @@ class RecordedRequest:
     response_id: str | None = None
     outcome: str | None = None
     transcript: Transcript | None = field(default=None, repr=False)
+    output: list[Item] = field(default_factory=list, repr=False)
 
     @property
     def stream_id(self) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -53,11 +53,23 @@ def answer_by_rules(given: ModelInput) -> Answer:
         The answer; the same input gives the same answer.
     """
     return (
-        _resume(given) or _report_outputs(given) or _call_tools(given) or Answer((_speak(given),))
+        resumed(given, answer_by_rules)
+        or _report_outputs(given)
+        or _call_tools(given)
+        or Answer((_speak(given),))
     )
 
 
-def _resume(given: ModelInput) -> Answer | None:
+def resumed(given: ModelInput, answer_to: Callable[[ModelInput], Answer | None]) -> Answer | None:
+    """The rest of an answer that broke off, for a request that asks for it.
+
+    Args:
+        given: What the model sees.
+        answer_to: What the model answers to a request; asked for the one that broke off.
+
+    Returns:
+        The rest; None for any other request.
+    """
     newest = given.newest_first()
     request = next(newest, None)
     if request is None or request.get("role") not in ("developer", "system"):
@@ -68,7 +80,8 @@ def _resume(given: ModelInput) -> Answer | None:
     if said is None or said.get("role") != "assistant":
         return None
     before = Transcript().extend(given.history[:-2])
-    whole = answer_by_rules(replace(given, transcript=before)).text
+    answer = answer_to(replace(given, transcript=before))
+    whole = answer.text if answer is not None else ""
     spoken = item_text(said).rstrip()
     if not spoken or not whole.startswith(spoken):
         return None
