@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import openai
 import pytest
@@ -18,6 +19,7 @@ from pipecat.services.llm_service import FunctionCallParams
 from pipecat_responses import OpenAIResponsesLLMService
 from pipecat_responses.sandbox import Answer, BackgroundSandbox, Call, Fault
 from pipecat_responses.testing import Bots, Conversation, expect
+from pipecat_responses.testing.plugin import responses_sandbox as fixture_of_the_plugin
 
 
 async def current_time(params: FunctionCallParams, zone: str = "UTC") -> None:
@@ -196,3 +198,29 @@ class TestExpectations:
             expect(talk).no_full_turns()
         with pytest.raises(AssertionError, match="No function was called"):
             expect(talk).called("current_time")
+
+
+@pytest.fixture
+def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A scenario that the marker of this test names."""
+    path = tmp_path / "hello.yaml"
+    path.write_text("answers: [{when: hello, say: Hello there.}]")
+    request.node.add_marker(pytest.mark.responses_sandbox(scenario=path))
+    return path
+
+
+@pytest.mark.usefixtures("scenario")
+async def test_a_scenario(responses_bot: Bots) -> None:
+    async with responses_bot(tts=None) as talk:
+        assert await talk.say("Hello!") == "Hello there."
+
+
+@pytest.mark.usefixtures("scenario")
+def test_a_scenario_that_went_otherwise(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As pytest does with it, but for the end.
+    fixture = fixture_of_the_plugin.__wrapped__(request, monkeypatch)  # type: ignore[attr-defined]
+    next(fixture)
+    with pytest.raises(AssertionError, match="text 'hello'"):
+        next(fixture)

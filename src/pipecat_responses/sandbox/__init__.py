@@ -16,10 +16,14 @@ from pipecat_responses.sandbox.answers import (
     Text,
 )
 from pipecat_responses.sandbox.background import BackgroundSandbox
+from pipecat_responses.sandbox.cassette import Cassette, CassetteError
 from pipecat_responses.sandbox.config import KNOWN_MODELS, RequiredQuery, SandboxConfig
 from pipecat_responses.sandbox.faults import Fault, Faults
 from pipecat_responses.sandbox.profiles import PROFILES
+from pipecat_responses.sandbox.recorder import Recorder
 from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest
+from pipecat_responses.sandbox.replay import Replay
+from pipecat_responses.sandbox.scenario import Scenario, ScenarioError, ScenarioRun
 from pipecat_responses.sandbox.server import Sandbox
 from pipecat_responses.sandbox.stubs import Stub
 
@@ -29,6 +33,8 @@ __all__ = [
     "Answer",
     "BackgroundSandbox",
     "Call",
+    "Cassette",
+    "CassetteError",
     "Compaction",
     "Fault",
     "Faults",
@@ -38,10 +44,15 @@ __all__ = [
     "Reasoning",
     "RecordedHandshake",
     "RecordedRequest",
+    "Recorder",
     "Refusal",
+    "Replay",
     "RequiredQuery",
     "Sandbox",
     "SandboxConfig",
+    "Scenario",
+    "ScenarioError",
+    "ScenarioRun",
     "Stub",
     "Text",
 ]

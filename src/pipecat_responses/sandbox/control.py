@@ -121,9 +121,19 @@ def change_config(config: SandboxConfig, changes: Any) -> None:
     Raises:
         ValueError: For a field that does not exist, or a value that it does not take.
     """
+    for name, value in checked_changes(changes).items():
+        setattr(config, name, value)
+
+
+def checked_changes(changes: Any) -> dict[str, Any]:
+    """Fields of the configuration and their values, as the configuration has them.
+
+    Raises:
+        ValueError: For a field that does not exist, or a value that it does not take.
+    """
     if not isinstance(changes, dict):
         raise ValueError("The changes are an object")
-    known = {item.name for item in fields(config)} - set(_NOT_SCALAR)
+    known = set(_types()) - set(_NOT_SCALAR)
     checked: dict[str, Any] = {}
     for name, value in changes.items():
         if name not in known:
@@ -132,8 +142,7 @@ def change_config(config: SandboxConfig, changes: Any) -> None:
             checked[name] = msgspec.convert(value, _types()[name])
         except msgspec.ValidationError as error:
             raise ValueError(f"{name}: {error}") from error
-    for name, value in checked.items():
-        setattr(config, name, value)
+    return checked
 
 
 @cache

@@ -9,6 +9,7 @@ from aiohttp import web
 from pipecat_responses.sandbox.control import as_bad_request, json_of, listed
 from pipecat_responses.sandbox.http import json_response
 from pipecat_responses.sandbox.records import RecordedRequest
+from pipecat_responses.sandbox.scenario import parse, scenario_from_json
 from pipecat_responses.sandbox.stubs import stub_from_json
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Inspection:
         return [
             web.get("/_sandbox/requests", self.requests),
             web.post("/_sandbox/reset", self.reset),
+            web.get("/_sandbox/scenario", self.scenario),
+            web.post("/_sandbox/scenario", self.play),
             web.get("/_sandbox/when", self.stubs),
             web.post("/_sandbox/when", self.add_stubs),
             web.delete("/_sandbox/when", self.clear_stubs),
@@ -53,6 +56,19 @@ class Inspection:
         """``POST /_sandbox/reset``: as it was at the start."""
         self._sandbox.reset()
         return json_response({"reset": True})
+
+    async def scenario(self, request: web.Request) -> web.StreamResponse:
+        """``GET /_sandbox/scenario``: how the scenario goes; null without one."""
+        run = self._sandbox.scenario
+        return json_response(run.as_json() if run is not None else None)
+
+    async def play(self, request: web.Request) -> web.StreamResponse:
+        """``POST /_sandbox/scenario``: JSON, or YAML if the content type says so."""
+        with as_bad_request():
+            text = (await request.read()).decode()
+            value = parse(text, yaml="yaml" in request.content_type)
+            self._sandbox.play(scenario_from_json(value))
+        return await self.scenario(request)
 
     async def stubs(self, request: web.Request) -> web.StreamResponse:
         """``GET /_sandbox/when``: the stubs, and how many requests each has answered."""

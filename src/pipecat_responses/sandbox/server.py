@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -29,6 +30,7 @@ from pipecat_responses.sandbox.journal import Journal
 from pipecat_responses.sandbox.memory import Store
 from pipecat_responses.sandbox.pacing import Pacer
 from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest, redact
+from pipecat_responses.sandbox.scenario import Scenario, ScenarioRun, read_scenario
 from pipecat_responses.sandbox.stubs import Condition, Said, Stub, Stubs
 from pipecat_responses.sandbox.websocket import Connection, reset_transport
 
@@ -60,6 +62,7 @@ class Sandbox:
             when a message was no JSON object.
         handshakes: All attempts to open a WebSocket.
         connections_opened: Number of WebSockets opened so far.
+        scenario: The scenario that is played, if there is one.
         answering: The connections on which a request is being answered, or a WebSocket is open.
     """
 
@@ -100,6 +103,7 @@ class Sandbox:
         self.messages: Journal[dict[str, Any]] = Journal(self._config)
         self.handshakes: Journal[RecordedHandshake] = Journal(self._config)
         self.connections_opened = 0
+        self.scenario: ScenarioRun | None = None
         self.answering: Counter[asyncio.BaseTransport] = Counter()
         self._guard = Guard(host, token)
         self._host = host
@@ -238,6 +242,27 @@ class Sandbox:
         )
         return self.stubs.add(Stub(condition, times))
 
+    def play(self, scenario: Scenario | str | os.PathLike[str]) -> ScenarioRun:
+        """Begins a scenario, in the place of another one and of all stubs.
+
+        Args:
+            scenario: The scenario, or its file (YAML or JSON).
+
+        Returns:
+            What tells how it went; ``sandbox.scenario`` is the same.
+
+        Raises:
+            ScenarioError: When it is no scenario.
+            OSError: When the file cannot be read.
+            RuntimeError: For YAML without the package ``pyyaml``.
+        """
+        if not isinstance(scenario, Scenario):
+            scenario = read_scenario(scenario)
+        self.stubs.clear()
+        self.scenario = ScenarioRun(scenario)
+        self.scenario.begin(self)
+        return self.scenario
+
     def reset(self) -> None:
         """Forgets scripts, stubs, faults, records and stored responses; restores the configuration.
 
@@ -247,6 +272,7 @@ class Sandbox:
 
     def _reset(self) -> None:
         self._engine.reset()
+        self.scenario = None
         for journal in (self.requests, self.messages, self.handshakes):
             journal.clear()
         for item in fields(SandboxConfig):

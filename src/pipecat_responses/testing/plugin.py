@@ -24,8 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker."""
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(*, profile=None, **config): how the fixture responses_sandbox behaves: whose "
-        "server it plays, and fields of SandboxConfig",
+        f"{MARKER}(*, profile=None, scenario=None, **config): how the fixture behaves: "
+        "whose server it plays, a scenario file beside the test, and fields of SandboxConfig",
     )
 
 
@@ -36,14 +36,19 @@ def responses_sandbox(
     """A server of OpenAI's Responses API on this machine, for one test.
 
     ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY`` lead to it. The marker ``responses_sandbox`` says how
-    it behaves.
+    it behaves. Where it names a scenario, the test fails if that went otherwise.
     """
     from pipecat_responses.sandbox import BackgroundSandbox
 
-    with BackgroundSandbox(_config(request.node)) as sandbox:
+    told = _told(request.node)
+    scenario = told.pop("scenario", None)
+    with BackgroundSandbox(_config(told)) as sandbox:
+        run = sandbox.play(request.path.parent / scenario) if scenario is not None else None
         monkeypatch.setenv("OPENAI_BASE_URL", sandbox.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", "sandbox")
         yield sandbox
+        if run is not None:
+            run.check()
     _forget_servers()
 
 
@@ -55,15 +60,19 @@ def responses_bot(responses_sandbox: BackgroundSandbox) -> Bots:
     return Bots(responses_sandbox)
 
 
-def _config(node: pytest.Item) -> SandboxConfig:
-    """What the markers say, the closest last."""
-    from pipecat_responses.sandbox import SandboxConfig
-
+def _told(node: pytest.Item) -> dict[str, Any]:
+    """What the markers say; of two, the closer one."""
     told: dict[str, Any] = {}
     for marker in reversed(list(node.iter_markers(MARKER))):
         if marker.args:
             raise pytest.UsageError(f"The marker {MARKER} takes keyword arguments only")
         told.update(marker.kwargs)
+    return told
+
+
+def _config(told: dict[str, Any]) -> SandboxConfig:
+    from pipecat_responses.sandbox import SandboxConfig
+
     config = SandboxConfig.profile(told.pop("profile", None) or "openai")
     for name, value in told.items():
         if not hasattr(config, name):
