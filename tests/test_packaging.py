@@ -55,7 +55,7 @@ def test_the_command_is_installed() -> None:
 
 def test_the_plugin_is_installed() -> None:
     (plugin,) = entry_points(group="pytest11", name="pipecat_responses")
-    assert plugin.value == "pipecat_responses.pytest_plugin"
+    assert plugin.value == "pipecat_responses.testing.plugin"
 
 
 def test_the_types_are_shipped() -> None:
@@ -77,16 +77,22 @@ def test_what_is_exported_is_there(name: str) -> None:
 
 def test_every_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    optional = [each for extra in ("cli", "patterns", "socks", "tls") for each in extras[extra]]
+    wanted = ("cli", "patterns", "scenarios", "socks", "tls")
+    optional = [each for extra in wanted for each in extras[extra]]
+    # Only pytest imports the plugin.
+    optional.append("pytest")
     declared = {name_of(each) for each in [*PROJECT["dependencies"], *optional]}
-    distributions = {"aiohttp_socks": "aiohttp-socks", "pipecat": "pipecat-ai", "PIL": "pillow"}
+    distributions = {
+        "aiohttp_socks": "aiohttp-socks",
+        "pipecat": "pipecat-ai",
+        "PIL": "pillow",
+        "yaml": "pyyaml",
+    }
     found = set()
     for source in (ROOT / "src").rglob("*.py"):
         found |= set(re.findall(r"^\s*(?:from|import) (\w+)", source.read_text(), re.MULTILINE))
     ours = {"pipecat_responses", "the"}
-    # The plugin for pytest is loaded by what it imports.
-    whoever_loads_it = {"pytest", "pytest_asyncio"}
-    for name in sorted(found - ours - whoever_loads_it):
+    for name in sorted(found - ours):
         spec = importlib.util.find_spec(name)
         if spec is None or "site-packages" not in str(spec.origin):
             continue
@@ -104,7 +110,9 @@ def test_constraints_are_names_and_versions_only(file: str) -> None:
 def test_every_dependency_has_a_constraint() -> None:
     extras = PROJECT["optional-dependencies"]
     wanted = [*PROJECT["dependencies"]]
-    wanted += [each for extra in ("cli", "dev", "bench", "docs") for each in extras[extra]]
+    wanted += [
+        each for extra in ("cli", "dev", "bench", "docs", "scenarios") for each in extras[extra]
+    ]
     pinned = versions_of("constraints.txt")
     assert {name_of(each) for each in wanted} - {"pipecat-responses"} <= set(pinned)
 

@@ -187,6 +187,37 @@ def serve(
         Cancel | None,
         typer.Option(help="What becomes of response.cancel. Default: as the profile has it."),
     ] = None,
+    scenario: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A scenario (YAML or JSON) to play; the exit status is 1 if it went otherwise.",
+            show_default=False,
+        ),
+    ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Answer from a cassette, written by record, instead of running the sandbox.",
+            show_default=False,
+        ),
+    ] = None,
+    timing: Annotated[
+        bool, typer.Option("--timing/--no-timing", help="Replay a cassette at its own pace.")
+    ] = True,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; but for loopback with a token only.")
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PIPECAT_RESPONSES_TOKEN",
+            help="What the controls take, and as API key. Better in the environment than here.",
+            show_default=False,
+            show_envvar=True,
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Write the debug log to stderr.")] = False,
 ) -> None:
     """Run the sandbox, a Responses API server for trying out, on this machine.
@@ -196,7 +227,7 @@ def serve(
     from pipecat_responses.cli.logs import set_up_logs
 
     set_up_logs(verbose=verbose)
-    from pipecat_responses.cli.serve import run
+    from pipecat_responses.cli.serve import ServeOptions, run
     from pipecat_responses.sandbox import SandboxConfig
 
     if capabilities is not None and profile is not None:
@@ -217,4 +248,40 @@ def serve(
         config.lanes = lanes.value
     if cancel is not None:
         config.cancel = cancel.value
-    raise typer.Exit(run(config, port, server))
+    options = ServeOptions(config, server, host, port, token, scenario, replay, timing)
+    raise typer.Exit(run(options))
+
+
+@app.command()
+def record(
+    to: Annotated[Path, typer.Option(metavar="FILE", help="The cassette to write.")],
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            help="The server to record. Default: OPENAI_BASE_URL, or OpenAI.", show_default=False
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
+    ] = 8765,
+    redact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="A regular expression for what is not to be written; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option(help="Write the debug log to stderr.")] = False,
+) -> None:
+    """Record what a client and a server say to each other, for serve --replay.
+
+    The client talks to this command, which hands everything on. API keys pass through and are never
+    written. Ctrl-C stops it, and writes the cassette.
+    """
+    from pipecat_responses.cli.logs import set_up_logs
+
+    set_up_logs(verbose=verbose)
+    from pipecat_responses.cli.record import RecordOptions, run
+
+    raise typer.Exit(run(RecordOptions(to, upstream, port, tuple(redact or ()))))

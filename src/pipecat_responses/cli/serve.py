@@ -6,46 +6,105 @@ import asyncio
 import contextlib
 import signal
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
-from pipecat_responses.sandbox import Sandbox, SandboxConfig
+from pipecat_responses.sandbox import Replay, Sandbox, SandboxConfig
 
 
-def run(config: SandboxConfig, port: int, server: str) -> int:
+@dataclass(frozen=True)
+class ServeOptions:
+    """What the command was told.
+
+    Attributes:
+        config: How the sandbox behaves.
+        server: Whose server it plays; one of ``PROFILES``.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        token: What its controls take, and as API key.
+        scenario: A scenario to play.
+        replay: A cassette to answer from, instead of the sandbox.
+        timing: Whether to replay that at its own pace.
+    """
+
+    config: SandboxConfig
+    server: str = "openai"
+    host: str = "127.0.0.1"
+    port: int = 0
+    token: str | None = None
+    scenario: Path | None = None
+    replay: Path | None = None
+    timing: bool = True
+
+
+def run(options: ServeOptions) -> int:
     """Runs the sandbox until it is told to stop.
 
     Args:
-        config: How it behaves.
-        port: The port; 0 takes a free one.
-        server: Whose server it plays; one of ``PROFILES``.
+        options: What the command was told.
 
     Returns:
         The exit status.
     """
     try:
-        asyncio.run(_serve(config, port, server))
+        return asyncio.run(_replay(options) if options.replay else _serve(options))
+    except (ValueError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 1
     except OSError as error:
         reason = error.strerror or str(error)
         print(
-            f"Port {port} cannot be used ({reason}): choose another one with --port.",
+            f"{error.filename} cannot be read ({reason})."
+            if error.filename
+            else f"Port {options.port} cannot be used ({reason}): choose another one with --port.",
             file=sys.stderr,
         )
         return 1
     except KeyboardInterrupt:
         # Where signals cannot be had, Ctrl-C arrives like this.
-        pass
-    return 0
+        return 0
 
 
-async def _serve(config: SandboxConfig, port: int, server: str) -> None:
+async def until_stopped() -> None:
+    """Waits for Ctrl-C, or for the signal to end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
         for wanted in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(wanted, stop.set)
-    async with Sandbox(config, port=port) as sandbox:
-        print(usage(sandbox, server), flush=True)
-        await stop.wait()
+    await stop.wait()
+
+
+async def _serve(options: ServeOptions) -> int:
+    sandbox = Sandbox(options.config, host=options.host, port=options.port, token=options.token)
+    scenario = sandbox.play(options.scenario) if options.scenario is not None else None
+    async with sandbox:
+        print(usage(sandbox, options.server), flush=True)
+        await until_stopped()
     print("Stopped.", flush=True)
+    if scenario is None or not scenario.problems:
+        return 0
+    print(f"The scenario {scenario.scenario.name!r} went otherwise:", file=sys.stderr)
+    for problem in scenario.problems:
+        print(f"  {problem}", file=sys.stderr)
+    return 1
+
+
+async def _replay(options: ServeOptions) -> int:
+    assert options.replay is not None
+    server = Replay(
+        options.replay,
+        timing=options.timing,
+        host=options.host,
+        port=options.port,
+        token=options.token,
+    )
+    async with server:
+        print(f"{options.replay} is replayed; any API key will do.\n", flush=True)
+        print(f"  base_url  {server.base_url}\n\nCtrl-C stops it.", flush=True)
+        await until_stopped()
+    print("Stopped.", flush=True)
+    return 0
 
 
 def usage(sandbox: Sandbox, server: str) -> str:
@@ -55,18 +114,21 @@ def usage(sandbox: Sandbox, server: str) -> str:
         sandbox: The sandbox.
         server: Whose server it plays.
     """
-    controls = sandbox.base_url.removesuffix("/v1") + "/_sandbox"
+    controls = f"{sandbox.origin}/_sandbox"
+    secured = sandbox.config.api_keys is not None
     plays = "" if server == "openai" else f" It plays a server of {server}."
     preset = "" if server == "openai" else f', server="{server}"'
+    takes = "its token is the API key" if secured else "it takes any API key"
+    curl = 'curl -H "x-sandbox-token: $PIPECAT_RESPONSES_TOKEN"' if secured else "curl"
     return f"""\
-The sandbox is running on this machine; it takes any API key.{plays}
+The sandbox is running on this machine; {takes}.{plays}
 
   base_url  {sandbox.base_url}
   ws_url    {sandbox.ws_url}
 
 Talk to it:        pipecat-responses chat --url {sandbox.base_url}
 Use it in a bot:   OpenAIResponsesLLMService(api_key="any", base_url="{sandbox.base_url}"{preset})
-Cut connections:   curl -X POST {controls}/cut
-See what it got:   curl {controls}
+Cut connections:   {curl} -X POST {controls}/cut
+See what it got:   {curl} {controls}/requests
 
 Ctrl-C stops it."""

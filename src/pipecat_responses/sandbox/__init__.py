@@ -16,17 +16,26 @@ from pipecat_responses.sandbox.answers import (
     Refusal,
     Text,
 )
+from pipecat_responses.sandbox.threaded import BackgroundSandbox
+from pipecat_responses.sandbox.cassette import Cassette, CassetteError
 from pipecat_responses.sandbox.config import KNOWN_MODELS, RequiredQuery, SandboxConfig
 from pipecat_responses.sandbox.faults import Fault, Faults
 from pipecat_responses.sandbox.profiles import PROFILES
+from pipecat_responses.sandbox.recorder import Recorder
 from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest
+from pipecat_responses.sandbox.replay import Replay
+from pipecat_responses.sandbox.scenario import Scenario, ScenarioError, ScenarioRun
 from pipecat_responses.sandbox.server import Sandbox
+from pipecat_responses.sandbox.stubs import Stub
 
 __all__ = [
     "KNOWN_MODELS",
     "PROFILES",
     "Answer",
+    "BackgroundSandbox",
     "Call",
+    "Cassette",
+    "CassetteError",
     "Citation",
     "Compaction",
     "Fault",
@@ -37,9 +46,15 @@ __all__ = [
     "Reasoning",
     "RecordedHandshake",
     "RecordedRequest",
+    "Recorder",
     "Refusal",
+    "Replay",
     "RequiredQuery",
     "Sandbox",
     "SandboxConfig",
+    "Scenario",
+    "ScenarioError",
+    "ScenarioRun",
+    "Stub",
     "Text",
 ]

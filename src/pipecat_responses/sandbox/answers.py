@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+from pipecat_responses.sandbox.faults import Fault, fault_from_json
 from pipecat_responses.sandbox.transcript import Transcript, item_text
 
 
@@ -182,6 +183,11 @@ class Answer:
         failed: Ends it as ``response.failed`` with this error (``code`` and ``message``).
         time_to_first_token: Seconds, instead of the configured ones.
         tokens_per_second: Pace, instead of the configured one.
+        faults: What goes wrong while it is given: at any moment from ``created`` on, or an
+            ``error`` or ``http_html`` instead of it, at the ``request``.
+
+    Raises:
+        ValueError: For a fault whose moment is over before there is an answer.
     """
 
     parts: Sequence[Part | str] = ()
@@ -189,9 +195,17 @@ class Answer:
     failed: Mapping[str, Any] | None = None
     time_to_first_token: float | None = None
     tokens_per_second: float | None = None
+    faults: Sequence[Fault] = ()
 
     def __post_init__(self) -> None:
         """Normalises the parts."""
+        for fault in self.faults:
+            refuses = fault.moment == "request" and fault.kind in ("error", "http_html")
+            if fault.moment in ("handshake", "idle", "request") and not refuses:
+                raise ValueError(
+                    f"A fault of kind {fault.kind!r} at {fault.moment!r} comes before any answer; "
+                    "add it to the sandbox's faults"
+                )
         parts = [self.parts] if isinstance(self.parts, str | Part) else self.parts
         object.__setattr__(
             self, "parts", tuple(Text(part) if isinstance(part, str) else part for part in parts)
@@ -233,8 +247,10 @@ def answer_from_json(value: object) -> Answer:
         raise ValueError("An answer is a string or an object")
     fields = dict(value)
     parts = fields.pop("parts", [])
-    if not isinstance(parts, list):
-        raise ValueError("The parts of an answer are an array")
+    faults = fields.pop("faults", [])
+    if not isinstance(parts, list) or not isinstance(faults, list):
+        raise ValueError("The parts of an answer, and its faults, are arrays")
+    fields["faults"] = tuple(fault_from_json(fault) for fault in faults)
     try:
         return Answer(tuple(_part_from_json(part) for part in parts), **fields)
     except TypeError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 from pipecat_responses.sandbox.answers import Answer, ModelInput
@@ -150,6 +150,10 @@ class SandboxConfig:
             Read when a connection opens.
         max_streams: Distinct lane names per connection, the default lane not counted.
         max_connection_age: Seconds a WebSocket lives. Its timer is set when a connection opens.
+        max_recorded: Requests, handshakes and other messages that are kept, each; older ones are
+            dropped.
+        max_recorded_bytes: Bytes of all requests that are kept.
+        max_stored: Responses that are stored; of more, the oldest is deleted.
         max_body: Largest request in bytes. Read when a connection opens.
         names_parents: Whether a response names the one that it continues from, as the API's type
             has it; some servers have null there always.
@@ -234,6 +238,9 @@ class SandboxConfig:
     max_in_flight: int = 16
     max_streams: int = 32
     max_connection_age: float = 3600.0
+    max_recorded: int = 10_000
+    max_recorded_bytes: int = 256 * 1024 * 1024
+    max_stored: int = 10_000
     max_body: int = 32 * 1024 * 1024
     names_parents: bool = True
     usage_details: bool = True
@@ -316,3 +323,14 @@ class SandboxConfig:
     def family(self, name: str) -> str:
         """The model that decides what a model of that name can do."""
         return self.deployments.get(name, name)
+
+
+def copied(config: SandboxConfig) -> SandboxConfig:
+    """A configuration that can be changed without changing the original."""
+    containers = (set, dict, list)
+    own: dict[str, Any] = {
+        item.name: value.copy()
+        for item in fields(config)
+        if isinstance(value := getattr(config, item.name), containers)
+    }
+    return replace(config, **own)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -38,8 +39,6 @@ class Control:
             web.patch("/_sandbox/config", self.configure),
             web.post("/_sandbox/cut", self.cut),
             web.post("/_sandbox/script", self.script),
-            web.get("/_sandbox/requests", self.requests),
-            web.post("/_sandbox/reset", self.reset),
         ]
 
     async def state(self, request: web.Request) -> web.StreamResponse:
@@ -70,33 +69,11 @@ class Control:
             }
         )
 
-    async def requests(self, request: web.Request) -> web.StreamResponse:
-        """``GET /_sandbox/requests``: all requests with their bodies, and what the model saw."""
-        return json_response(
-            [
-                {
-                    "transport": record.transport,
-                    "body": record.body,
-                    "headers": dict(record.headers),
-                    "history": record.history,
-                    "response_id": record.response_id,
-                    "outcome": record.outcome,
-                    "usage": record.usage,
-                }
-                for record in self._sandbox.requests
-            ]
-        )
-
-    async def reset(self, request: web.Request) -> web.StreamResponse:
-        """``POST /_sandbox/reset``: scripts, faults, records and stored responses are gone."""
-        self._sandbox.reset()
-        return json_response({})
-
     async def add_faults(self, request: web.Request) -> web.StreamResponse:
         """``POST /_sandbox/faults``: one fault, or an array of them."""
-        body = await _json(request)
-        with _as_bad_request():
-            faults = [fault_from_json(value) for value in _listed(body)]
+        body = await json_of(request)
+        with as_bad_request():
+            faults = [fault_from_json(value) for value in listed(body)]
         self._sandbox.faults.add(*faults)
         return json_response(self._sandbox.faults.as_json())
 
@@ -107,8 +84,8 @@ class Control:
 
     async def configure(self, request: web.Request) -> web.StreamResponse:
         """``PATCH /_sandbox/config``: the fields of the configuration to change."""
-        body = await _json(request)
-        with _as_bad_request():
+        body = await json_of(request)
+        with as_bad_request():
             change_config(self._sandbox.config, body)
         return json_response(config_as_json(self._sandbox.config))
 
@@ -118,9 +95,9 @@ class Control:
 
     async def script(self, request: web.Request) -> web.StreamResponse:
         """``POST /_sandbox/script``: one answer, or an array of them, to be given next."""
-        body = await _json(request)
-        with _as_bad_request():
-            answers = [answer_from_json(value) for value in _listed(body)]
+        body = await json_of(request)
+        with as_bad_request():
+            answers = [answer_from_json(value) for value in listed(body)]
         self._sandbox.script(*answers)
         return json_response({"scripted": self._sandbox.scripted})
 
@@ -144,9 +121,19 @@ def change_config(config: SandboxConfig, changes: Any) -> None:
     Raises:
         ValueError: For a field that does not exist, or a value that it does not take.
     """
+    for name, value in checked_changes(changes).items():
+        setattr(config, name, value)
+
+
+def checked_changes(changes: Any) -> dict[str, Any]:
+    """Fields of the configuration and their values, as the configuration has them.
+
+    Raises:
+        ValueError: For a field that does not exist, or a value that it does not take.
+    """
     if not isinstance(changes, dict):
         raise ValueError("The changes are an object")
-    known = {item.name for item in fields(config)} - set(_NOT_SCALAR)
+    known = set(_types()) - set(_NOT_SCALAR)
     checked: dict[str, Any] = {}
     for name, value in changes.items():
         if name not in known:
@@ -155,8 +142,7 @@ def change_config(config: SandboxConfig, changes: Any) -> None:
             checked[name] = msgspec.convert(value, _types()[name])
         except msgspec.ValidationError as error:
             raise ValueError(f"{name}: {error}") from error
-    for name, value in checked.items():
-        setattr(config, name, value)
+    return checked
 
 
 @cache
@@ -164,15 +150,13 @@ def _types() -> dict[str, Any]:
     return get_type_hints(SandboxConfig)
 
 
-class _as_bad_request:  # noqa: N801 - used as a context manager only
-    """Turns a ``ValueError`` into a 400 that says what was wrong."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Callable[..., Any] | None, error: object, trace: object) -> None:
-        if isinstance(error, ValueError):
-            raise _bad_request(str(error)) from error
+@contextmanager
+def as_bad_request() -> Iterator[None]:
+    """Turns what a value that makes no sense raises into a 400 that says what was wrong."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise _bad_request(str(error)) from error
 
 
 def _bad_request(message: str) -> web.HTTPBadRequest:
@@ -181,12 +165,18 @@ def _bad_request(message: str) -> web.HTTPBadRequest:
     )
 
 
-async def _json(request: web.Request) -> Any:
+async def json_of(request: web.Request) -> Any:
+    """The body of a request.
+
+    Raises:
+        web.HTTPBadRequest: When it is no JSON.
+    """
     try:
         return json.loads(await request.read())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _bad_request("The body is not JSON") from error
 
 
-def _listed(body: Any) -> list[Any]:
+def listed(body: Any) -> list[Any]:
+    """One value or an array of them, as a list."""
     return body if isinstance(body, list) else [body]

@@ -93,6 +93,10 @@ class Conversations:
         """Begins with none."""
         self._all: dict[str, Conversation] = {}
 
+    def clear(self) -> None:
+        """Deletes all of them."""
+        self._all.clear()
+
     def create(
         self, items: Iterable[Item], metadata: dict[str, str], *, maximum: int
     ) -> Conversation:

@@ -19,13 +19,13 @@ from pipecat_responses.sandbox.faults import Fault, Faults, Moment, Transport
 from pipecat_responses.sandbox.features import check_features, taken
 from pipecat_responses.sandbox.files import Files
 from pipecat_responses.sandbox.items import as_items, check_order, resolve_stored
-from pipecat_responses.sandbox.matching import AnswerRule
 from pipecat_responses.sandbox.memory import LaneMemory, PrefixCache, Prompt, Remembered, Store
 from pipecat_responses.sandbox.pacing import Pacer
 from pipecat_responses.sandbox.records import RecordedRequest
 from pipecat_responses.sandbox.requests import check_http_request, check_websocket_request
 from pipecat_responses.sandbox.rules import answer_by_rules
 from pipecat_responses.sandbox.strictness import check_json_is_asked_for
+from pipecat_responses.sandbox.stubs import Stubs
 from pipecat_responses.sandbox.text import count_tokens
 from pipecat_responses.sandbox.transcript import Item, Transcript
 
@@ -136,6 +136,7 @@ class Run:
         steers: Steering input that arrived while it was running.
         item_open: Whether an item has been announced and not finished.
         missing_fields: Fields that its events lack because of a fault.
+        faults: What goes wrong with its answer.
     """
 
     record: RecordedRequest
@@ -151,6 +152,7 @@ class Run:
     steers: list[Steer] = field(default_factory=list)
     item_open: bool = False
     missing_fields: frozenset[str] = frozenset()
+    faults: Faults = field(default_factory=Faults)
 
     @property
     def response_id(self) -> str:
@@ -191,7 +193,16 @@ class Engine:
         self.conversations = Conversations()
         self.files = Files()
         self.script: deque[Answer] = deque()
-        self.rules: list[AnswerRule] = []
+        self.stubs = Stubs()
+
+    def reset(self) -> None:
+        """Forgets what it was told to answer, what shall go wrong, and what is stored."""
+        self.script.clear()
+        self.stubs.clear()
+        self.faults.clear()
+        self.store.clear()
+        self.conversations.clear()
+        self.files.clear()
 
     async def run(
         self,
@@ -294,7 +305,8 @@ class Engine:
         place.cache.note(prompt, step=config.cache_step_tokens)
         composer = Composer(given, InputUsage(prompt.tokens, cached), config)
         generate = body.get("generate") is not False
-        answer = self._answer(given) if generate else Answer()
+        answer = self._answer(given, record) if generate else Answer()
+        _refuse(answer)
         if generate and prompt.tokens > _compact_threshold(body):
             answer = replace(answer, parts=(Compaction(transcript.items()), *answer.parts))
         record.response_id = composer.response_id
@@ -312,7 +324,9 @@ class Engine:
         )
         if conversation is not None:
             conversation.locked = True
-        return Run(record, place, given, composer, answer, pacer, previous, prompt, conversation)
+        run = Run(record, place, given, composer, answer, pacer, previous, prompt, conversation)
+        run.faults.add(*map(replace, answer.faults))
+        return run
 
     def _checked(
         self, body: dict[str, Any], check: Callable[[dict[str, Any], SandboxConfig], None]
@@ -416,11 +430,10 @@ class Engine:
             + count_tokens(body.get("instructions") or "")
         )
 
-    def _answer(self, given: ModelInput) -> Answer:
-        for rule in self.rules:
-            found = rule.find(given)
-            if found is not None:
-                return found
+    def _answer(self, given: ModelInput, record: RecordedRequest) -> Answer:
+        stubbed = self.stubs.answer(given, record)
+        if stubbed is not None:
+            return stubbed
         if self.script:
             return self.script.popleft()
         if self.config.responder is not None:
@@ -482,7 +495,7 @@ class Engine:
 
     async def _end(self, run: Run) -> None:
         """Sends the terminal event; what is remembered is settled before the client can know."""
-        faults = self.faults.take("terminal", run.place.sink.transport, stream_id=run.place.lane)
+        faults = self._faults("terminal", run)
         for fault in faults:
             await self._happen(fault, run)
         kinds = {fault.kind for fault in faults}
@@ -508,11 +521,19 @@ class Engine:
         return composer.closing()
 
     async def _moment(self, moment: Moment, run: Run, deltas: int = 0) -> None:
-        place = run.place
-        for fault in self.faults.take(
-            moment, place.sink.transport, stream_id=place.lane, deltas=deltas
-        ):
+        for fault in self._faults(moment, run, deltas):
             await self._happen(fault, run)
+
+    def _faults(self, moment: Moment, run: Run, deltas: int = 0) -> list[Fault]:
+        """What goes wrong now, by the sandbox's faults and by the answer's own."""
+        place = run.place
+        return [
+            fault
+            for faults in (self.faults, run.faults)
+            for fault in faults.take(
+                moment, place.sink.transport, stream_id=place.lane, deltas=deltas
+            )
+        ]
 
     async def _happen(self, fault: Fault, run: Run) -> None:
         """Lets a fault happen to a running response.
@@ -592,6 +613,7 @@ class Engine:
         response = terminal["response"]
         status = response["status"]
         run.record.outcome = "cancelled" if run.stop_reason == "cancelled" else status
+        run.record.output = list(run.composer.output)
         new = Remembered(run.response_id, _continued(run.given.transcript, run.composer.output))
         run.place.cache.note(
             run.prompt.extended(new.transcript), step=self.config.cache_step_tokens
@@ -631,6 +653,18 @@ def _unlock(run: Run) -> None:
 
 def _first(value: float | None, default: Any) -> Any:
     return default if value is None else value
+
+
+def _refuse(answer: Answer) -> None:
+    """Lets an answer that is a refusal be one.
+
+    Raises:
+        ApiError: When it is an error.
+        HtmlAnswer: When it is a page.
+    """
+    for fault in answer.faults:
+        if fault.moment == "request":
+            raise fault.error() if fault.kind == "error" else HtmlAnswer(fault)
 
 
 def _failure(error: Any) -> dict[str, Any]:

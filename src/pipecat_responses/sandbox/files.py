@@ -62,6 +62,11 @@ class Files:
         self._all: dict[str, File] = {}
         self._bytes = 0
 
+    def clear(self) -> None:
+        """Deletes all of them."""
+        self._all.clear()
+        self._bytes = 0
+
     def add(self, file: File, *, maximum: int, max_bytes: int) -> None:
         """Keeps a file, and makes room for it."""
         self._all[file.id] = file

@@ -161,6 +161,10 @@ class Prompt:
         return replace(self, transcript=transcript)
 
 
+_MOST_PREFIXES = 200_000
+"""Prefixes that a cache holds; with more, it begins anew, as caches do now and then."""
+
+
 class PrefixCache:
     """The prompt prefixes seen so far, for the number of cached tokens.
 
@@ -189,6 +193,8 @@ class PrefixCache:
 
     def note(self, prompt: Prompt, *, step: int) -> None:
         """Has the instructions and the items added last count as seen, up to each place."""
+        if len(self._seen) > _MOST_PREFIXES:
+            self._seen.clear()
         head = hash((prompt.root, prompt.instructions))
         self._seen.add(prompt.root)
         self._seen.update(chain for chain, _ in _pieces(prompt, step))

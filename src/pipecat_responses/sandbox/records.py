@@ -28,6 +28,7 @@ class RecordedRequest:
         usage: What is billed for it, as a response's ``usage`` has it, also where nobody waited for
             its end: what was generated until then. None while it runs, and for a refused request.
         transcript: The items the model sees; None for a refused request.
+        output: The items of the response, once it has ended.
     """
 
     transport: str
@@ -40,6 +41,7 @@ class RecordedRequest:
     outcome: str | None = None
     usage: dict[str, Any] | None = None
     transcript: Transcript | None = field(default=None, repr=False)
+    output: list[Item] = field(default_factory=list, repr=False)
 
     @property
     def stream_id(self) -> str | None:

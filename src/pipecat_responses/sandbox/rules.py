@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from pipecat_responses.sandbox.answers import Answer, Call, ModelInput, Part, Text
@@ -56,13 +57,25 @@ def answer_by_rules(given: ModelInput) -> Answer:
         The answer; the same input gives the same answer.
     """
     answer = (
-        _resume(given) or _after_outputs(given) or _use_tools(given) or Answer((_speak(given),))
+        resumed(given, answer_by_rules)
+        or _after_outputs(given)
+        or _use_tools(given)
+        or Answer((_speak(given),))
     )
     lists = listings(given, chosen(given.tool_choice, given.tools).tools)
     return replace(answer, parts=(*lists, *answer.parts)) if lists else answer
 
 
-def _resume(given: ModelInput) -> Answer | None:
+def resumed(given: ModelInput, answer_to: Callable[[ModelInput], Answer | None]) -> Answer | None:
+    """The rest of an answer that broke off, for a request that asks for it.
+
+    Args:
+        given: What the model sees.
+        answer_to: What the model answers to a request; asked for the one that broke off.
+
+    Returns:
+        The rest; None for any other request.
+    """
     newest = given.newest_first()
     request = next(newest, None)
     if request is None or request.get("role") not in ("developer", "system"):
@@ -73,7 +86,8 @@ def _resume(given: ModelInput) -> Answer | None:
     if said is None or said.get("role") != "assistant":
         return None
     before = Transcript().extend(given.history[:-2])
-    whole = answer_by_rules(replace(given, transcript=before)).text
+    answer = answer_to(replace(given, transcript=before))
+    whole = answer.text if answer is not None else ""
     spoken = item_text(said).rstrip()
     if not spoken or not whole.startswith(spoken):
         return None

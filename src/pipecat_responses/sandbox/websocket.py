@@ -299,7 +299,7 @@ class Connection:
         raw = data.encode() if isinstance(data, str) else data
         try:
             body = _decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._messages.append({"invalid": raw.decode(errors="replace")})
             await self._send_error(
                 ApiError("We could not parse the JSON of your message.", code="invalid_json")

@@ -15,28 +15,47 @@ a test needs nothing outside its own process::
                 assert talk.history[-1] == ("assistant", "Once upon a time")
                 assert await talk.say("Enough.") == "As you like."
 
-The guide is ``docs/testing.md``.
+``expect(talk)`` judges such a conversation, and ``plugin`` gives pytest the fixtures
+``responses_sandbox`` and ``responses_bot``. The guide is ``docs/testing.md``.
+
+What is exported is imported on first use: pytest imports this package for its plugin, in suites
+that never use it.
 """
 
-from pipecat_responses.testing.assertions import (
-    assert_answered_within,
-    assert_called_once,
-    assert_history,
-    assert_no_full_turns,
-)
-from pipecat_responses.testing.conversation import Conversation
-from pipecat_responses.testing.history import plain
-from pipecat_responses.testing.taps import Tap
-from pipecat_responses.testing.voice import Voice, VoiceKind
+from __future__ import annotations
 
-__all__ = [
-    "Conversation",
-    "Tap",
-    "Voice",
-    "VoiceKind",
-    "assert_answered_within",
-    "assert_called_once",
-    "assert_history",
-    "assert_no_full_turns",
-    "plain",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipecat_responses.testing.bots import Bots
+    from pipecat_responses.testing.conversation import Conversation
+    from pipecat_responses.testing.expectations import Expectation, expect
+    from pipecat_responses.testing.history import plain
+    from pipecat_responses.testing.taps import Tap
+    from pipecat_responses.testing.voice import Voice, VoiceKind
+
+__all__ = ["Bots", "Conversation", "Expectation", "Tap", "Voice", "VoiceKind", "expect", "plain"]
+
+_HOMES = {
+    "Bots": "bots",
+    "Conversation": "conversation",
+    "Expectation": "expectations",
+    "Tap": "taps",
+    "Voice": "voice",
+    "VoiceKind": "voice",
+    "expect": "expectations",
+    "plain": "history",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -24,6 +24,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
 
 from pipecat_responses.llm import OpenAIResponsesLLMService
+from pipecat_responses.service.turn_reports import TurnMetricsData
 from pipecat_responses.testing.history import plain
 from pipecat_responses.testing.speaker import SAMPLE_RATE, AudioClock, Speaker
 from pipecat_responses.testing.taps import PATIENCE, Ear, Mark, Tap
@@ -339,6 +340,11 @@ class Conversation:
     def metrics(self) -> list[Any]:
         """Metrics data of the service so far."""
         return [d for f in self.said.frames if isinstance(f, MetricsFrame) for d in f.data]
+
+    @property
+    def reports(self) -> list[TurnMetricsData]:
+        """What became of each turn so far, as metrics tell it; of this package's services only."""
+        return [each for each in self.metrics if isinstance(each, TurnMetricsData)]
 
     @property
     def history(self) -> list[tuple[Any, ...]]:
