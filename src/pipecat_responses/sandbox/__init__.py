@@ -16,7 +16,6 @@ from pipecat_responses.sandbox.answers import (
     Refusal,
     Text,
 )
-from pipecat_responses.sandbox.threaded import BackgroundSandbox
 from pipecat_responses.sandbox.cassette import Cassette, CassetteError
 from pipecat_responses.sandbox.config import KNOWN_MODELS, RequiredQuery, SandboxConfig
 from pipecat_responses.sandbox.faults import Fault, Faults
@@ -27,6 +26,7 @@ from pipecat_responses.sandbox.replay import Replay
 from pipecat_responses.sandbox.scenario import Scenario, ScenarioError, ScenarioRun
 from pipecat_responses.sandbox.server import Sandbox
 from pipecat_responses.sandbox.stubs import Stub
+from pipecat_responses.sandbox.threaded import BackgroundSandbox
 
 __all__ = [
     "KNOWN_MODELS",

@@ -153,7 +153,6 @@ class SandboxConfig:
         max_recorded: Requests, handshakes and other messages that are kept, each; older ones are
             dropped.
         max_recorded_bytes: Bytes of all requests that are kept.
-        max_stored: Responses that are stored; of more, the oldest is deleted.
         max_body: Largest request in bytes. Read when a connection opens.
         names_parents: Whether a response names the one that it continues from, as the API's type
             has it; some servers have null there always.
@@ -240,7 +239,6 @@ class SandboxConfig:
     max_connection_age: float = 3600.0
     max_recorded: int = 10_000
     max_recorded_bytes: int = 256 * 1024 * 1024
-    max_stored: int = 10_000
     max_body: int = 32 * 1024 * 1024
     names_parents: bool = True
     usage_details: bool = True
