@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from aiohttp import web
 
+from pipecat_responses.sandbox import page
 from pipecat_responses.sandbox.access import check_key, is_upgrade, missing_query, no_websockets
 from pipecat_responses.sandbox.answers import Answer, ModelInput, Part, as_answer
 from pipecat_responses.sandbox.certificates import Certificates
@@ -317,6 +318,7 @@ class Sandbox:
             web.get("/v1/models", self._models),
             *Control(self).routes(),
             *Inspection(self).routes(),
+            *page.routes(),
         ]
 
     @cached_property
