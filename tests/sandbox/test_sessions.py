@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from importlib.resources import files
 from typing import Any
 
 import aiohttp
@@ -136,6 +138,34 @@ class TestGuard:
     def test_loopback(self) -> None:
         assert is_loopback("127.8.9.1")
         assert not is_loopback("")
+
+
+class TestPage:
+    async def test_it_needs_nothing_from_elsewhere(self, sandbox: Sandbox) -> None:
+        async with aiohttp.ClientSession() as session:
+            for origin in (sandbox.origin, sandbox.session("mine").origin):
+                for name, kind in (("", "html"), ("/page.css", "css"), ("/page.js", "javascript")):
+                    async with session.get(f"{origin}/_sandbox/ui{name}") as answer:
+                        text = await answer.text()
+                    assert (answer.status, answer.content_type) == (200, f"text/{kind}")
+                    assert "default-src 'none'" in answer.headers["content-security-policy"]
+                    assert "://" not in text
+                    assert "innerHTML" not in text
+            async with session.get(f"{sandbox.origin}/_sandbox/ui/../server.py") as answer:
+                assert answer.status == 404
+
+    async def test_it_needs_no_token_but_what_it_shows_does(self) -> None:
+        async with Sandbox(token="s3cret") as sandbox, aiohttp.ClientSession() as session:
+            for path, status in (("ui", 200), ("ui/page.js", 200), ("requests", 401)):
+                async with session.get(f"{sandbox.origin}/_sandbox/{path}") as answer:
+                    assert answer.status == status
+
+    async def test_the_faults_of_its_buttons_are_faults(self, sandbox: Sandbox) -> None:
+        script = (files("pipecat_responses.sandbox") / "ui" / "page.js").read_text()
+        kinds = re.findall(r'kind: "(\w+)", moment: "(\w+)"', script)
+        assert len(kinds) == 8
+        for kind, moment in kinds:
+            Fault(kind, moment)
 
 
 class TestMalformed:

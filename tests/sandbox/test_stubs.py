@@ -191,6 +191,8 @@ async def test_the_journal_over_http(sandbox: Sandbox, control: Control) -> None
     assert record["headers"]["authorization"] == "Bearer ***1234"
     assert record["output"][0]["content"][0]["text"].startswith("You said")
     assert [item["content"] for item in record["history"]] == ["two"]
+    _, newest = await control("GET", "/_sandbox/requests?since=-1")
+    assert [each["number"] for each in newest["requests"]] == [1]
     assert (await control("GET", "/_sandbox/requests?since=x"))[0] == 400
 
 

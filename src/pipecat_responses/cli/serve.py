@@ -130,5 +130,6 @@ Talk to it:        pipecat-responses chat --url {sandbox.base_url}
 Use it in a bot:   OpenAIResponsesLLMService(api_key="any", base_url="{sandbox.base_url}"{preset})
 Cut connections:   {curl} -X POST {controls}/cut
 See what it got:   {curl} {controls}/requests
+In a browser:      {controls}/ui
 
 Ctrl-C stops it."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from pipecat_responses.sandbox import page
 from pipecat_responses.sandbox.errors import ApiError
 
 TOKEN_HEADER = "x-sandbox-token"
@@ -53,7 +54,8 @@ class Guard:
         if self._token is None:
             self._check_host(request)
         self._check_origin(request)
-        if self._token is not None and path.startswith("/_sandbox"):
+        controls = path.startswith("/_sandbox") and not path.startswith(page.PATH)
+        if self._token is not None and controls:
             self._check_token(request)
 
     def _check_host(self, request: web.Request) -> None:

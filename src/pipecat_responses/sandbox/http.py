@@ -221,7 +221,7 @@ async def read_json(request: web.Request, limit: int) -> tuple[dict[str, Any], i
         raise ApiError("The request is too large.", status=413, code="request_too_large")
     try:
         body = _decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(
             "We could not parse the JSON body of your request.", code="invalid_json"
         ) from error

@@ -36,11 +36,14 @@ class Inspection:
         ]
 
     async def requests(self, request: web.Request) -> web.StreamResponse:
-        """``GET /_sandbox/requests?since=N&history=1``: requests from the Nth on, with bodies."""
+        """``GET /_sandbox/requests?since=N&history=1``: requests with their bodies.
+
+        They are those from the Nth on, or with ``since=-N`` the newest N.
+        """
         journal = self._sandbox.requests
         with as_bad_request():
             since = int(request.query.get("since", 0))
-        first = max(0, since - journal.dropped)
+        first = max(0, since - journal.dropped if since >= 0 else len(journal) + since)
         history = request.query.get("history") in ("1", "true")
         return json_response(
             {

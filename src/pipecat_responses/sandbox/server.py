@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from aiohttp import web
 
-from pipecat_responses.sandbox import endpoints
+from pipecat_responses.sandbox import endpoints, page
 from pipecat_responses.sandbox.access import check_key, is_upgrade, missing_query, no_websockets
 from pipecat_responses.sandbox.answers import Answer, ModelInput, Part, as_answer
 from pipecat_responses.sandbox.background import Background
@@ -318,6 +318,7 @@ class Sandbox:
             *endpoints.routes(self._engine, self._background),
             *Control(self).routes(),
             *Inspection(self).routes(),
+            *page.routes(),
         ]
 
     @cached_property
