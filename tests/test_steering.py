@@ -24,6 +24,8 @@ from tests.support.services import SERVICES, websocket_service
 from tests.support.waiting import eventually
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "12"))
+BUSY = 0.8
+"""Seconds that a tool takes while the user says something, on a busy machine, too."""
 SEARCH = {"type": "web_search_call", "action": {"type": "search", "query": "weather"}}
 
 
@@ -212,7 +214,7 @@ def searched(sandbox: Sandbox) -> int:
 
 @pytest.mark.parametrize("tts", [None, "sentence"])
 async def test_a_response_that_was_not_heard_goes_on(sandbox: Sandbox, tts: Any) -> None:
-    sandbox.script(searches(0.3, Text("It is cold in Paris.")), "It is warm in Lyon.", "Yes.")
+    sandbox.script(searches(BUSY, Text("It is cold in Paris.")), "It is warm in Lyon.", "Yes.")
     llm = parking(sandbox)
     async with Conversation(llm, tts=tts) as talk:
         await talk.start("How is the weather in Paris?")
@@ -233,7 +235,7 @@ async def test_a_response_that_was_not_heard_goes_on(sandbox: Sandbox, tts: Any)
 
 
 async def test_by_default_it_is_let_go_of(sandbox: Sandbox) -> None:
-    sandbox.script(searches(0.3, Text("It is cold in Paris.")), "It is warm in Lyon.")
+    sandbox.script(searches(BUSY, Text("It is cold in Paris.")), "It is warm in Lyon.")
     llm = service(sandbox)
     async with Conversation(llm) as talk:
         await talk.start("How is the weather in Paris?")
@@ -283,7 +285,7 @@ async def test_one_that_was_heard_is_let_go_of(sandbox: Sandbox) -> None:
 
 async def test_another_question_than_that_is_asked_anew(sandbox: Sandbox) -> None:
     """The context was changed: what the response works on is no longer asked."""
-    sandbox.script(searches(0.3, Text("Cold.")), "Fine.")
+    sandbox.script(searches(BUSY, Text("Cold.")), "Fine.")
     llm = parking(sandbox)
     async with Conversation(llm) as talk:
         await talk.start("How is the weather in Paris?")
@@ -307,7 +309,7 @@ async def test_the_end_leaves_nothing_behind(sandbox: Sandbox) -> None:
 
 
 async def test_interrupted_again_and_again(sandbox: Sandbox) -> None:
-    sandbox.script(searches(0.5, Text("Cold.")), searches(0.5, Text("Warm.")), "At last.", "Yes.")
+    sandbox.script(searches(BUSY, Text("Cold.")), searches(BUSY, Text("Warm.")), "At last.", "Yes.")
     llm = parking(sandbox)
     async with Conversation(llm) as talk:
         await talk.start("Weather in Paris?")
@@ -330,7 +332,7 @@ async def test_with_and_without_lanes_and_hedges(
     sandbox: Sandbox, lanes: Any, hedged: bool
 ) -> None:
     sandbox.config.lanes = lanes
-    sandbox.script("Hi.", searches(0.3, Text("Cold.")), "Warm.", "Yes.")
+    sandbox.script("Hi.", searches(BUSY, Text("Cold.")), "Warm.", "Yes.")
     policy = HedgePolicy(after_secs=5.0, repeatable_tools=["web_search"])
     llm = parking(sandbox, hedge=policy if hedged else None)
     async with Conversation(llm) as talk:
@@ -354,7 +356,7 @@ async def test_what_is_lost_is_asked_again_with_all_of_it(
     sandbox: Sandbox, auto: bool, kind: Any
 ) -> None:
     """Lost when the successor is created: the request that goes out anew has all of it, once."""
-    sandbox.script(searches(0.2, Text("Cold.")), "Lost.", "Warm.")
+    sandbox.script(searches(BUSY, Text("Cold.")), "Lost.", "Warm.")
     llm = parking(sandbox) if auto else service(sandbox)
     async with Conversation(llm) as talk:
         await talk.start("Weather in Paris?")
@@ -375,7 +377,7 @@ async def test_what_is_lost_is_asked_again_with_all_of_it(
 
 
 async def test_a_successor_that_breaks_off_is_resumed(sandbox: Sandbox) -> None:
-    sandbox.script(searches(0.2, Text("Cold.")), "It is warm in Lyon.", "warm in Lyon.", "Yes.")
+    sandbox.script(searches(BUSY, Text("Cold.")), "It is warm in Lyon.", "warm in Lyon.", "Yes.")
     llm = service(sandbox)
     async with Conversation(llm) as talk:
         await talk.start("Weather in Paris?")
@@ -415,7 +417,7 @@ async def test_interrupted_once_it_was_taken(sandbox: Sandbox, auto: bool) -> No
 
 async def test_a_model_that_refuses_it(sandbox: Sandbox) -> None:
     """An application's own name for a model, of a family that it is not of."""
-    sandbox.script(searches(0.2, Text("Cold.")), "Warm.")
+    sandbox.script(searches(BUSY, Text("Cold.")), "Warm.")
     llm = parking(sandbox, settings=settings("gpt-4.1"), model_family="gpt-6")
     async with Conversation(llm) as talk:
         await talk.start("Weather in Paris?")

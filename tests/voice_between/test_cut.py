@@ -26,7 +26,7 @@ MORE = ["word, stripped", "sentence behind a processor", "word behind a strippin
 def after_sentences(text: str) -> list[float]:
     """Seconds at which a sentence has been said, and the next one has not begun."""
     ends = re.finditer(r"[.!?\u061f\u0964\u3002\uff01\uff1f]+(?=\s|$|[^\x00-\x7f])|\n", text)
-    return [(end.end() - 0.5) / RATE for end in ends][:4]
+    return [(end.end() - 0.5) / RATE for end in ends][:2]
 
 
 def in_a_word(text: str) -> list[float]:
