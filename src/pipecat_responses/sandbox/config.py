@@ -18,22 +18,30 @@ Kept: TypeAlias = Literal["forgets", "keeps_previous", "remembers_new"]
 """What a lane remembers after a response that was not completed."""
 
 _MODEL_NAMES = """
-gpt-4o gpt-4o-2024-05-13 gpt-4o-2024-08-06 gpt-4o-2024-11-20
+gpt-4 gpt-4-turbo gpt-4-turbo-2024-04-09 gpt-3.5-turbo
+gpt-4o gpt-4o-2024-05-13 gpt-4o-2024-08-06 gpt-4o-2024-11-20 chatgpt-4o-latest
 gpt-4o-mini gpt-4o-mini-2024-07-18
 gpt-4.1 gpt-4.1-2025-04-14 gpt-4.1-mini gpt-4.1-mini-2025-04-14
 gpt-4.1-nano gpt-4.1-nano-2025-04-14
 gpt-5 gpt-5-2025-08-07 gpt-5-mini gpt-5-mini-2025-08-07 gpt-5-nano gpt-5-nano-2025-08-07
-gpt-5-chat-latest gpt-5-pro gpt-5-pro-2025-10-06
-gpt-5.1 gpt-5.1-2025-11-13 gpt-5.1-chat-latest
-gpt-5.2 gpt-5.2-2025-12-11 gpt-5.2-chat-latest gpt-5.2-pro gpt-5.2-pro-2025-12-11
+gpt-5-chat-latest gpt-5-codex gpt-5-pro gpt-5-pro-2025-10-06
+gpt-5.1 gpt-5.1-2025-11-13 gpt-5.1-chat-latest gpt-5.1-mini
+gpt-5.1-codex gpt-5.1-codex-mini gpt-5.1-codex-max
+gpt-5.2 gpt-5.2-2025-12-11 gpt-5.2-chat-latest gpt-5.2-codex
+gpt-5.2-pro gpt-5.2-pro-2025-12-11
+gpt-5.3-chat-latest gpt-5.3-codex
 gpt-5.4 gpt-5.4-mini gpt-5.4-mini-2026-03-17 gpt-5.4-nano gpt-5.4-nano-2026-03-17
 gpt-5.5 gpt-5.5-2026-04-23 gpt-5.5-pro gpt-5.5-pro-2026-04-23
-gpt-5.6-luna gpt-5.6-sol gpt-5.6-terra
-gpt-6-astra gpt-6-luna gpt-6-sol gpt-6.1-sol gpt-6.1-terra gpt-6.2-astra gpt-6.2-sol
-o1 o1-2024-12-17 o3 o3-2025-04-16 o3-mini o3-mini-2025-01-31 o4-mini o4-mini-2025-04-16
+gpt-5.6 gpt-5.6-luna gpt-5.6-sol gpt-5.6-terra gpt-5.6-cyber
+gpt-6-astra gpt-6-luna gpt-6-sol gpt-6-cyber gpt-6-rosalind
+gpt-6.1-sol gpt-6.1-terra gpt-6.2-astra gpt-6.2-sol gpt-6.2-astra-law
+o1 o1-2024-12-17 o1-pro o1-pro-2025-03-19 o3 o3-2025-04-16 o3-mini o3-mini-2025-01-31
+o3-pro o3-pro-2025-06-10 o3-deep-research o3-deep-research-2025-06-26
+o4-mini o4-mini-2025-04-16 o4-mini-deep-research o4-mini-deep-research-2025-06-26
+codex-mini-latest
 """
 KNOWN_MODELS: frozenset[str] = frozenset(_MODEL_NAMES.split())
-"""Names from the official SDK's model list that answer over the Responses API."""
+"""Models that answer over the Responses API; dated snapshots of them are accepted as well."""
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
@@ -48,7 +56,7 @@ def base_model(model: str) -> str:
 
 def is_reasoning_model(model: str) -> bool:
     """Whether a model reasons: the o series, and gpt-5 onward except the chat variants."""
-    if re.match(r"o\d", model):
+    if re.match(r"o\d|codex-mini", model):
         return True
     series = _SERIES.match(model)
     return series is not None and int(series[1]) >= 5 and "chat" not in model
@@ -67,15 +75,17 @@ def takes_configuration_updates(model: str) -> bool:
 def supported_efforts(model: str) -> tuple[str, ...]:
     """The reasoning efforts a reasoning model takes, lowest first (reasoning guide)."""
     name = base_model(model)
-    if re.match(r"o\d", name):
+    if re.match(r"o\d|codex-mini|gpt-5(\.1)?-codex(-mini)?$", name):
         return ("low", "medium", "high")
+    if "-codex" in name:
+        return ("low", "medium", "high", "xhigh")
     if name == "gpt-5-pro":
         return ("high",)
     if name.endswith("-pro"):
         return ("medium", "high", "xhigh")
     if name in ("gpt-5", "gpt-5-mini", "gpt-5-nano"):
         return ("minimal", "low", "medium", "high")
-    if name == "gpt-5.1":
+    if name in ("gpt-5.1", "gpt-5.1-mini"):
         return ("none", "low", "medium", "high")
     if name in ("gpt-6-astra", "gpt-6.1-sol"):
         return ("low", "medium", "high", "xhigh", "max")
@@ -119,7 +129,7 @@ class SandboxConfig:
 
     Attributes:
         api_keys: Accepted bearer tokens; None accepts any that is not empty.
-        models: Accepted model names; None accepts ``KNOWN_MODELS``.
+        models: Accepted model names; None accepts ``KNOWN_MODELS`` and their dated snapshots.
         responder: Computes the answer to a request instead of the built-in rules; scripted
             answers come before it.
         time_to_first_token: Seconds from the start of a response to its first token.
@@ -311,7 +321,8 @@ class SandboxConfig:
     def accepts_model(self, name: str) -> bool:
         """Whether there is a model of that name."""
         known = KNOWN_MODELS if self.models is None else self.models
-        return self.any_model or name in known or name in self.deployments
+        named = name in known or name in self.deployments
+        return self.any_model or named or (self.models is None and base_model(name) in known)
 
     def model_names(self) -> list[str]:
         """The names of the models that there are to choose from."""

@@ -61,7 +61,7 @@ _TOOL_TYPES = (
 _TOOL_NAME = shapes.pattern("^[a-zA-Z0-9_-]+$", 64)
 _STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _MIN_OUTPUT_TOKENS = 16
-_SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
+_SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 
 
 def _input(value: object, param: str) -> None:
