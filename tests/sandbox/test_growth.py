@@ -10,8 +10,14 @@ from typing import Any
 
 import pytest
 from openai.types import AllModels
-from openai.types.responses import ResponseIncludable, ToolParam
+from openai.types.responses import (
+    ResponseFunctionToolCallParam,
+    ResponseIncludable,
+    ResponseOutputMessageParam,
+    ToolParam,
+)
 from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
+from openai.types.responses.response_input_item_param import FunctionCallOutput
 from openai.types.responses.response_text_config_param import ResponseTextConfigParam
 from openai.types.shared_params import Reasoning
 
@@ -77,7 +83,7 @@ async def test_fields_and_values_of_requests(sandbox: Sandbox) -> None:
     assert found >= literals(hints(ResponseTextConfigParam)["verbosity"])
     kinds = {kind for tool in typing.get_args(ToolParam) for kind in literals(hints(tool)["type"])}
     assert await supported(tools=[{"type": "none such"}]) >= kinds
-    for field in request:
+    for field in request.keys() - {"input"}:
         _, body = await post(sandbox, "x", **{field: {"none": "such"}})
         message = (body["error"] or {}).get("message", "")
         assert f"Unknown parameter: '{field}'" not in message
@@ -90,3 +96,50 @@ async def test_codex_models_reason(sandbox: Sandbox, model: str) -> None:
         refused = await wire.refusal("hello", model=model, reasoning={"effort": "none"})
     assert response["output"][0]["type"] == "reasoning"
     assert refused["error"]["code"] == "unsupported_value"
+
+
+NOT_GIVEN_AT_ALL = {"input", "model"}
+"""A null of these is refused as if they were missing."""
+
+
+async def test_nulls_of_a_request(sandbox: Sandbox) -> None:
+    request = hints(ResponseCreateParamsStreaming)
+    for field in request.keys() - NOT_GIVEN_AT_ALL - {"stream"}:
+        status, body = await post(sandbox, "x", **{field: None})
+        taken = takes_null(request[field])
+        assert (status == 200) == taken, field
+        assert taken or (body["error"]["code"], body["error"]["param"]) == ("invalid_type", field)
+    sandbox.config.nulls = "taken"
+    nothing = dict.fromkeys(request.keys() - NOT_GIVEN_AT_ALL - {"stream"})
+    assert (await post(sandbox, "x", **nothing))[0] == 200
+
+
+ITEMS: list[tuple[Any, dict[str, Any]]] = [
+    (
+        ResponseFunctionToolCallParam,
+        {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"},
+    ),
+    (
+        ResponseOutputMessageParam,
+        {"type": "message", "role": "assistant", "content": "x", "id": "msg_1"},
+    ),
+    (FunctionCallOutput, {"type": "function_call_output", "call_id": "call_1", "output": "x"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "item"), ITEMS, ids=lambda given: getattr(given, "__name__", ""))
+async def test_nulls_of_an_item(sandbox: Sandbox, kind: Any, item: dict[str, Any]) -> None:
+    others = {
+        "function_call": [{"type": "function_call_output", "call_id": "call_1", "output": "x"}],
+        "function_call_output": [{**ITEMS[0][1]}],
+    }.get(item["type"], [])
+
+    async def status(**fields: None) -> int:
+        items = [{**item, **fields}, *others]
+        return (await post(sandbox, items if "arguments" in item else items[::-1]))[0]
+
+    fields = hints(kind)
+    for field in fields.keys() - {"call_id"}:
+        assert (await status(**{field: None}) == 200) == takes_null(fields[field]), field
+    sandbox.config.nulls = "taken"
+    assert await status(**dict.fromkeys(fields.keys() - item.keys())) == 200

@@ -199,6 +199,8 @@ class SandboxConfig:
         keepalive_secs: Seconds of silence before each of them.
         time_to_created: Seconds from a request's acceptance to ``response.created``; the first
             token comes as much later.
+        nulls: What becomes of a null where the SDK's type has none, such as ``text`` or a call's
+            ``status``: ``refused``, or ``taken`` for a field that is not there.
         any_model: Whether any model name is accepted.
         deployments: Names that are accepted besides, and the known models behind them.
         model_limits: Whether what a model does not take (reasoning of one that does not reason,
@@ -268,6 +270,7 @@ class SandboxConfig:
     keepalive: Literal["none", "comments", "events"] = "none"
     keepalive_secs: float = 15.0
     time_to_created: float = 0.0
+    nulls: Literal["refused", "taken"] = "refused"
     any_model: bool = False
     deployments: dict[str, str] = field(default_factory=dict)
     model_limits: Literal["enforced", "ignored"] = "enforced"

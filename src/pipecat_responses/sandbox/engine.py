@@ -24,6 +24,7 @@ from pipecat_responses.sandbox.pacing import Pacer
 from pipecat_responses.sandbox.records import RecordedRequest
 from pipecat_responses.sandbox.requests import check_http_request, check_websocket_request
 from pipecat_responses.sandbox.rules import answer_by_rules
+from pipecat_responses.sandbox.shapes import without_nulls
 from pipecat_responses.sandbox.strictness import check_json_is_asked_for
 from pipecat_responses.sandbox.stubs import Stubs
 from pipecat_responses.sandbox.text import count_tokens
@@ -338,7 +339,7 @@ class Engine:
         """
         check_features(body, self.config)
         body = taken(body, self.config)
-        check(body, self.config)
+        check(without_nulls(body) if self.config.nulls == "taken" else body, self.config)
         return body
 
     def _sign_of_life(self, composer: Composer, sink: Sink) -> Callable[[], Awaitable[None]] | None:

@@ -22,7 +22,13 @@ ROLES = ("assistant", "system", "developer", "user")
 INPUT_PARTS = ("input_text", "input_image", "input_file")
 OUTPUT_PARTS = ("output_text", "refusal")
 
+_MAX_TEXT = 10_485_760
+_MAX_IMAGE = 20_971_520
+_MAX_ID = 64
 _STATUS = shapes.choice("in_progress", "completed", "incomplete")
+_TEXT = shapes.short_string(_MAX_TEXT)
+_CALL_ID = shapes.short_string(_MAX_ID, empty=False)
+_BREAKPOINT = shapes.NotNull(shapes.mapping)
 _IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"RIFF")
 _HISTORY_OF_TOOLS = (
     "file_search_call",
@@ -51,8 +57,10 @@ _HISTORY_OF_TOOLS = (
 
 
 def _item_id(prefix: str) -> Check:
+    short = shapes.short_string(_MAX_ID)
+
     def check(value: object, param: str) -> None:
-        shapes.string(value, param)
+        short(value, param)
         assert isinstance(value, str)
         if not value.startswith(prefix):
             raise ApiError(
@@ -69,7 +77,7 @@ def _image_url(value: object, param: str) -> None:
 
     Only the format's signature is looked at, not the picture.
     """
-    shapes.string(value, param)
+    shapes.short_string(_MAX_IMAGE)(value, param)
     assert isinstance(value, str)
     if value.startswith(("http://", "https://")):
         return
@@ -101,43 +109,44 @@ def _image_url(value: object, param: str) -> None:
 
 _PART_FIELDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
     "input_text": (
-        {"type": shapes.string, "text": shapes.string},
-        {"prompt_cache_breakpoint": shapes.mapping},
+        {"type": shapes.string, "text": _TEXT},
+        {"prompt_cache_breakpoint": _BREAKPOINT},
     ),
     "input_image": (
         {"type": shapes.string},
         {
             "image_url": _image_url,
             "file_id": shapes.string,
-            "detail": shapes.choice("low", "high", "auto", "original"),
-            "prompt_cache_breakpoint": shapes.mapping,
+            "detail": shapes.NotNull(shapes.choice("low", "high", "auto", "original")),
+            "prompt_cache_breakpoint": _BREAKPOINT,
         },
     ),
     "input_file": (
         {"type": shapes.string},
         {
-            "file_data": shapes.string,
+            "file_data": shapes.NotNull(shapes.string),
             "file_id": shapes.string,
-            "file_url": shapes.string,
-            "filename": shapes.string,
-            "detail": shapes.choice("auto", "low", "high"),
-            "prompt_cache_breakpoint": shapes.mapping,
+            "file_url": shapes.NotNull(shapes.string),
+            "filename": shapes.NotNull(shapes.string),
+            "detail": shapes.NotNull(shapes.choice("auto", "low", "high")),
+            "prompt_cache_breakpoint": _BREAKPOINT,
         },
     ),
     "output_text": (
-        {"type": shapes.string, "text": shapes.string},
+        {"type": shapes.string, "text": _TEXT},
         {
-            "annotations": shapes.array(shapes.mapping),
-            "logprobs": shapes.array(shapes.mapping),
+            "annotations": shapes.NotNull(shapes.array(shapes.mapping)),
+            "logprobs": shapes.NotNull(shapes.array(shapes.mapping)),
         },
     ),
-    "refusal": ({"type": shapes.string, "refusal": shapes.string}, {}),
+    "refusal": ({"type": shapes.string, "refusal": _TEXT}, {}),
 }
 
 
 def _content(value: object, param: str, supported: tuple[str, ...]) -> None:
     """Checks a message's or an output's content: a string, or parts of the supported types."""
     if isinstance(value, str):
+        _TEXT(value, param)
         return
     if not isinstance(value, list):
         raise invalid_type(param, "one of an array of objects or string", value)
@@ -171,53 +180,60 @@ def _message(item: Item, param: str) -> None:
         param,
         {"role": shapes.string, "content": lambda value, name: _content(value, name, supported)},
         {
-            "type": shapes.string,
-            "id": _item_id("msg"),
-            "status": _STATUS,
+            "type": shapes.NotNull(shapes.string),
+            "id": shapes.NotNull(_item_id("msg")),
+            "status": shapes.NotNull(_STATUS),
             "phase": shapes.choice("commentary", "final_answer"),
         },
     )
 
 
 _CALL_EXTRAS: dict[str, Check] = {
+    "status": shapes.NotNull(_STATUS),
+    "caller": shapes.mapping,
+    "namespace": shapes.NotNull(shapes.string),
+    "async": shapes.NotNull(shapes.boolean),
+}
+_OUTPUT_EXTRAS: dict[str, Check] = {
+    "id": shapes.short_string(_MAX_ID),
+    "name": shapes.string,
     "status": _STATUS,
     "caller": shapes.mapping,
     "namespace": shapes.string,
-    "async": shapes.boolean,
 }
 _ITEM_FIELDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
     "function_call": (
         {
             "type": shapes.string,
-            "call_id": shapes.string,
+            "call_id": _CALL_ID,
             "name": shapes.pattern("^[a-zA-Z0-9_-]+$", 64),
             "arguments": shapes.string,
         },
-        {"id": _item_id("fc"), **_CALL_EXTRAS},
+        {"id": shapes.NotNull(_item_id("fc")), **_CALL_EXTRAS},
     ),
     "function_call_output": (
-        {"type": shapes.string, "call_id": shapes.string, "output": _tool_output},
-        {"id": shapes.string, "name": shapes.string, **_CALL_EXTRAS},
+        {"type": shapes.string, "call_id": _CALL_ID, "output": _tool_output},
+        _OUTPUT_EXTRAS,
     ),
     "custom_tool_call": (
         {
             "type": shapes.string,
-            "call_id": shapes.string,
+            "call_id": _CALL_ID,
             "name": shapes.string,
             "input": shapes.string,
         },
-        {"id": _item_id("ctc"), **_CALL_EXTRAS},
+        {"id": shapes.NotNull(_item_id("ctc")), **_CALL_EXTRAS},
     ),
     "custom_tool_call_output": (
-        {"type": shapes.string, "call_id": shapes.string, "output": _tool_output},
-        {"id": shapes.string, **_CALL_EXTRAS},
+        {"type": shapes.string, "call_id": _CALL_ID, "output": _tool_output},
+        _OUTPUT_EXTRAS,
     ),
     "reasoning": (
         {"type": shapes.string, "id": _item_id("rs"), "summary": shapes.array(shapes.mapping)},
         {
-            "content": shapes.array(shapes.mapping),
+            "content": shapes.NotNull(shapes.array(shapes.mapping)),
             "encrypted_content": shapes.string,
-            "status": _STATUS,
+            "status": shapes.NotNull(_STATUS),
         },
     ),
     "compaction": (

@@ -60,12 +60,15 @@ _TOOL_TYPES = (
 )
 _TOOL_NAME = shapes.pattern("^[a-zA-Z0-9_-]+$", 64)
 _STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+_MAX_INPUT = 10_485_760
+_MAX_ALLOWED_TOOLS = 128
 _MIN_OUTPUT_TOKENS = 16
 _SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 
 
 def _input(value: object, param: str) -> None:
     if isinstance(value, str):
+        shapes.short_string(_MAX_INPUT)(value, param)
         return
     if not isinstance(value, list):
         raise invalid_type(param, "one of a string or array of input items", value)
@@ -80,7 +83,10 @@ def _text(value: object, param: str) -> None:
         value,
         param,
         {},
-        {"format": _text_format, "verbosity": shapes.choice("low", "medium", "high")},
+        {
+            "format": shapes.NotNull(_text_format),
+            "verbosity": shapes.choice("low", "medium", "high"),
+        },
     )
 
 
@@ -94,7 +100,7 @@ def _text_format(value: object, param: str) -> None:
             value,
             param,
             {"type": shapes.string, "name": _TOOL_NAME, "schema": shapes.mapping},
-            {"description": shapes.string, "strict": shapes.boolean},
+            {"description": shapes.NotNull(shapes.string), "strict": shapes.boolean},
         )
         if value.get("strict") is True:
             check_strict_schema(
@@ -118,7 +124,7 @@ def _reasoning(value: object, param: str) -> None:
             "summary": summary,
             "generate_summary": summary,
             "context": shapes.choice("auto", "current_turn", "all_turns"),
-            "mode": shapes.string,
+            "mode": shapes.NotNull(shapes.string),
         },
     )
 
@@ -130,10 +136,9 @@ def _tool(value: object, param: str) -> None:
     shapes.choice(*_TOOL_TYPES)(value["type"], f"{param}.type")
     callers = shapes.array(shapes.choice("direct", "programmatic"))
     common: dict[str, Check] = {
-        "description": shapes.string,
         "allowed_callers": callers,
-        "async": shapes.boolean,
-        "defer_loading": shapes.boolean,
+        "async": shapes.NotNull(shapes.boolean),
+        "defer_loading": shapes.NotNull(shapes.boolean),
     }
     if value["type"] == "function":
         shapes.require(value, param, ["name"])
@@ -142,6 +147,7 @@ def _tool(value: object, param: str) -> None:
             param,
             {"type": shapes.string, "name": _TOOL_NAME},
             {
+                "description": shapes.string,
                 "parameters": shapes.mapping,
                 "strict": shapes.boolean,
                 "output_schema": shapes.mapping,
@@ -161,7 +167,11 @@ def _tool(value: object, param: str) -> None:
             value,
             param,
             {"type": shapes.string, "name": _TOOL_NAME},
-            {"format": shapes.mapping, **common},
+            {
+                "description": shapes.NotNull(shapes.string),
+                "format": shapes.NotNull(shapes.mapping),
+                **common,
+            },
         )
 
 
@@ -195,17 +205,43 @@ def _tool_choice(value: object, param: str) -> None:
             {
                 "type": shapes.string,
                 "mode": shapes.choice("auto", "required"),
-                "tools": shapes.array(shapes.mapping),
+                "tools": shapes.array(shapes.mapping, minimum=1, maximum=_MAX_ALLOWED_TOOLS),
             },
             {},
         )
 
 
-def _metadata(value: object, param: str) -> None:
+def _parent(value: object, param: str) -> None:
+    shapes.string(value, param)
+    assert isinstance(value, str)
+    if not value.startswith("resp"):
+        raise ApiError(
+            f"Invalid '{param}': '{value}'. Expected an ID that begins with 'resp'.",
+            code="invalid_value",
+            param=param,
+        )
+
+
+def _stream_options(value: object, param: str) -> None:
     shapes.mapping(value, param)
     assert isinstance(value, dict)
-    for name, element in value.items():
-        shapes.string(element, f"{param}.{name}")
+    shapes.fields(value, param, {}, {"include_obfuscation": shapes.NotNull(shapes.boolean)})
+
+
+def _cache_options(value: object, param: str) -> None:
+    shapes.mapping(value, param)
+    assert isinstance(value, dict)
+    shapes.fields(
+        value,
+        param,
+        {},
+        {
+            "comparison_response_id": shapes.string,
+            "mode": shapes.NotNull(shapes.choice("implicit", "explicit")),
+            "prewarm": shapes.NotNull(shapes.boolean),
+            "ttl": shapes.NotNull(shapes.choice("30m", "12h")),
+        },
+    )
 
 
 def _conversation(value: object, param: str) -> None:
@@ -216,40 +252,40 @@ def _conversation(value: object, param: str) -> None:
 
 
 _FIELDS: dict[str, Check] = {
-    "access_programs": shapes.mapping,
+    "access_programs": shapes.NotNull(shapes.mapping),
     "background": shapes.boolean,
-    "background_options": shapes.mapping,
+    "background_options": shapes.NotNull(shapes.mapping),
     "client_metadata": shapes.mapping,
     "context_management": shapes.array(shapes.mapping),
     "conversation": _conversation,
-    "image": shapes.mapping,
+    "image": shapes.NotNull(shapes.mapping),
     "include": shapes.array(shapes.choice(*INCLUDABLE)),
     "input": _input,
     "instructions": shapes.string,
     "max_output_tokens": shapes.integer(_MIN_OUTPUT_TOKENS),
     "max_tool_calls": shapes.integer(1),
-    "metadata": _metadata,
+    "metadata": shapes.metadata,
     "model": shapes.string,
     "moderation": shapes.mapping,
     "parallel_tool_calls": shapes.boolean,
-    "previous_response_id": shapes.string,
+    "previous_response_id": _parent,
     "prompt": shapes.mapping,
-    "prompt_cache_key": shapes.string,
-    "prompt_cache_options": shapes.mapping,
+    "prompt_cache_key": shapes.short_string(64),
+    "prompt_cache_options": shapes.NotNull(_cache_options),
     "prompt_cache_retention": shapes.choice("in_memory", "24h"),
     "reasoning": _reasoning,
-    "safety_identifier": shapes.string,
+    "safety_identifier": shapes.short_string(128),
     "service_tier": shapes.choice(*_SERVICE_TIERS),
     "store": shapes.boolean,
-    "stream_options": shapes.mapping,
+    "stream_options": _stream_options,
     "temperature": shapes.decimal(0, 2),
-    "text": _text,
-    "tool_choice": _tool_choice,
-    "tools": shapes.array(_tool),
+    "text": shapes.NotNull(_text),
+    "tool_choice": shapes.NotNull(_tool_choice),
+    "tools": shapes.NotNull(shapes.array(_tool)),
     "top_logprobs": shapes.integer(0, 20),
     "top_p": shapes.decimal(0, 1),
     "truncation": shapes.choice("auto", "disabled"),
-    "user": shapes.string,
+    "user": shapes.NotNull(shapes.string),
 }
 _WEBSOCKET_FIELDS: dict[str, Check] = {
     **_FIELDS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from pipecat_responses.sandbox.errors import (
@@ -93,9 +94,8 @@ def choice(*supported: str) -> Check:
     return check
 
 
-def pattern(expression: str, max_length: int) -> Check:
-    """A string of a certain form."""
-    compiled = re.compile(expression)
+def short_string(max_length: int, *, empty: bool = True) -> Check:
+    """A string of so many characters at most, and of one at least unless it may be empty."""
 
     def check(value: object, param: str) -> None:
         string(value, param)
@@ -107,6 +107,25 @@ def pattern(expression: str, max_length: int) -> Check:
                 code="string_above_max_length",
                 param=param,
             )
+        if not value and not empty:
+            raise ApiError(
+                f"Invalid '{param}': empty string. Expected a string with minimum length 1, but "
+                "got an empty string instead.",
+                code="empty_string",
+                param=param,
+            )
+
+    return check
+
+
+def pattern(expression: str, max_length: int) -> Check:
+    """A string of a certain form."""
+    compiled = re.compile(expression)
+    short = short_string(max_length)
+
+    def check(value: object, param: str) -> None:
+        short(value, param)
+        assert isinstance(value, str)
         if not compiled.fullmatch(value):
             raise ApiError(
                 f"Invalid '{param}': string does not match pattern. "
@@ -118,16 +137,77 @@ def pattern(expression: str, max_length: int) -> Check:
     return check
 
 
-def array(of: Check) -> Check:
-    """An array whose elements all pass a check."""
+def array(of: Check, *, minimum: int = 0, maximum: int | None = None) -> Check:
+    """An array whose elements all pass a check, of a length within bounds that are included."""
 
     def check(value: object, param: str) -> None:
         if not isinstance(value, list):
             raise invalid_type(param, "an array", value)
+        array_length(value, param, minimum, maximum)
         for index, element in enumerate(value):
             of(element, f"{param}[{index}]")
 
     return check
+
+
+def array_length(
+    value: list[Any], param: str, minimum: int = 0, maximum: int | None = None
+) -> None:
+    """Checks the length of an array.
+
+    Raises:
+        ApiError: When it is too long or too short.
+    """
+    if maximum is not None and len(value) > maximum:
+        raise ApiError(
+            f"Invalid '{param}': array too long. Expected an array with maximum length {maximum}, "
+            f"but got an array with length {len(value)} instead.",
+            code="array_above_max_length",
+            param=param,
+        )
+    if len(value) < minimum:
+        raise ApiError(
+            f"Invalid '{param}': empty array. Expected an array with minimum length {minimum}, "
+            "but got an empty array instead.",
+            code="empty_array",
+            param=param,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotNull:
+    """A check of a field that may be absent, but has no null.
+
+    Attributes:
+        check: What its value has to pass.
+    """
+
+    check: Check
+
+    def __call__(self, value: Any, param: str) -> None:
+        """Checks a value."""
+        self.check(value, param)
+
+
+_MAX_PAIRS = 16
+_METADATA_KEY = short_string(64)
+_METADATA_VALUE = short_string(512)
+
+
+def metadata(value: object, param: str) -> None:
+    """Notes of a client's on an object: a few short strings by name."""
+    if not isinstance(value, dict):
+        raise invalid_type(param, "a metadata object", value)
+    if len(value) > _MAX_PAIRS:
+        raise ApiError(
+            f"Invalid '{param}': too many properties. Expected an object with at most "
+            f"{_MAX_PAIRS} properties, but got an object with {len(value)} properties instead.",
+            code="object_above_max_properties",
+            param=param,
+        )
+    for name, text in value.items():
+        _METADATA_KEY(name, f"{param}.{name}")
+        _METADATA_VALUE(text, f"{param}.{name}")
 
 
 def nullable(check: Check) -> Check:
@@ -149,7 +229,7 @@ def fields(
         value: The object.
         param: Name of the object as a parameter; empty for the request itself.
         required: Checks of fields that must be there.
-        optional: Checks of fields that may be absent or null.
+        optional: Checks of fields that may be absent or, but for ``NotNull``, null.
 
     Raises:
         ApiError: For the first field that is wrong.
@@ -159,8 +239,9 @@ def fields(
         if name in required:
             required[name](element, prefix + name)
         elif name in optional:
-            if element is not None:
-                optional[name](element, prefix + name)
+            check = optional[name]
+            if element is not None or isinstance(check, NotNull):
+                check(element, prefix + name)
         else:
             raise unknown_parameter(prefix + name)
     require(value, param, required)
@@ -171,3 +252,26 @@ def require(value: dict[str, Any], param: str, names: Iterable[str]) -> None:
     for name in names:
         if name not in value:
             raise missing_parameter(f"{param}.{name}" if param else name)
+
+
+def without_nulls(request: dict[str, Any]) -> dict[str, Any]:
+    """A request without its nulls, as a server sees it to which a null is no value at all.
+
+    Schemas, metadata and the contents of strings are the client's own, and left as they are.
+    """
+    slim = {name: _slim(name, value) for name, value in request.items()}
+    return {name: value for name, value in slim.items() if value is not None}
+
+
+_OBJECTS = ("text", "format", "reasoning", "stream_options", "prompt_cache_options")
+_LISTS = ("input", "items", "tools", "content", "output")
+
+
+def _slim(name: str, value: Any) -> Any:
+    if name in _OBJECTS and isinstance(value, dict):
+        return without_nulls(value)
+    if name in _LISTS and isinstance(value, list):
+        return [
+            without_nulls(element) if isinstance(element, dict) else element for element in value
+        ]
+    return value

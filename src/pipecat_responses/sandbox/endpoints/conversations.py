@@ -10,15 +10,12 @@ from pipecat_responses.sandbox import shapes
 from pipecat_responses.sandbox.conversations import Conversation
 from pipecat_responses.sandbox.endpoints import query
 from pipecat_responses.sandbox.engine import Engine
-from pipecat_responses.sandbox.errors import ApiError, invalid_type
+from pipecat_responses.sandbox.errors import invalid_type
 from pipecat_responses.sandbox.http import json_response, read_json
 from pipecat_responses.sandbox.items import check_item
 from pipecat_responses.sandbox.transcript import Item
 
 _MAX_ITEMS = 20
-_MAX_PAIRS = 16
-_MAX_KEY = 64
-_MAX_VALUE = 512
 
 
 class ConversationsApi:
@@ -46,7 +43,7 @@ class ConversationsApi:
     async def create(self, request: web.Request) -> web.StreamResponse:
         """``POST /v1/conversations``."""
         body = await self._body(request)
-        shapes.fields(body, "", {}, {"items": _items, "metadata": _metadata})
+        shapes.fields(body, "", {}, {"items": _items, "metadata": shapes.metadata})
         conversation = self._conversations.create(
             self._resolved(body.get("items") or []),
             body.get("metadata") or {},
@@ -62,7 +59,7 @@ class ConversationsApi:
         """``POST /v1/conversations/{id}``: other metadata."""
         conversation = self._find(request)
         body = await self._body(request)
-        shapes.fields(body, "", {"metadata": shapes.nullable(_metadata)}, {})
+        shapes.fields(body, "", {"metadata": shapes.nullable(shapes.metadata)}, {})
         conversation.metadata = body["metadata"] or {}
         return json_response(conversation.body())
 
@@ -120,27 +117,6 @@ class ConversationsApi:
 def _items(value: object, param: str) -> None:
     if not isinstance(value, list):
         raise invalid_type(param, "an array of input items", value)
-    if len(value) > _MAX_ITEMS:
-        raise ApiError(
-            f"Invalid '{param}': array too long. Expected an array with maximum length "
-            f"{_MAX_ITEMS}, but got an array with length {len(value)} instead.",
-            code="array_above_max_length",
-            param=param,
-        )
+    shapes.array_length(value, param, maximum=_MAX_ITEMS)
     for index, item in enumerate(value):
         check_item(item, f"{param}[{index}]")
-
-
-def _metadata(value: object, param: str) -> None:
-    if not isinstance(value, dict):
-        raise invalid_type(param, "a metadata object", value)
-    if len(value) > _MAX_PAIRS:
-        raise ApiError(
-            f"Invalid '{param}': too many properties. Expected an object with at most "
-            f"{_MAX_PAIRS} properties, but got an object with {len(value)} properties instead.",
-            code="object_above_max_properties",
-            param=param,
-        )
-    for name, text in value.items():
-        shapes.pattern(r"(?s).*", _MAX_KEY)(name, f"{param}.{name}")
-        shapes.pattern(r"(?s).*", _MAX_VALUE)(text, f"{param}.{name}")
