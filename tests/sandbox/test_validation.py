@@ -459,7 +459,42 @@ STRICT_CASES = [
         "In context=('properties', 'a', 'items'), 'additionalProperties' is required to be "
         "supplied and to be false.",
     ),
+    (
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string"}},
+            "required": ["a", "b"],
+            "additionalProperties": False,
+        },
+        "In context=(), 'required' is required to be supplied and to be an array including every "
+        "key in properties. Extra required key 'b' supplied.",
+    ),
+    (
+        {
+            "type": "object",
+            "properties": {"a": {"oneOf": [{"type": "string"}]}},
+            "required": ["a"],
+            "additionalProperties": False,
+        },
+        "In context=('properties', 'a'), 'oneOf' is not permitted.",
+    ),
+    (
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string", "format": "uri"}},
+            "required": ["a"],
+            "additionalProperties": False,
+        },
+        "In context=('properties', 'a'), 'uri' is not a valid format.",
+    ),
 ]
+
+
+async def test_a_strict_form_is_an_object(sandbox: Sandbox) -> None:
+    form = {"type": "json_schema", "name": "x", "schema": {"anyOf": []}, "strict": True}
+    async with connected(sandbox) as wire:
+        refused = (await wire.refusal("hi", text={"format": form}))["error"]
+    assert refused["message"].endswith("of 'type: \"object\"', got 'type: \"None\"'.")
 
 
 @pytest.mark.parametrize(("schema", "problem"), STRICT_CASES)

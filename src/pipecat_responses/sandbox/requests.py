@@ -26,7 +26,7 @@ from pipecat_responses.sandbox.errors import (
 )
 from pipecat_responses.sandbox.items import KNOWN_TYPES, check_item
 from pipecat_responses.sandbox.shapes import Check
-from pipecat_responses.sandbox.strictness import check_strict_schema
+from pipecat_responses.sandbox.strictness import check_is_object, check_strict_schema
 
 INCLUDABLE = (
     "file_search_call.results",
@@ -177,12 +177,10 @@ def _tool(value: object, param: str) -> None:
 
 def _function_schema(tool: dict[str, Any], param: str) -> None:
     schema = tool.get("parameters")
-    problem = None
-    if schema and schema.get("type") != "object":
-        problem = f"schema must be a JSON Schema of 'type: \"object\"', got '{schema.get('type')}'"
-    if problem:
-        raise ApiError(
-            f"Invalid schema for function '{tool['name']}': {problem}.",
+    if schema:
+        check_is_object(
+            schema,
+            of=f"function '{tool['name']}'",
             code="invalid_function_parameters",
             param=f"{param}.parameters",
         )

@@ -10,10 +10,50 @@ from pipecat_responses.sandbox.errors import ApiError
 from pipecat_responses.sandbox.transcript import item_text
 
 _INSIDE = ("properties", "$defs", "definitions")
+_NOT_PERMITTED = (
+    "allOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentRequired",
+    "dependentSchemas",
+)
+_FORMATS = (
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uuid",
+)
+
+
+def check_is_object(schema: Mapping[str, Any], *, of: str, code: str, param: str) -> None:
+    """Checks that a schema is that of an object; the parameters are those of the stricter check.
+
+    Raises:
+        ApiError: When it is not.
+    """
+    kind = schema.get("type")
+    if kind != "object":
+        raise ApiError(
+            f"Invalid schema for {of}: schema must be a JSON Schema of 'type: \"object\"', got "
+            f"'type: \"{kind}\"'.",
+            code=code,
+            param=param,
+        )
 
 
 def check_strict_schema(schema: Mapping[str, Any], *, of: str, code: str, param: str) -> None:
-    """Checks that every object of a schema lists all its properties as required, and no others.
+    """Checks that a schema is of the subset that strict output can be held to.
+
+    Every object lists all its properties as required and allows no others, the whole is an object,
+    and there is nothing in it that is not supported.
 
     Args:
         schema: The schema.
@@ -24,6 +64,7 @@ def check_strict_schema(schema: Mapping[str, Any], *, of: str, code: str, param:
     Raises:
         ApiError: For the first object that does not.
     """
+    check_is_object(schema, of=of, code=code, param=param)
     for where, problem in _problems(schema, ()):
         path = ", ".join(f"'{step}'" for step in where) + ("," if len(where) == 1 else "")
         raise ApiError(
@@ -34,19 +75,25 @@ def check_strict_schema(schema: Mapping[str, Any], *, of: str, code: str, param:
 def _problems(
     schema: Mapping[str, Any], where: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name in _NOT_PERMITTED:
+        if name in schema:
+            yield where, f"'{name}' is not permitted."
+    form = schema.get("format")
+    if form is not None and form not in _FORMATS:
+        yield where, f"'{form}' is not a valid format."
     kind = schema.get("type")
     if kind == "object" or (isinstance(kind, list) and "object" in kind):
         if schema.get("additionalProperties") is not False:
             yield where, "'additionalProperties' is required to be supplied and to be false."
-        names = list(schema.get("properties") or ())
-        required = schema.get("required")
-        missing = [name for name in names if name not in (required or ())]
-        if missing:
-            yield (
-                where,
-                "'required' is required to be supplied and to be an array including every key in "
-                f"properties. Missing '{missing[0]}'.",
-            )
+        names = schema.get("properties") or ()
+        required = schema.get("required") or ()
+        rule = "'required' is required to be supplied and to be an array including every key in "
+        for name in names:
+            if name not in required:
+                yield where, f"{rule}properties. Missing '{name}'."
+        for name in required:
+            if name not in names:
+                yield where, f"{rule}properties. Extra required key '{name}' supplied."
     for name in _INSIDE:
         inside = schema.get(name)
         for key, value in inside.items() if isinstance(inside, Mapping) else ():
