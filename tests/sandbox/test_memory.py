@@ -393,3 +393,97 @@ async def test_a_server_that_does_not_see_lanes(sandbox: Sandbox) -> None:
         await not_found(wire, first["id"])
     assert text_of(second).endswith("I remember 3 items.")
     assert sandbox.requests[0].stream_id == "a"
+
+
+def written(response: dict[str, Any]) -> int:
+    tokens: int = response["usage"]["input_tokens_details"]["cache_write_tokens"]
+    return tokens
+
+
+def marked(text: str) -> dict[str, Any]:
+    part = {"type": "input_text", "text": text, "prompt_cache_breakpoint": {"mode": "explicit"}}
+    return {"role": "developer", "content": [part]}
+
+
+class TestCachesAtBreakpoints:
+    """From gpt-5.6 on; before that in steps."""
+
+    RULES = "A rule to follow. " * 300
+
+    async def ask(self, wire: Wire, *said: Any, **fields: Any) -> dict[str, Any]:
+        items = [user(each) if isinstance(each, str) else each for each in said]
+        return await wire.respond(items, model="gpt-5.6-sol", **fields)
+
+    async def test_a_conversation_goes_on_from_its_newest_item(self, sandbox: Sandbox) -> None:
+        async with connected(sandbox) as wire:
+            first = await self.ask(wire, self.RULES)
+            assert (cached(first), written(first)) == (0, first["usage"]["input_tokens"])
+            second = await self.ask(wire, "more", previous_response_id=first["id"])
+            assert cached(second) == first["usage"]["input_tokens"]
+            assert written(second) == second["usage"]["input_tokens"] - cached(second)
+            again = await self.ask(wire, self.RULES, stream_id="b")
+            assert (cached(again), written(again)) == (first["usage"]["input_tokens"], 0)
+
+    async def test_what_is_not_marked_is_lost_with_the_end(self, sandbox: Sandbox) -> None:
+        rules = {"role": "developer", "content": self.RULES}
+        async with connected(sandbox) as wire:
+            await self.ask(wire, rules, "one question")
+            assert cached(await self.ask(wire, rules, "another")) == 0
+            first = await self.ask(wire, marked(self.RULES), "one question")
+            second = await self.ask(wire, marked(self.RULES), "a third")
+            assert 0 < cached(second) < second["usage"]["input_tokens"]
+            assert cached(first) == first["usage"]["input_tokens"]
+            # The same words without a mark, and with others before them.
+            assert cached(await self.ask(wire, rules, "a fourth")) == cached(second)
+            assert cached(await self.ask(wire, "well,", marked(self.RULES))) == 0
+
+    async def test_explicit_only(self, sandbox: Sandbox) -> None:
+        only: dict[str, Any] = {"prompt_cache_options": {"mode": "explicit"}}
+        async with connected(sandbox) as wire:
+            for _ in range(2):
+                response = await self.ask(wire, self.RULES, **only)
+                assert (cached(response), written(response)) == (0, 0)
+            await self.ask(wire, marked(self.RULES), "one", **only)
+            response = await self.ask(wire, marked(self.RULES), "two", **only)
+        assert cached(response) > 0
+        assert response["prompt_cache_options"] == {"mode": "explicit", "ttl": "30m"}
+
+    async def test_a_part_in_the_middle(self, sandbox: Sandbox) -> None:
+        def said(more: str) -> dict[str, Any]:
+            content = marked(self.RULES)["content"]
+            return {"role": "user", "content": [*content, {"type": "input_text", "text": more}]}
+
+        async with connected(sandbox) as wire:
+            await self.ask(wire, said("one"))
+            assert cached(await self.ask(wire, said("another"))) > 1024
+
+    async def test_only_the_newest_marks_are_written(self, sandbox: Sandbox) -> None:
+        rules = [marked(f"{number} {self.RULES}") for number in range(4)]
+        async with connected(sandbox) as wire:
+            await self.ask(wire, *rules, "one")
+            assert cached(await self.ask(wire, rules[0], "two")) == 0
+            assert cached(await self.ask(wire, *rules[:2], "two")) > 0
+
+    async def test_short_prefixes_are_not_written(self, sandbox: Sandbox) -> None:
+        async with connected(sandbox) as wire:
+            for _ in range(2):
+                response = await self.ask(wire, "hello")
+                assert (cached(response), written(response)) == (0, 0)
+
+    async def test_prewarming(self, sandbox: Sandbox) -> None:
+        async with connected(sandbox) as wire:
+            options = {"prompt_cache_options": {"prewarm": True}}
+            response = await self.ask(wire, self.RULES, **options)
+            assert response["output"] == []
+            assert written(response) > 0
+            assert cached(await self.ask(wire, self.RULES)) == written(response)
+
+    async def test_by_choice(self, sandbox: Sandbox) -> None:
+        sandbox.config.cache_matching = "steps"
+        async with connected(sandbox) as wire:
+            first = await self.ask(wire, self.RULES)
+            assert written(first) == 0
+            assert cached(await self.ask(wire, self.RULES)) == 1280
+        sandbox.config.cache_matching = "breakpoints"
+        async with connected(sandbox) as wire:
+            assert written(await wire.respond([user(self.RULES)])) > 0

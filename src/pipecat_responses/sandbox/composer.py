@@ -28,6 +28,7 @@ from pipecat_responses.sandbox.answers import (
 )
 from pipecat_responses.sandbox.config import (
     SandboxConfig,
+    caches_at_breakpoints,
     default_effort,
     is_reasoning_model,
 )
@@ -63,10 +64,12 @@ class InputUsage:
     Attributes:
         total: All of them.
         cached: Those that were in the prompt cache.
+        written: Those that are in there now, as far as that is billed.
     """
 
     total: int
     cached: int
+    written: int = 0
 
 
 def new_id(prefix: str) -> str:
@@ -197,7 +200,7 @@ class Composer:
 
     def usage(self) -> dict[str, Any]:
         """What is billed for the response as far as it has got."""
-        total, cached = self._input_usage.total, self._input_usage.cached
+        total = self._input_usage.total
         usage: dict[str, Any] = {
             "input_tokens": total,
             "output_tokens": self._output_tokens,
@@ -205,8 +208,8 @@ class Composer:
         }
         if self._config.usage_details:
             usage["input_tokens_details"] = {
-                "cached_tokens": cached,
-                "cache_write_tokens": total - cached,
+                "cached_tokens": self._input_usage.cached,
+                "cache_write_tokens": self._input_usage.written,
             }
             usage["output_tokens_details"] = {"reasoning_tokens": self._reasoning_tokens}
         return usage
@@ -479,6 +482,7 @@ def echo(given: ModelInput) -> dict[str, Any]:
             else tool
             for tool in given.tools
         ],
+        **_cache_options(given),
         "top_logprobs": sent.get("top_logprobs") or 0,
         "top_p": _or(sent.get("top_p"), 1.0),
         "truncation": sent.get("truncation") or "disabled",
@@ -488,6 +492,15 @@ def echo(given: ModelInput) -> dict[str, Any]:
 
 def _conversation(named: str | dict[str, Any] | None) -> dict[str, Any] | None:
     return {"id": named} if isinstance(named, str) else named
+
+
+def _cache_options(given: ModelInput) -> dict[str, Any]:
+    """How the prompt is cached, which models that cache at breakpoints say."""
+    if not caches_at_breakpoints(given.family or given.model):
+        return {}
+    sent = given.settings.get("prompt_cache_options") or {}
+    told = {name: sent[name] for name in ("mode", "ttl", "comparison_response_id") if name in sent}
+    return {"prompt_cache_options": {"mode": "implicit", "ttl": "30m", **told}}
 
 
 def _tier(requested: str | None) -> str:

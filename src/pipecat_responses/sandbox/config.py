@@ -72,6 +72,12 @@ def takes_configuration_updates(model: str) -> bool:
     return model.startswith("gpt-6")
 
 
+def caches_at_breakpoints(model: str) -> bool:
+    """Whether a prompt is cached at breakpoints, from gpt-5.6 on, and not in steps."""
+    series = _SERIES.match(model)
+    return series is not None and (int(series[1]), int(series[2] or 0)) >= (5, 6)
+
+
 def supported_efforts(model: str) -> tuple[str, ...]:
     """The reasoning efforts a reasoning model takes, lowest first (reasoning guide)."""
     name = base_model(model)
@@ -169,6 +175,9 @@ class SandboxConfig:
         usage_details: False leaves out the detail objects of ``usage``, as other servers do.
         cache_minimum_tokens: A shorter prefix of a prompt is not cached.
         cache_step_tokens: A cached prefix counts in multiples of so many tokens.
+        cache_matching: Where a cached prefix may end: in steps of tokens (``steps``), or only where
+            a request had a breakpoint (``breakpoints``), which is after its newest item or where a
+            part says so; ``by_model`` has breakpoints from gpt-5.6 on, and steps before.
         obfuscation: Whether delta events carry the ``obfuscation`` padding of the real API.
         verify_encrypted_content: Whether encrypted reasoning that this sandbox did not issue is
             refused.
@@ -256,6 +265,7 @@ class SandboxConfig:
     usage_details: bool = True
     cache_minimum_tokens: int = 1024
     cache_step_tokens: int = 128
+    cache_matching: Literal["by_model", "steps", "breakpoints"] = "by_model"
     obfuscation: bool = True
     verify_encrypted_content: bool = True
     dialect: Dialect = "openai"

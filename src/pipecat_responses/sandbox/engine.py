@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import msgspec
 
 from pipecat_responses.sandbox.answers import Answer, Compaction, ModelInput, as_answer
-from pipecat_responses.sandbox.composer import Composer, Event, InputUsage, effective_effort
+from pipecat_responses.sandbox.caching import use_cache
+from pipecat_responses.sandbox.composer import Composer, Event, effective_effort
 from pipecat_responses.sandbox.config import SandboxConfig
 from pipecat_responses.sandbox.conversations import Conversation, Conversations
 from pipecat_responses.sandbox.errors import ApiError, content_filtered
@@ -300,12 +301,9 @@ class Engine:
         if any(word.lower() in said for word in config.filtered_words):
             raise content_filtered()
         prompt = _prompt(given)
-        cached = place.cache.cached_tokens(
-            prompt, minimum=config.cache_minimum_tokens, step=config.cache_step_tokens
-        )
-        place.cache.note(prompt, step=config.cache_step_tokens)
-        composer = Composer(given, InputUsage(prompt.tokens, cached), config)
-        generate = body.get("generate") is not False
+        composer = Composer(given, use_cache(place.cache, prompt, body, config), config)
+        prewarms = (body.get("prompt_cache_options") or {}).get("prewarm") is True
+        generate = body.get("generate") is not False and not prewarms
         answer = self._answer(given, record) if generate else Answer()
         _refuse(answer)
         if generate and prompt.tokens > _compact_threshold(body):

@@ -6,7 +6,7 @@ With ``store: true`` a response is kept beyond that, so that older ids work, on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -176,6 +176,17 @@ class PrefixCache:
     def __init__(self) -> None:
         """Begins with an empty cache."""
         self._seen: set[int] = set()
+        self._written: set[int] = set()
+
+    def holds(self, key: int) -> bool:
+        """Whether a prefix was written at a breakpoint."""
+        return key in self._written
+
+    def hold(self, keys: Iterable[int]) -> None:
+        """Writes prefixes that end at breakpoints."""
+        if len(self._written) > _MOST_PREFIXES:
+            self._written.clear()
+        self._written.update(keys)
 
     def cached_tokens(self, prompt: Prompt, *, minimum: int, step: int) -> int:
         """Tokens of the longest prefix that was seen before.
