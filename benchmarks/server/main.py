@@ -40,7 +40,8 @@ class Commands:
         self._sandbox.messages.clear()
         self._sandbox._engine.script.clear()
         responder = self._sandbox.config.responder
-        defaults = vars(SandboxConfig(responder=responder, max_body=256 * 1024 * 1024))
+        size = 256 * 1024 * 1024
+        defaults = vars(SandboxConfig(responder=responder, max_body=size, max_message=size))
         self.configure({**defaults, **changes})
 
     def tail(self, _: None) -> None:

@@ -21,7 +21,9 @@ def examples(page: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("page", "count"), [("README.md", 1), ("docs/testing.md", 9)])
+@pytest.mark.parametrize(
+    ("page", "count"), [("README.md", 1), ("docs/testing.md", 9), ("docs/unknown.md", 1)]
+)
 def test_the_examples_run(page: str, count: int, tmp_path: Path) -> None:
     found = examples(page)
     assert len(found) == count

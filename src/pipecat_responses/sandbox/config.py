@@ -170,6 +170,7 @@ class SandboxConfig:
             dropped.
         max_recorded_bytes: Bytes of all requests that are kept.
         max_body: Largest request in bytes. Read when a connection opens.
+        max_message: The same for a message of a WebSocket, if it is less.
         names_parents: Whether a response names the one that it continues from, as the API's type
             has it; some servers have null there always.
         usage_details: False leaves out the detail objects of ``usage``, as other servers do.
@@ -261,6 +262,7 @@ class SandboxConfig:
     max_recorded: int = 10_000
     max_recorded_bytes: int = 256 * 1024 * 1024
     max_body: int = 32 * 1024 * 1024
+    max_message: int = 16 * 1024 * 1024
     names_parents: bool = True
     usage_details: bool = True
     cache_minimum_tokens: int = 1024

@@ -144,7 +144,10 @@ class Connection:
         self._slots = asyncio.Semaphore(config.max_in_flight)
         self._opened_at = time.monotonic()
         self._ws = web.WebSocketResponse(
-            timeout=_CLOSE_TIMEOUT, autoping=False, compress=False, max_msg_size=config.max_body
+            timeout=_CLOSE_TIMEOUT,
+            autoping=False,
+            compress=False,
+            max_msg_size=min(config.max_body, config.max_message),
         )
         self._transport: asyncio.BaseTransport | None = None
         self._stalled = False
