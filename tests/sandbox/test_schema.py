@@ -1,12 +1,22 @@
 """Every event, on both transports, is one that the official SDK's types accept."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from openai.types.responses import Response
 
-from pipecat_responses.sandbox import Answer, Call, Reasoning, Refusal, Sandbox, SandboxConfig, Text
+from pipecat_responses.sandbox import (
+    Answer,
+    Call,
+    Fault,
+    Reasoning,
+    Refusal,
+    Sandbox,
+    SandboxConfig,
+    Text,
+)
 
+from .specification import check_event, check_response
 from .wire import (
     HTTP_EVENT,
     WEBSOCKET_EVENT,
@@ -99,6 +109,7 @@ async def test_websocket_events_fit_the_types(
         events = await wire.ask("hello", **fields)
     for event in events:
         WEBSOCKET_EVENT.validate_python(event)
+        check_event(event)
         assert event.get("stream_id") == lane
     check_order(events)
 
@@ -111,6 +122,7 @@ async def test_http_events_fit_the_types(sandbox: Sandbox, name: str) -> None:
     events = await stream(sandbox, "hello", **fields)
     for event in events:
         HTTP_EVENT.validate_python(event)
+        check_event(event)
     check_order(events)
 
 
@@ -121,6 +133,7 @@ async def test_the_json_answer_fits_the_type(sandbox: Sandbox, name: str) -> Non
     status, body = await post(sandbox, "hello", **fields)
     assert status == 200
     Response.model_validate(body)
+    check_response(body)
 
 
 async def test_warm_up_has_no_output(sandbox: Sandbox) -> None:
@@ -203,45 +216,13 @@ async def test_a_long_answer_at_a_high_pace_is_complete(sandbox: Sandbox) -> Non
     assert "".join(deltas) == ", ".join(map(str, range(1, 2001))) + "."
 
 
-SPECIFIED = {
-    "background",
-    "completed_at",
-    "created_at",
-    "error",
-    "frequency_penalty",
-    "id",
-    "incomplete_details",
-    "instructions",
-    "max_output_tokens",
-    "max_tool_calls",
-    "metadata",
-    "model",
-    "object",
-    "output",
-    "parallel_tool_calls",
-    "presence_penalty",
-    "previous_response_id",
-    "prompt_cache_key",
-    "reasoning",
-    "safety_identifier",
-    "service_tier",
-    "status",
-    "store",
-    "temperature",
-    "text",
-    "tool_choice",
-    "tools",
-    "top_logprobs",
-    "top_p",
-    "truncation",
-    "usage",
-}
-"""What the Open Responses specification has in every response, be it null."""
-
 WHERE_ASKED_FOR = {
     "access_programs",
+    "context",
+    "generate_summary",
     "image",
     "input_transformations",
+    "mode",
     "moderation",
     "prompt_cache_diagnostics",
     "prompt_cache_options",
@@ -250,11 +231,26 @@ WHERE_ASKED_FOR = {
 """What the SDK's type knows besides, and the API has only where something asks for it."""
 
 
+@needs_todays_sdk
 async def test_a_response_has_every_field(sandbox: Sandbox) -> None:
-    async with connected(sandbox) as wire:
-        events = await wire.ask("hello")
+    events = await stream(sandbox, "hello")
     for event in (events[0], events[-1]):
-        found = set(event["response"])
-        assert found >= SPECIFIED
-        missing = set(Response.model_fields) - found
+        missing = set(Response.model_fields) - set(event["response"])
         assert missing <= WHERE_ASKED_FOR, "the SDK knows fields that the sandbox does not have"
+    for part in ("usage", "reasoning"):
+        kind = next(each for each in get_args(Response.model_fields[part].annotation) if each)
+        missing = set(kind.model_fields) - set(events[-1]["response"][part])
+        assert missing <= WHERE_ASKED_FOR, part
+
+
+async def test_what_is_repeated_is_whole(sandbox: Sandbox) -> None:
+    form = {"type": "json_schema", "name": "x", "schema": {"type": "object"}}
+    reasoning = {"effort": "low", "context": "all_turns", "mode": "standard"}
+    fields = {"text": {"format": form}, "tools": TOOLS, "model": "gpt-5", "reasoning": reasoning}
+    _, body = await post(sandbox, "hello", **fields)
+    check_response(body)
+    assert body["text"]["format"] == {**form, "description": None, "strict": False}
+    assert body["reasoning"] == {**reasoning, "summary": None}
+    sandbox.faults.add(Fault("error", "text", after=1, params={"code": "server_error"}))
+    for event in await stream(sandbox, "hello", **fields):
+        check_event(event)

@@ -450,9 +450,7 @@ def echo(given: ModelInput) -> dict[str, Any]:
     """The request's settings as a response repeats them, with the defaults filled in."""
     sent = given.settings
     reasoning = sent.get("reasoning") or {}
-    text = dict(sent.get("text") or {})
-    text.setdefault("format", {"type": "text"})
-    text.setdefault("verbosity", "medium")
+    text = sent.get("text") or {}
     return {
         "background": sent.get("background") is True,
         "conversation": _conversation(sent.get("conversation")),
@@ -469,12 +467,19 @@ def echo(given: ModelInput) -> dict[str, Any]:
         "prompt": sent.get("prompt"),
         "prompt_cache_key": sent.get("prompt_cache_key"),
         "prompt_cache_retention": sent.get("prompt_cache_retention"),
-        "reasoning": {"effort": effective_effort(given), "summary": reasoning.get("summary")},
+        "reasoning": {
+            "effort": effective_effort(given),
+            "summary": reasoning.get("summary"),
+            **{name: reasoning[name] for name in ("context", "mode") if reasoning.get(name)},
+        },
         "safety_identifier": sent.get("safety_identifier"),
         "service_tier": _tier(sent.get("service_tier")),
         "store": sent.get("store") is not False,
         "temperature": _or(sent.get("temperature"), 1.0),
-        "text": text,
+        "text": {
+            "format": _form(text.get("format") or {"type": "text"}),
+            "verbosity": text.get("verbosity") or "medium",
+        },
         "tool_choice": given.tool_choice,
         "tools": [
             {"strict": True, "description": None, "parameters": None, **tool}
@@ -492,6 +497,14 @@ def echo(given: ModelInput) -> dict[str, Any]:
 
 def _conversation(named: str | dict[str, Any] | None) -> dict[str, Any] | None:
     return {"id": named} if isinstance(named, str) else named
+
+
+def _form(sent: dict[str, Any]) -> dict[str, Any]:
+    """The form of the text, with what was not said of it."""
+    if sent["type"] != "json_schema":
+        return sent
+    strict = sent.get("strict") is True
+    return {**sent, "description": sent.get("description"), "strict": strict}
 
 
 def _cache_options(given: ModelInput) -> dict[str, Any]:
