@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import openai
@@ -229,17 +229,20 @@ async def test_refusals_come_at_once(client: AsyncOpenAI, sandbox: Sandbox) -> N
     assert [request.response_id for request in sandbox.requests] == [None] * 3
 
 
-@pytest.mark.parametrize(
-    "fault", [Fault("error", "text", after=1), Fault("failed", "text", after=1)]
-)
+@pytest.mark.parametrize("shape", ["recorded", "flat"])
+@pytest.mark.parametrize("kind", ["error", "failed"])
 async def test_failures_are_found_by_polling(
-    client: AsyncOpenAI, sandbox: Sandbox, fault: Fault
+    client: AsyncOpenAI,
+    sandbox: Sandbox,
+    kind: Literal["error", "failed"],
+    shape: Literal["recorded", "flat"],
 ) -> None:
-    sandbox.faults.add(fault)
+    sandbox.config.sse_errors = shape
+    sandbox.faults.add(Fault(kind, "text", after=1, params={"code": "rate_limit_exceeded"}))
     ended = await poll(client, (await begin(client)).id)
     assert ended.status == "failed"
     assert ended.error is not None
-    assert ended.error.code == "server_error"
+    assert ended.error.code == "rate_limit_exceeded"
 
 
 async def test_without_being_stored_it_can_be_polled_but_not_continued(

@@ -208,8 +208,7 @@ class TestErrors:
         assert (flat["type"], flat["code"], flat["sequence_number"]) == ("error", "server_error", 6)
 
     async def test_in_the_middle_of_an_answer_without_a_stream(self, sandbox: Sandbox) -> None:
-        params = {"status": 429, "code": "rate_limit_exceeded", "headers": {"retry-after": "2"}}
-        sandbox.faults.add(Fault("error", "text", after=2, params=params))
+        sandbox.faults.add(Fault("error", "text", after=2, params=self.LIMIT))
         body = {"model": MODEL, "input": "x"}
         async with (
             aiohttp.ClientSession(headers=HEADERS) as session,
@@ -217,7 +216,25 @@ class TestErrors:
         ):
             assert answer.status == 429
             assert answer.headers["retry-after"] == "2"
-            assert (await answer.json())["error"]["code"] == "rate_limit_exceeded"
+            error = (await answer.json())["error"]
+        assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
+        assert set(error) == {"message", "type", "param", "code"}
+
+    async def test_a_failed_response_has_a_code_even_if_the_error_has_none(
+        self, sandbox: Sandbox
+    ) -> None:
+        headers = {"retry-after": "2"}
+        sandbox.faults.add(Fault("error", "text", params={"status": 400, "headers": headers}))
+        recorded, failed = (await stream(sandbox, "x"))[-2:]
+        assert (recorded["error"]["type"], recorded["error"]["code"]) == (
+            "invalid_request_error",
+            None,
+        )
+        assert recorded["error"]["headers"] == headers
+        assert failed["response"]["error"] == {
+            "code": "server_error",
+            "message": recorded["error"]["message"],
+        }
 
     async def test_shapes_and_omissions(self, sandbox: Sandbox) -> None:
         omit = ["code", "status", "sequence_number"]

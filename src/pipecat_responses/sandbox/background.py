@@ -17,6 +17,7 @@ from pipecat_responses.sandbox.records import RecordedRequest
 from pipecat_responses.sandbox.transcript import Transcript
 
 RUNNING = ("queued", "in_progress")
+_NO_ANSWER = {"code": "server_error", "message": "The model failed to answer."}
 
 
 class EventLog:
@@ -192,10 +193,10 @@ class Job:
             )
         self.log.end()
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str, code: str = "server_error") -> None:
         """Ends it as failed, if it has not ended."""
         if self.running:
-            error = {"code": "server_error", "message": message}
+            error = {"code": code, "message": message}
             self._ended = {**self.response, "status": "failed", "error": error}
         self.log.end()
 
@@ -267,7 +268,8 @@ class Background:
                 if not accepted.done():
                     raise
                 if not halt.parked:
-                    accepted.result().fail("The model failed to answer.")
+                    failure = halt.error.failure() if halt.error is not None else _NO_ANSWER
+                    accepted.result().fail(failure["message"], failure["code"])
                 return
             accepted.result().log.end()
             self._bound_events()

@@ -560,8 +560,7 @@ class Engine:
                 error = fault.error()
                 over_http = run.place.memory is None
                 number = run.composer.event("error")["sequence_number"]
-                said = {"code": error.label, "message": error.message}
-                failed = run.composer.closing("failed", error=said)
+                failed = run.composer.closing("failed", error=error.failure())
                 self._settle(run, failed)
                 run.record.outcome = f"error:{error.label}"
                 shape = self.config.sse_errors if over_http else "nested"

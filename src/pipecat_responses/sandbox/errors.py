@@ -70,6 +70,10 @@ class ApiError(Exception):
             }
         }
 
+    def failure(self) -> dict[str, str]:
+        """The ``error`` of a response that has failed: a code it always has."""
+        return {"code": self.code or "server_error", "message": self.message}
+
     def event(
         self, default_shape: ErrorShape, sequence_number: int | None = None
     ) -> dict[str, Any]:
