@@ -51,12 +51,14 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
     return Command(monkeypatch)
 
 
-async def ask(base_url: str, text: str, key: str = "any") -> tuple[int, Any]:
+async def ask(
+    base_url: str, text: str, key: str = "any", *, model: str = "gpt-4.1"
+) -> tuple[int, Any]:
     async with (
         aiohttp.ClientSession() as session,
         session.post(
             f"{base_url}/responses",
-            json={"model": "gpt-4.1", "input": text},
+            json={"model": model, "input": text},
             headers={"authorization": f"Bearer {key}"},
         ) as answer,
     ):
@@ -86,6 +88,14 @@ def test_a_scenario(command: Command, tmp_path: Path) -> None:
     status, shown = command("serve", "--scenario", str(tmp_path / "none.yaml"))
     assert status == 1
     assert "none.yaml cannot be read (No such file or directory)." in shown
+
+
+@pytest.mark.parametrize(("options", "status"), [((), 404), (("--any-model",), 200)])
+def test_any_model(command: Command, options: tuple[str, ...], status: int) -> None:
+    async def meanwhile(base_url: str) -> None:
+        assert (await ask(base_url, "hello", model="my-own"))[0] == status
+
+    assert command("serve", "--port", "0", *options, meanwhile=meanwhile)[0] == 0
 
 
 def test_a_host_with_a_token(command: Command) -> None:

@@ -193,3 +193,23 @@ async def test_a_responder_answers_instead_and_a_script_comes_first(sandbox: San
 def test_defaults_are_the_documented_ones() -> None:
     config = SandboxConfig()
     assert (config.max_in_flight, config.max_streams, config.max_connection_age) == (16, 32, 3600)
+
+
+@pytest.mark.parametrize(
+    ("told", "asked", "said"),
+    [
+        ("Hi, my name is Ada Lovelace.", "What's my name?", "Your name is Ada Lovelace."),
+        ("My name is Bob.", "Repeat my name from our previous message.", "Your name is Bob."),
+        (
+            "The secret word is PINEAPPLE. Just say OK.",
+            "Repeat the secret word from our conversation.",
+            "The secret word is PINEAPPLE.",
+        ),
+        ("My favourite colour is blue.", "Do you know my favourite colour?", None),
+    ],
+)
+def test_what_was_told_is_known_later(told: str, asked: str, said: str | None) -> None:
+    said = said or "Your favourite colour is blue."
+    assert answer([user(told), user("And now?"), user(asked)]).text == said
+    assert "You said" in answer([user(asked)]).text
+    assert "You said" in answer([user(told), user("I like my name.")]).text

@@ -187,6 +187,10 @@ def serve(
         Cancel | None,
         typer.Option(help="What becomes of response.cancel. Default: as the profile has it."),
     ] = None,
+    any_model: Annotated[
+        bool,
+        typer.Option("--any-model", help="Take any model's name, as OpenAI does not."),
+    ] = False,
     scenario: Annotated[
         Path | None,
         typer.Option(
@@ -248,6 +252,7 @@ def serve(
         config.lanes = lanes.value
     if cancel is not None:
         config.cancel = cancel.value
+    config.any_model = config.any_model or any_model
     options = ServeOptions(config, server, host, port, token, scenario, replay, timing)
     raise typer.Exit(run(options))
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from pipecat_responses.sandbox.answers import Answer, Call, ModelInput, Part, Text
 from pipecat_responses.sandbox.choices import chosen
 from pipecat_responses.sandbox.hosted import hosted_parts, report_of_outputs
 from pipecat_responses.sandbox.intents import make_call, wanted_calls
+from pipecat_responses.sandbox.recall import recalled
 from pipecat_responses.sandbox.remote import after_approval, listings
 from pipecat_responses.sandbox.samples import sample
 from pipecat_responses.sandbox.transcript import Item, Transcript, item_text
@@ -46,8 +48,9 @@ def answer_by_rules(given: ModelInput) -> Answer:
        them), as far as ``tool_choice`` allows; or the one that it demands. The tools of an MCP
        server that the model has not seen yet are listed before whatever is answered.
     4. A JSON schema: a value that satisfies it.
-    5. The word that the user has told last (``the word is ...``), when asked ``which word``; a
-       story, or counting, when asked for.
+    5. The word that the user has told last (``the word is ...``), when asked ``which word``, or
+       what else was told and is asked for (``my name is ...``); a story, or counting, when asked
+       for.
     6. What the user said, and how many items the model sees.
 
     Args:
@@ -182,6 +185,8 @@ def _speak(given: ModelInput) -> Text:
         return Text("Hello! How can I help you?")
     if _WORD_QUESTION.search(text):
         return Text(_word_told(given))
+    if told := recalled(text, _said_before(given)):
+        return Text(told)
     if count := _COUNT.search(text):
         top = min(int(count[1]), _MAX_COUNT)
         return Text(", ".join(str(number) for number in range(1, top + 1)) + ".")
@@ -189,6 +194,12 @@ def _speak(given: ModelInput) -> Text:
         return Text(_STORY)
     noun = "item" if given.count == 1 else "items"
     return Text(f'You said: "{text}".{_seen(given)} I remember {given.count} {noun}.')
+
+
+def _said_before(given: ModelInput) -> Iterator[str]:
+    """What the user had said before the newest message, newest first."""
+    said = (item_text(item) for item in given.newest_first() if item.get("role") == "user")
+    return islice(said, 1, None)
 
 
 def _seen(given: ModelInput) -> str:
