@@ -118,6 +118,12 @@ def test_what_is_called(text: str, expected: list[tuple[str, Any]]) -> None:
         jsonschema.validate(json.loads(call.raw_arguments), schemas[call.name])
 
 
+@pytest.mark.parametrize("piece", ["9", "9.", "9..", " ", "\n", "(", "9 "])
+def test_however_long_a_text_is(piece: str) -> None:
+    # Patterns that begin anew at each place of a run would not be done in minutes.
+    assert wanted_calls(f"weather {piece * 100_000}", TOOLS)
+
+
 def test_the_score_of_a_tool() -> None:
     assert score(WEATHER, "The weather in celsius at this location") == 3 + 2 + 1
     assert score(WEATHER, "Nice location") == 0

@@ -80,6 +80,9 @@ def test_remembering_a_word() -> None:
         ("Sometimes I wonder", [TIME], []),
         ("What time is it?", [WEATHER], []),
         ("what is 12 * (3)", [CALCULATOR], [("calculator", '{"expression": "12 * (3)"}')]),
+        ("1.5.2 * 2. + 3", [CALCULATOR], [("calculator", '{"expression": "1.5.2 * 2. + 3"}')]),
+        ("so ...3+4", [CALCULATOR], [("calculator", '{"expression": "3+4"}')]),
+        ("5(3+4)", [CALCULATOR], [("calculator", '{"expression": "(3+4)"}')]),
         ("it is 2026", [CALCULATOR], []),
         (
             "call get_weather and get_current_time",

@@ -470,12 +470,24 @@ def test_any_schema(schema: dict[str, Any], text: str, seed: int) -> None:
         {"enum": "ab", "anyOf": [], "type": 7},
         {"required": ["a"]},
         {"prefixItems": [{"const": 1}, {"const": "b"}], "type": "array", "items": False},
+        {"type": "number", "minimum": 1e300, "multipleOf": 1e-300},
     ],
 )
 def test_schemas_that_make_no_sense_are_no_error(schema: dict[str, Any]) -> None:
     for optional in (True, False):
         json.dumps(sample(schema, LONG, optional=optional))
         json.dumps(sample({"properties": {"x": schema}}, LONG, optional=optional))
+
+
+@pytest.mark.parametrize("count", [10**4, 10**9])
+def test_arrays_that_no_machine_holds_are_shorter(count: int) -> None:
+    numbers = {"type": "array", "minItems": count, "items": {"type": "integer"}}
+    assert len(sample(numbers)) == 10_000
+    assert sum(map(len, sample({"type": "array", "minItems": count, "items": numbers}))) < 10_000
+
+
+def test_texts_that_no_machine_holds_are_shorter() -> None:
+    assert len(sample({"type": "string", "minLength": 10**9})) == 100_000
 
 
 async def test_the_sandbox_answers_by_its_seed() -> None:

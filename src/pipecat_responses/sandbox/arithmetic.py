@@ -8,7 +8,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-_EXPRESSION = re.compile(r"\(?\d[\d.]*\)?(?:\s*[-+*/^×x]\s*\(?\d[\d.]*\)?)+")  # noqa: RUF001
+# A number is looked at from its beginning only: else long ones cost the square of their length.
+_EXPRESSION = re.compile(
+    r"\(?(?<!\d)(?<!\d\.)\d+(?:\.\d+)*\.?\)?"
+    r"(?:\s*[-+*/^×x]\s*\(?\d+(?:\.\d+)*\.?\)?)+"  # noqa: RUF001
+)
 
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,

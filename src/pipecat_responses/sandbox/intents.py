@@ -24,8 +24,9 @@ from pipecat_responses.sandbox.text import name_words
 Tool = Mapping[str, Any]
 
 _CALL_REQUEST = re.compile(r"\bcall\b", re.IGNORECASE)
-_BREAK = re.compile(r"(?<=[.?!;,])\s+|\s+(?=(?:and|then|also)\b)", re.IGNORECASE)
-_JOINT = re.compile(r"^(?:(?:and|then|also)\s+)+|(?:\s+(?:and|then|also))+$", re.IGNORECASE)
+# White space is looked at from its beginning only: else long runs cost the square of their length.
+_BREAK = re.compile(r"(?<=[.?!;,])\s+|(?<!\s)\s+(?=(?:and|then|also)\b)", re.IGNORECASE)
+_JOINT = re.compile(r"^(?:(?:and|then|also)\s+)+|(?:(?<!\s)\s+(?:and|then|also))+$", re.IGNORECASE)
 _FILLERS = """
 a about all an and any are as at be been by can could current currently do does for from get give
 given gets has have hello help hi how i in info information into is it its let like list look

@@ -63,7 +63,7 @@ def fits_number(schema: Mapping[str, Any], value: float, *, integer: bool) -> bo
         return True
     # Validators divide, so a number has to be a multiple in floating point as well.
     quotient = value / step
-    return (exact / Fraction(str(step))).denominator == 1 and int(quotient) == quotient
+    return (exact / Fraction(str(step))).denominator == 1 and float(quotient).is_integer()
 
 
 def _limits(schema: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -22,6 +22,8 @@ _MAX_DEPTH = 32
 _REPEATS = 2
 """How often a recursive schema goes on before it comes to its end as soon as it can."""
 _EXTRA_CHOICES = 12
+_MOST_ELEMENTS = 10_000
+"""Elements of all arrays of a value together. A schema can ask for more than a machine has."""
 _MENTION_LEVELS = 4
 
 
@@ -58,6 +60,7 @@ class _Sampler:
         self._used: list[float] = []
         self._levels: dict[tuple[int, int], bool] = {}
         self._kept: list[Schema] = []
+        self._elements = 0
 
     def value(
         self, schema: Schema, name: str, index: int, refs: tuple[str, ...], depth: int
@@ -135,8 +138,9 @@ class _Sampler:
         count = min(count, schema.get("maxItems", count))
         values: list[Any] = []
         for index in range(count + (_EXTRA_CHOICES if schema.get("uniqueItems") else 0)):
-            if len(values) == count:
+            if len(values) == count or self._elements == _MOST_ELEMENTS:
                 break
+            self._elements += 1
             each = first[index] if index < len(first) else element
             value = self.value(each, name, index, refs, depth + 1)
             if not schema.get("uniqueItems"):

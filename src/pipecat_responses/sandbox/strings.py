@@ -13,6 +13,8 @@ from pipecat_responses.sandbox.names import Meaning, meaning_of
 from pipecat_responses.sandbox.patterns import matching
 
 _SHORT = 3
+_LONGEST = 100_000
+"""Characters that a text is filled up to at most, whatever a schema asks for."""
 
 
 def string(
@@ -103,11 +105,10 @@ def _rotated(stock: list[str], index: int, seed: int) -> list[str]:
 def _of_length(schema: Mapping[str, Any], text: str) -> str:
     """A text cut or filled up to the lengths that are asked for."""
     text = text[: schema.get("maxLength", len(text))]
-    shortest = schema.get("minLength", 0)
+    shortest: int = min(schema.get("minLength", 0), _LONGEST)
     filler = text if text.strip() else "x"
-    while len(text) < shortest:
-        text = (text + filler)[:shortest]
-    return text
+    missing = max(0, shortest - len(text))
+    return text + (filler * (missing // len(filler) + 1))[:missing]
 
 
 def _compiles(pattern: str) -> bool:
