@@ -153,7 +153,7 @@ def test_recording(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyP
     status, shown = command(*arguments, meanwhile=meanwhile)
     assert status == 0
     assert "Recording http://127.0.0.1:1/v1" in shown
-    assert "Written: 0 exchanges" in shown
+    assert "Exchanges written: 0." in shown
     assert Cassette.read(file).exchanges == []
     assert json.loads(file.read_text())["upstream"] == "http://127.0.0.1:1/v1"
     status, shown = command(*arguments, "--redact", "(")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import py_compile
 import re
 import shutil
@@ -11,8 +12,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import pipecat_responses
+from pipecat_responses.cli.commands import app
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -137,6 +140,20 @@ def test_each_major_of_websockets_is_among_those_to_be_tried() -> None:
     ]
     assert tried.split()[0] == f"{low}.0"
     assert versions_of("constraints.txt")["websockets"] == tried.split()[-1]
+
+
+def test_the_container_file() -> None:
+    lines = (ROOT / "Containerfile").read_text().replace("\\\n", "").splitlines()
+    copied = [line.split()[1:-1] for line in lines if line.startswith("COPY")]
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    for name in (each for names in copied for each in names):
+        assert (ROOT / name).exists()
+        assert f"!{name}" in allowed
+    [entry] = [line for line in lines if line.startswith("ENTRYPOINT")]
+    command, *options = json.loads(entry.removeprefix("ENTRYPOINT"))
+    assert command in PROJECT["scripts"]
+    shown = CliRunner().invoke(app, [options[0], "--help"], env={"COLUMNS": "200"}).output
+    assert all(option in shown for option in options if option.startswith("--"))
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)

@@ -159,7 +159,15 @@ async def test_control_faults(sandbox: Sandbox) -> None:
     assert (await post(sandbox, "x"))[0] == 500
     assert await control("DELETE", "/_sandbox/faults") == (200, [])
     assert (await post(sandbox, "x"))[0] == 200
-    for bad in ({"kind": "nope"}, {"moment": "idle"}, {"kind": "close", "when": 1}, 3):
+    for bad in (
+        {"kind": "nope"},
+        {"moment": "idle"},
+        {"kind": "close", "when": 1},
+        {"kind": "error", "params": {"status": "x"}},
+        {"kind": "error", "params": {"status": 99}},
+        {"kind": "delay", "moment": "text", "params": {"seconds": "x"}},
+        3,
+    ):
         status, body = await control("POST", "/_sandbox/faults", bad)
         assert status == 400
         assert body["error"]["message"]
@@ -180,11 +188,42 @@ async def test_control_config(sandbox: Sandbox) -> None:
         {"usage_details": 1},
         {"max_streams": "many"},
         {"models": "m"},
+        {"time_to_first_token": -5},
+        {"cache_step_tokens": 0},
+        {"max_in_flight": 0},
+        {"max_connection_age": -1},
+        {"max_body": -1},
+        {"websocket_status": 9999},
+        {"lanes": "supported", "max_stored": -5},
         [],
     )
     for bad in wrong:
         assert (await control("PATCH", "/_sandbox/config", bad))[0] == 400
     assert sandbox.config.lanes == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "config", b'{"time_to_first_token": NaN}'),
+        ("POST", "script", b'"\\ud800"'),
+        ("POST", "when", b'{"answers": ["\\ud800"]}'),
+        ("POST", "script", b"[" * 100_000),
+        ("POST", "scenario", b'{"answers": [{"say": "x", "pace": {"first": 1e400}}]}'),
+    ],
+)
+async def test_controls_take_no_more_than_json(
+    sandbox: Sandbox, method: str, path: str, body: bytes
+) -> None:
+    url = f"{sandbox.base_url.removesuffix('/v1')}/_sandbox/{path}"
+    async with aiohttp.ClientSession() as session, session.request(method, url, data=body) as told:
+        assert told.status == 400
+    assert (await post(sandbox, "x"))[0] == 200
+
+
+async def test_a_pace_of_0_is_none(sandbox: Sandbox) -> None:
+    assert (await Http(sandbox)("PATCH", "/_sandbox/config", {"tokens_per_second": 0}))[0] == 200
+    assert (await post(sandbox, "x"))[0] == 200
 
 
 async def test_control_script(sandbox: Sandbox) -> None:

@@ -20,6 +20,7 @@ from pipecat_responses.sandbox import (
     Recorder,
     Replay,
     Sandbox,
+    Text,
 )
 from pipecat_responses.sandbox.cassette import Exchange, Player
 from pipecat_responses.sandbox.redaction import Redactor
@@ -238,6 +239,7 @@ def test_where_it_may_listen(file: Path) -> None:
         Replay(Cassette(), host="0.0.0.0")
     with pytest.raises(ValueError, match="no base URL"):
         Recorder(file, "api.openai.com")
+    assert Recorder(file, "http://me:secret@host:1/v1/").cassette.upstream == "http://host:1/v1"
     assert Recorder(file, "wss://api.openai.com/v1/responses").cassette.upstream == (
         "https://api.openai.com/v1"
     )
@@ -251,6 +253,28 @@ async def test_a_replay_with_a_token() -> None:
                 assert answer.status == status
         async with session.get(replay.base_url.replace("/v1", "/health")) as answer:
             assert answer.status == 200
+
+
+async def test_at_the_pace_of_the_recording() -> None:
+    said: Any = [(0.01, {"type": "response.created"}), (0.02, ": a comment")]
+    asked = {"model": "m", "input": "x"}
+    exchange = Exchange("http", "POST", "/responses", request=asked, said=said)
+    text = Exchange("http", "POST", "/files", request="--form", stream=False, said=[(0.0, "ok")])
+    async with Replay(Cassette("", [exchange, text])) as replay:
+        with pytest.raises(OSError, match=r"."):
+            await Replay(Cassette(), port=replay.port).start()
+        async with aiohttp.ClientSession() as session:
+            async with session.post(f"{replay.base_url}/responses", json=asked) as answer:
+                events = await answer.text()
+            async with session.post(f"{replay.base_url}/files", data="--form") as answer:
+                assert await answer.text() == "ok"
+            async with session.post(
+                f"{replay.base_url}/files", headers={"origin": "http://evil.example"}
+            ) as answer:
+                assert answer.status == 403
+    assert events == (
+        'event: response.created\ndata: {"type":"response.created"}\n\n: a comment\n\n'
+    )
 
 
 @pytest.mark.parametrize(
@@ -284,7 +308,15 @@ def test_matching() -> None:
     # Another result of the same call, and the whole history before it.
     whole = asked(user("t"), {"type": "function_call", "call_id": "c1"}, output("c1", "12:31"))
     assert player.find("POST", "/responses", whole) is exchanges[2]
+    # Warming up is another thing, and so are other instructions.
     assert player.find("POST", "/responses", asked(user("b"))) is None
+    assert player.find("POST", "/responses", {**whole, "instructions": "x"}) is None
+    assert player.find("POST", "/responses", asked()) is None
+    assert player.find("POST", "/responses", {"model": "m", "input": 1}) is None
+    long = asked({"role": "user", "content": [{"type": "input_text", "text": "a"}]}, x=1)
+    assert player.find("POST", "/responses", {**long, "x": 1}) is None
+    del long["x"]
+    assert player.find("POST", "/responses", {**long, "previous_response_id": "r"}) is exchanges[1]
     assert player.find("GET", "/models", None) is None
     assert "nothing for GET" in player.closest("GET", "/models", None)
     assert "no such body" in player.closest("POST", "/responses", "x")
@@ -308,3 +340,97 @@ def test_redaction() -> None:
         "error": {"headers": {"retry-after": "1"}},
     }
     assert redactor.text("Bearer abc.def-123456") == "[redacted]"
+
+
+async def play_again(file: Path, body: dict[str, Any]) -> dict[str, Any]:
+    """What a replay answers."""
+    async with (
+        Replay(file, timing=False) as replay,
+        aiohttp.ClientSession() as session,
+        session.post(f"{replay.base_url}/responses", json=body) as answer,
+    ):
+        told: dict[str, Any] = await answer.json()
+        return told
+
+
+@pytest.mark.parametrize(
+    ("said", "key", "redact"),
+    [
+        pytest.param("Who is the Bearer of the ring?", KEY, (), id="a scheme is only a word"),
+        pytest.param("Play in the sandbox.", "sandbox", (), id="a word for a key"),
+        pytest.param(f"My key is {KEY}, is it?", KEY, (), id="a key in a text"),
+        pytest.param("Is 4111-1111 right?", KEY, (r"\d{4}-\d{4}",), id="a pattern"),
+        pytest.param("Good morning.", KEY, (r"\d{10}",), id="a pattern that numbers have, too"),
+    ],
+)
+async def test_what_was_taken_out_is_found_again(
+    sandbox: Sandbox, file: Path, said: str, key: str, redact: tuple[str, ...]
+) -> None:
+    sandbox.script("Of course.")
+    body = {"model": "gpt-4.1", "input": said}
+    async with (
+        Recorder(file, sandbox.base_url, redact=redact) as recorder,
+        openai.AsyncOpenAI(base_url=recorder.base_url, api_key=key) as client,
+    ):
+        await client.responses.create(model="gpt-4.1", input=said)
+    assert key not in written(file)
+    assert (await play_again(file, body))["output"][0]["content"][0]["text"] == "Of course."
+    other = await play_again(file, {**body, "input": "Something else."})
+    assert other["error"]["code"] == "not_recorded"
+
+
+async def test_a_word_that_schemes_have_stays(sandbox: Sandbox, file: Path) -> None:
+    async with (
+        Recorder(file, sandbox.base_url) as recorder,
+        openai.AsyncOpenAI(base_url=recorder.base_url, api_key=KEY) as client,
+    ):
+        await client.responses.create(model="gpt-4.1", input="Who is the Bearer of the ring?")
+    assert "Bearer of the ring" in written(file)
+
+
+async def test_a_secret_in_several_deltas(sandbox: Sandbox, file: Path) -> None:
+    pieces = ["It is ", KEY[:7], KEY[7:12], KEY[12:], "."]
+    sandbox.script(Answer((Text("".join(pieces), tokens=pieces), "Another text.")))
+    async with (
+        Recorder(file, sandbox.base_url) as recorder,
+        openai.AsyncOpenAI(base_url=recorder.base_url, api_key=KEY) as client,
+        await client.responses.create(model="gpt-4.1", input="Hi.", stream=True) as events,
+    ):
+        assert [event async for event in events]
+    (exchange,) = Cassette.read(file).exchanges
+    deltas = [
+        each["delta"] for _, each in exchange.said if isinstance(each, dict) if "delta" in each
+    ]
+    assert deltas == ["It is [redacted].", "", "", "", "", "Another", " text."]
+
+
+async def test_a_server_that_breaks_off_without_an_answer(
+    sandbox: Sandbox, recorder: Recorder, file: Path
+) -> None:
+    async def ask(base_url: str) -> None:
+        async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await session.post(f"{base_url}/responses", json={"model": "gpt-4.1", "input": "x"})
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await session.ws_connect(f"{base_url}/responses")
+
+    # aiohttp tries a handshake twice: the client's does, and so does the recorder's each time.
+    sandbox.faults.add(Fault("reset", "request"), *4 * [Fault("reset", "handshake")])
+    await ask(recorder.base_url)
+    await recorder.stop()
+    async with Replay(file, timing=False) as replay:
+        await ask(replay.base_url)
+
+
+def test_what_is_left_of_a_text_has_its_order() -> None:
+    def found(recorded: Any, asked: Any) -> bool:
+        cassette = Cassette("", [Exchange("http", "POST", "/responses", request={"x": recorded})])
+        return Player(cassette).find("POST", "/responses", {"x": asked}) is not None
+
+    gap = "[redacted]"
+    assert found(f"a {gap} b {gap} c", "a 1 b 2 c")
+    assert found(f"{gap}{gap}", "anything")
+    assert found({"y": [gap, 1]}, {"y": [{"z": 2}, 1]})
+    assert not found(f"a {gap} b {gap} c", "a 1 c 2 b")
+    assert not found(f"aa{gap}aa", "aaa")
+    assert not found({"y": [gap]}, {"y": [1, 2]})

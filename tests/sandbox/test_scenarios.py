@@ -94,6 +94,19 @@ async def test_every_kind_of_answer(sandbox: Sandbox) -> None:
     assert sandbox.scenario is None
 
 
+async def test_what_broke_off_goes_on(sandbox: Sandbox) -> None:
+    fault = {"kind": "incomplete", "moment": "text", "after": 2}
+    sandbox.play(scenario_from_json({"answers": [{"say": "It is sunny.", "fault": fault}] * 2}))
+    _, body = await post(sandbox, "x")
+    assert body["status"] == "incomplete"
+    broken = [user("x"), {"role": "assistant", "content": "It is"}]
+    broken.append({"role": "developer", "content": "Continue where you were interrupted."})
+    assert await said(sandbox, broken) == " sunny."
+    # The second one is for what is asked next.
+    assert len(sandbox.requests) == 2
+    assert (await post(sandbox, "x"))[1]["status"] == "incomplete"
+
+
 @pytest.mark.parametrize("kind", ["json", "yaml"])
 async def test_over_http(sandbox: Sandbox, kind: str) -> None:
     origin = sandbox.session("mine").origin
@@ -132,6 +145,8 @@ async def test_over_http(sandbox: Sandbox, kind: str) -> None:
         ({"answers": [{"say": "x", "pace": {"first": "x"}}]}, "answers[0].pace.first: a number"),
         ({"answers": [{"say": "x", "fault": {"kind": "x"}}]}, "answers[0]: Unknown kind 'x'"),
         ({"answers": [{"say": "x", "fault": "reset"}]}, "answers[0]: A fault is an object"),
+        ({"answers": [{"say": True}]}, "answers[0]: say is a text; put True into quotes"),
+        ({"answers": [{"say": ["x", {}]}]}, "answers[0]: say is a text; put {} into quotes"),
         ({"answers": [{"call": 1}]}, "answers[0]: "),
         ({"answers": [{"say": "x"}], "config": {"colour": 1}}, "config: The configuration has no"),
     ],

@@ -131,8 +131,12 @@ class TestGuard:
             assert (await control("GET", "/_sandbox", authorization="Bearer other"))[0] == 401
             assert (await control("GET", "/_sandbox", **{"x-sandbox-token": "s3cret"}))[0] == 200
             _, state = await control("GET", "/_sandbox", authorization="Bearer s3cret")
-            assert "s3cret" not in json.dumps(state)
-            assert (await control("GET", "/v1/models", authorization="Bearer other"))[0] == 401
+            assert "cret" not in json.dumps(state)
+            for path in ("/v1/models", "/s/b/v1/models"):
+                assert (await control("GET", path, authorization="Bearer other"))[0] == 401
+            assert list(sandbox.sessions) == []
+            assert (await control("GET", "/s/b/v1/models", authorization="Bearer s3cret"))[0] == 200
+            assert [each.name for each in sandbox.sessions] == ["b"]
             assert (await control("GET", "/v1/models", authorization="Bearer s3cret"))[0] == 200
 
     def test_loopback(self) -> None:

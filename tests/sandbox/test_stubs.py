@@ -105,6 +105,20 @@ async def test_a_refusal(sandbox: Sandbox) -> None:
     assert "You said" in await said(sandbox, "x")
 
 
+async def test_a_page_instead_of_an_answer(sandbox: Sandbox) -> None:
+    sandbox.when("x").answer(Answer("Hello.", faults=[Fault("http_html")]))
+    headers = {"authorization": "Bearer k"}
+    body = {"model": "gpt-4.1", "input": "x"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{sandbox.base_url}/responses", json=body, headers=headers) as answer,
+    ):
+        assert (answer.status, answer.content_type) == (502, "text/html")
+    # An open WebSocket has no pages.
+    async with connected(sandbox) as wire:
+        assert text_of(await wire.respond("x")) == "Hello."
+
+
 async def test_a_fault_of_an_answer(sandbox: Sandbox) -> None:
     stub = sandbox.when("weather").say("It is sunny today.").fault(Fault("no_terminal", "terminal"))
     sandbox.script(Answer("Other.", faults=[Fault("incomplete", "text", after=1)]))
@@ -236,6 +250,8 @@ def test_a_journal_by_bytes(sandbox: Sandbox) -> None:
     del journal[0]
     journal.append("eeee")
     assert journal == ["eeee"]
+    sandbox.messages.extend([{"invalid": "x" * 20}, {"type": "y"}])
+    assert sandbox.messages == [{"type": "y"}]
     journal.clear()
     assert (journal, journal.dropped) == ([], 0)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
 import threading
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
 
 import openai
 import pytest
@@ -18,8 +20,7 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from pipecat_responses import OpenAIResponsesLLMService
 from pipecat_responses.sandbox import Answer, BackgroundSandbox, Call, Fault
-from pipecat_responses.testing import Bots, Conversation, expect
-from pipecat_responses.testing.plugin import responses_sandbox as fixture_of_the_plugin
+from pipecat_responses.testing import Bots, Conversation, expect, plugin
 
 
 async def current_time(params: FunctionCallParams, zone: str = "UTC") -> None:
@@ -59,6 +60,23 @@ async def test_a_service_finds_it_by_the_environment(responses_sandbox: Backgrou
     assert responses_sandbox.requests[0].transport == "websocket"
 
 
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose way out is a proxy, which is not there."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "intranet.example")
+
+
+async def test_past_the_proxy(proxied: None, responses_bot: Bots) -> None:
+    assert os.environ["no_proxy"] == "intranet.example,127.0.0.1,localhost"
+    with OpenAI() as client:
+        assert client.responses.create(model="gpt-4.1", input="Hello.").output_text
+    async with responses_bot(tts=None) as talk:
+        assert "hello" in await talk.say("hello")
+
+
 async def test_a_bot_with_tools(responses_sandbox: BackgroundSandbox, responses_bot: Bots) -> None:
     responses_sandbox.script(Answer([Call("current_time")]), "Half past twelve.", "Goodbye.")
     async with responses_bot(tools=[current_time], system_instruction="Be brief.") as talk:
@@ -96,6 +114,70 @@ def test_a_marker_that_makes_no_sense(
     request.node.add_marker(marker)
     with pytest.raises(pytest.UsageError):
         request.getfixturevalue("responses_sandbox")
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_test_that_fails_tells_what_was_asked(
+    responses_sandbox: BackgroundSandbox, request: pytest.FixtureRequest, failed: bool
+) -> None:
+    with OpenAI() as client:
+        client.responses.create(model="gpt-4.1", input="Hello.")
+    report = SimpleNamespace(failed=failed, sections=[])
+    hook = plugin.pytest_runtest_makereport(request.node)
+    next(hook)
+    with pytest.raises(StopIteration):
+        hook.send(SimpleNamespace(get_result=lambda: report))
+    told = "http, full, completed: {'type': 'message', 'role': 'user', 'content': 'Hello.'}"
+    assert report.sections == ([("responses_sandbox was asked", told)] if failed else [])
+
+
+class TestCassettes:
+    @pytest.fixture
+    def file(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+        path = tmp_path / "cassettes" / "call.json"
+        request.node.add_marker(pytest.mark.responses_cassette(path))
+        return path
+
+    def play(self, request: pytest.FixtureRequest, patch: pytest.MonkeyPatch, *asked: str) -> str:
+        """Runs the fixture as pytest does, with a test that asks."""
+        fixture = plugin.responses_cassette.__wrapped__(request, patch)  # type: ignore[attr-defined]
+        next(fixture)
+        said = ""
+        with OpenAI(max_retries=0) as client:
+            for text in asked:
+                try:
+                    said += client.responses.create(model="gpt-4.1", input=text).output_text
+                except openai.BadRequestError as error:
+                    said += str(error.code)
+        with contextlib.suppress(StopIteration):
+            next(fixture)
+        return said
+
+    def test_recorded_and_replayed(
+        self,
+        file: Path,
+        request: pytest.FixtureRequest,
+        responses_sandbox: BackgroundSandbox,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        with pytest.raises(pytest.fail.Exception, match="record it with pytest --responses-record"):
+            self.play(request, monkeypatch, "Hi.")
+        responses_sandbox.script("Hello.")
+        monkeypatch.setattr(request.config.option, "responses_record", True)
+        with monkeypatch.context() as patch:
+            assert self.play(request, patch, "Hi.") == "Hello."
+        monkeypatch.setattr(request.config.option, "responses_record", False)
+        assert self.play(request, monkeypatch, "Hi.") == "Hello."
+        assert len(responses_sandbox.requests) == 1
+        with pytest.raises(AssertionError, match=r"not recorded was asked:\n.* differs in input"):
+            self.play(request, monkeypatch, "Bye.")
+        assert file.exists()
+
+    def test_without_its_marker(
+        self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(pytest.UsageError, match="needs its marker"):
+            self.play(request, monkeypatch)
 
 
 class TestBackground:
@@ -220,7 +302,7 @@ def test_a_scenario_that_went_otherwise(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As pytest does with it, but for the end.
-    fixture = fixture_of_the_plugin.__wrapped__(request, monkeypatch)  # type: ignore[attr-defined]
+    fixture = plugin.responses_sandbox.__wrapped__(request, monkeypatch)  # type: ignore[attr-defined]
     next(fixture)
     with pytest.raises(AssertionError, match="text 'hello'"):
         next(fixture)

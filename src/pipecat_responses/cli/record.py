@@ -73,7 +73,7 @@ async def _record(options: RecordOptions) -> None:
         )
         await until_stopped()
     print(
-        f"Written: {len(recorder.cassette.exchanges)} exchanges. Replay them with\n"
+        f"Exchanges written: {len(recorder.cassette.exchanges)}. Replay them with\n"
         f"  pipecat-responses serve --replay {options.to}",
         flush=True,
     )

@@ -25,8 +25,9 @@ from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest
 from pipecat_responses.sandbox.replay import Replay
 from pipecat_responses.sandbox.scenario import Scenario, ScenarioError, ScenarioRun
 from pipecat_responses.sandbox.server import Sandbox
+from pipecat_responses.sandbox.sessions import Session
 from pipecat_responses.sandbox.stubs import Stub
-from pipecat_responses.sandbox.threaded import BackgroundSandbox
+from pipecat_responses.sandbox.threaded import BackgroundSandbox, in_background
 
 __all__ = [
     "KNOWN_MODELS",
@@ -55,6 +56,8 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "ScenarioRun",
+    "Session",
     "Stub",
     "Text",
+    "in_background",
 ]

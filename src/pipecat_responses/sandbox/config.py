@@ -139,7 +139,7 @@ class SandboxConfig:
         responder: Computes the answer to a request instead of the built-in rules; scripted
             answers come before it.
         time_to_first_token: Seconds from the start of a response to its first token.
-        tokens_per_second: Pace of the tokens after that; None or infinity sends them at once.
+        tokens_per_second: Pace of the tokens after that; None, 0 or infinity sends them at once.
         lanes: What becomes of ``stream_id``: ``supported``; ``rejected`` refuses it as an unknown
             parameter; ``ignored`` drops it, so that everything runs on the default lane.
         lane_advances_at: When a lane lets go of the response that it remembers: as soon as its
@@ -168,7 +168,7 @@ class SandboxConfig:
         max_connection_age: Seconds a WebSocket lives. Its timer is set when a connection opens.
         max_recorded: Requests, handshakes and other messages that are kept, each; older ones are
             dropped.
-        max_recorded_bytes: Bytes of all requests that are kept.
+        max_recorded_bytes: Bytes of all requests that are kept, and of all other messages.
         max_body: Largest request in bytes. Read when a connection opens.
         max_message: The same for a message of a WebSocket, if it is less.
         names_parents: Whether a response names the one that it continues from, as the API's type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -16,11 +17,20 @@ from pipecat_responses.sandbox.answers import answer_from_json
 from pipecat_responses.sandbox.config import SandboxConfig
 from pipecat_responses.sandbox.faults import fault_from_json
 from pipecat_responses.sandbox.http import json_response
+from pipecat_responses.sandbox.records import masked
 
 if TYPE_CHECKING:
     from pipecat_responses.sandbox.server import Sandbox
 
 _NOT_SCALAR = ("responder",)
+_UNBOUNDED = ("seed",)
+_BOUNDS = {
+    "cache_step_tokens": (1, sys.maxsize),
+    "max_body": (1, sys.maxsize),
+    "max_in_flight": (1, sys.maxsize),
+    "websocket_status": (200, 599),
+}
+"""The least and the most of fields that take other numbers than those from 0 on."""
 
 
 class Control:
@@ -110,7 +120,7 @@ def config_as_json(config: SandboxConfig) -> dict[str, Any]:
             continue
         value = getattr(config, item.name)
         if item.name == "api_keys" and value is not None:
-            value = [f"***{key[-4:]}" for key in sorted(value)]
+            value = [masked(key) for key in sorted(value)]
         state[item.name] = sorted(value) if isinstance(value, set) else value
     return state
 
@@ -142,7 +152,22 @@ def checked_changes(changes: Any) -> dict[str, Any]:
             checked[name] = msgspec.convert(value, _types()[name])
         except msgspec.ValidationError as error:
             raise ValueError(f"{name}: {error}") from error
+        _check_bounds(name, checked[name])
     return checked
+
+
+def _check_bounds(name: str, value: object) -> None:
+    """Refuses numbers with which the server could not go on.
+
+    Raises:
+        ValueError: For such a number.
+    """
+    if name in _UNBOUNDED or isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    least, most = _BOUNDS.get(name, (0, sys.maxsize))
+    # Written so that it refuses what is no number, too.
+    if not least <= value <= most:
+        raise ValueError(f"{name}: a number from {least} to {most}, not {value}")
 
 
 @cache
@@ -172,8 +197,9 @@ async def json_of(request: web.Request) -> Any:
         web.HTTPBadRequest: When it is no JSON.
     """
     try:
-        return json.loads(await request.read())
-    except (ValueError, RecursionError) as error:
+        # Stricter than the standard library: what JSON cannot hold cannot be answered with, either.
+        return msgspec.json.decode(await request.read())
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise _bad_request("The body is not JSON") from error
 
 

@@ -305,7 +305,7 @@ class Engine:
         prewarms = (body.get("prompt_cache_options") or {}).get("prewarm") is True
         generate = body.get("generate") is not False and not prewarms
         answer = self._answer(given, record) if generate else Answer()
-        _refuse(answer)
+        _refuse(answer, place.sink.transport)
         if generate and prompt.tokens > _compact_threshold(body):
             answer = replace(answer, parts=(Compaction(transcript.items()), *answer.parts))
         record.response_id = composer.response_id
@@ -653,7 +653,7 @@ def _first(value: float | None, default: Any) -> Any:
     return default if value is None else value
 
 
-def _refuse(answer: Answer) -> None:
+def _refuse(answer: Answer, transport: Transport) -> None:
     """Lets an answer that is a refusal be one.
 
     Raises:
@@ -661,7 +661,7 @@ def _refuse(answer: Answer) -> None:
         HtmlAnswer: When it is a page.
     """
     for fault in answer.faults:
-        if fault.moment == "request":
+        if fault.moment == "request" and fault.transport in (None, transport):
             raise fault.error() if fault.kind == "error" else HtmlAnswer(fault)
 
 

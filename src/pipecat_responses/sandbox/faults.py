@@ -246,6 +246,10 @@ class Fault:
         }
 
 
+_BOUNDS = {"status": (200, 599), "seconds": (0, 86_400)}
+"""The least and the most of parameters that are numbers."""
+
+
 def fault_from_json(value: object) -> Fault:
     """Reads a fault as the control endpoint takes it: an object with the fields of ``Fault``.
 
@@ -260,7 +264,12 @@ def fault_from_json(value: object) -> Fault:
         raise ValueError(f"A fault has no {', '.join(sorted(unknown))}; it has {sorted(known)}")
     if "kind" not in value:
         raise ValueError("A fault needs a kind")
-    return Fault(**value)
+    fault = Fault(**value)
+    for name, (least, most) in _BOUNDS.items():
+        number = fault.params.get(name, least)
+        if not isinstance(number, int | float) or not least <= number <= most:
+            raise ValueError(f"{name}: a number from {least} to {most}, not {number!r:.80}")
+    return fault
 
 
 class Faults:

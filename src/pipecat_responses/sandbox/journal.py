@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import SupportsIndex, TypeVar
 
+import msgspec
+
 from pipecat_responses.sandbox.config import SandboxConfig
 
 T = TypeVar("T")
+
+
+def size_of(message: object) -> int:
+    """The bytes of a JSON value."""
+    return len(msgspec.json.encode(message))
 
 
 class Journal(list[T]):

@@ -28,13 +28,13 @@ class Pacer:
 
         Args:
             first: Seconds until the first token.
-            rate: Tokens per second after that; None or infinity for all at once.
+            rate: Tokens per second after that; None, 0 or infinity for all at once.
             beat: Is awaited again and again while a wait goes on.
             beat_secs: Seconds before each time.
         """
         self._loop = asyncio.get_running_loop()
         self._first_due = self._loop.time() + first
-        self._interval = 0.0 if rate is None or math.isinf(rate) else 1.0 / rate
+        self._interval = 0.0 if not rate or math.isinf(rate) else 1.0 / rate
         self._tokens = 0
         self._unbroken = 0
         self._waiter: asyncio.Future[None] | None = None

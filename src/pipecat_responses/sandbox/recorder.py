@@ -16,11 +16,12 @@ import aiohttp
 from aiohttp import WSMsgType, web
 
 from pipecat_responses.sandbox.access import is_upgrade
-from pipecat_responses.sandbox.cassette import Cassette, Exchange, Said
+from pipecat_responses.sandbox.cassette import NO_ANSWER, Cassette, Exchange, Said
 from pipecat_responses.sandbox.errors import ApiError
 from pipecat_responses.sandbox.http import error_response
 from pipecat_responses.sandbox.listening import Listener
 from pipecat_responses.sandbox.redaction import Redactor
+from pipecat_responses.sandbox.websocket import reset_transport
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -80,7 +81,9 @@ class Recorder(Listener):
         self._to = Path(to)
         self._redactor = Redactor(redact)
         self._session: aiohttp.ClientSession | None = None
-        self.cassette = Cassette(self._redactor.text(upstream))
+        # Without a name and a password, if the URL has them.
+        scheme, _, rest = upstream.partition("://")
+        self.cassette = Cassette(self._redactor.text(f"{scheme}://{rest.rpartition('@')[2]}"))
         self._upstream = upstream
 
     async def start(self) -> None:
@@ -133,13 +136,20 @@ class Recorder(Listener):
         body = await request.read()
         began = time.monotonic()
         assert self._session is not None
-        async with self._session.request(
-            request.method,
-            self._url(request),
-            data=body or None,
-            headers={**_passed(request.headers), "accept-encoding": "identity"},
-            allow_redirects=False,
-        ) as answer:
+        try:
+            answer = await self._session.request(
+                request.method,
+                self._url(request),
+                data=body or None,
+                headers={**_passed(request.headers), "accept-encoding": "identity"},
+                allow_redirects=False,
+            )
+        except aiohttp.ClientConnectorError:
+            raise
+        except aiohttp.ClientConnectionError:
+            self.begin(request, request.method, _as_json(body), status=NO_ANSWER, closed=1006)
+            return _broken_off(request)
+        async with answer:
             exchange = self.begin(
                 request,
                 request.method,
@@ -182,6 +192,11 @@ class Recorder(Listener):
         except aiohttp.WSServerHandshakeError as error:
             self.cassette.handshakes.append(error.status)
             return error_response(ApiError("The server refuses WebSockets.", status=error.status))
+        except aiohttp.ClientConnectorError:
+            raise
+        except aiohttp.ClientConnectionError:
+            self.cassette.handshakes.append(NO_ANSWER)
+            return _broken_off(request)
         self.cassette.handshakes.append(101)
         client = web.WebSocketResponse(max_msg_size=0, compress=False)
         await client.prepare(request)
@@ -281,6 +296,12 @@ async def _pump(
             elif message.type is WSMsgType.BINARY:
                 note(message.data.decode(errors="replace"))
                 await target.send_bytes(message.data)
+
+
+def _broken_off(request: web.Request) -> web.Response:
+    """Breaks off, as the server did; nobody gets the answer."""
+    reset_transport(request.transport)
+    return web.Response(status=502)
 
 
 def _lane(said: Said | Any) -> str | None:

@@ -94,11 +94,20 @@ class RecordedHandshake:
     connection: int | None
 
 
+_LONG = 7
+"""Of a shorter key, the last characters would tell too much."""
+
+
 def redact(headers: Mapping[str, str]) -> dict[str, str]:
     """Copies headers with lower-case names, leaving only the last four characters of keys."""
     safe = {name.lower(): value for name, value in headers.items()}
     for name in ("authorization", "api-key"):
         if name in safe:
             scheme, _, key = safe[name].rpartition(" ")
-            safe[name] = f"{scheme} ***{key[-4:]}".strip()
+            safe[name] = f"{scheme} {masked(key)}".strip()
     return safe
+
+
+def masked(key: str) -> str:
+    """A key of which no more can be read than tells it from others."""
+    return f"***{key[-4:]}" if len(key) >= _LONG else "***"

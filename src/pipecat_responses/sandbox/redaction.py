@@ -62,9 +62,11 @@ class Redactor:
         for source in (headers, query):
             for name, value in source.items():
                 if name.lower() in _SECRET_NAMES:
-                    # `Bearer KEY` and `KEY` are both not to be written.
-                    words = {value, *value.split()}
-                    self._known |= {word for word in words if len(word) >= _LEAST}
+                    # `Bearer KEY` and `KEY` are both not to be written; `Bearer` is only a word.
+                    words = value.split()
+                    if len(words) > 1 and name.lower().endswith("authorization"):
+                        del words[0]
+                    self._known |= {word for word in (value, *words) if len(word) >= _LEAST}
 
     def text(self, text: str) -> str:
         """A text without secrets."""
@@ -75,7 +77,7 @@ class Redactor:
         return text
 
     def value(self, value: Any) -> Any:
-        """A JSON value without secrets."""
+        """A JSON value without secrets in its texts and names."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):

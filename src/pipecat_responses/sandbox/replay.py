@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections import defaultdict
@@ -12,7 +13,7 @@ import msgspec
 from aiohttp import ClientConnectionResetError, WSMsgType, web
 
 from pipecat_responses.sandbox.access import is_upgrade
-from pipecat_responses.sandbox.cassette import Cassette, Exchange, Player, Said
+from pipecat_responses.sandbox.cassette import NO_ANSWER, Cassette, Exchange, Player, Said
 from pipecat_responses.sandbox.errors import ApiError
 from pipecat_responses.sandbox.http import error_response
 from pipecat_responses.sandbox.listening import Listener
@@ -74,6 +75,9 @@ class Replay(Listener):
             exchange = self._find(request, request.method, raw)
         except ApiError as error:
             return error_response(error)
+        if exchange.status == NO_ANSWER:
+            reset_transport(request.transport)
+            return web.Response(status=502)
         response = web.StreamResponse(status=exchange.status, headers=exchange.headers)
         pace = _Pace(self._timing)
         try:
@@ -111,6 +115,9 @@ class Replay(Listener):
         status = self._handshakes[0] if self._handshakes else 101
         if len(self._handshakes) > 1:
             self._handshakes.pop(0)
+        if status == NO_ANSWER:
+            reset_transport(request.transport)
+            return web.Response(status=502)
         if status != 101:
             return error_response(ApiError("The server refused WebSockets.", status=status))
         socket = web.WebSocketResponse(max_msg_size=0, compress=False)
@@ -187,7 +194,9 @@ async def _send(socket: web.WebSocketResponse, said: Said, lane: str | None) -> 
             said["stream_id"] = lane
         said = _encode(said).decode()
     if not socket.closed:
-        await socket.send_str(said)
+        # The client may be gone already; whoever reads from it notices.
+        with contextlib.suppress(ClientConnectionResetError):
+            await socket.send_str(said)
 
 
 def _lane_of(raw: bytes) -> str | None:

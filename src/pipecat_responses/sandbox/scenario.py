@@ -21,6 +21,7 @@ once each, in their order, to requests that no ``when`` describes.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -257,15 +258,22 @@ def _answers(told: Mapping[str, Any], given: Sequence[str]) -> tuple[Answer, ...
             params = {"status": params} if isinstance(params, int) else dict(params)
             return (Answer(faults=(fault_from_json({"kind": "error", "params": params}),)),)
         case ["say"] if isinstance(told["say"], list):
-            return tuple(Answer((str(text),)) for text in told["say"])
+            return tuple(Answer((_text(text),)) for text in told["say"])
     parts: list[Part | str] = []
     if "say" in told:
-        parts.append(str(told["say"]))
+        parts.append(_text(told["say"]))
     for call in _listed(told.get("call") or []):
         # Either the name, or an object of names and their arguments.
         named = {call: {}} if isinstance(call, str) else call
         parts += [Call(str(name), arguments or {}) for name, arguments in dict(named).items()]
     return (Answer(tuple(parts)),)
+
+
+def _text(value: object) -> str:
+    # YAML makes a truth value of an unquoted "yes".
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"say is a text; put {value!r:.80} into quotes")
+    return str(value)
 
 
 def _with(told: Mapping[str, Any], answer: Answer, place: str) -> Answer:
@@ -278,7 +286,8 @@ def _with(told: Mapping[str, Any], answer: Answer, place: str) -> Answer:
 def _pace(value: object, place: str) -> dict[str, Any]:
     told = _mapping(value or {}, place, tuple(_PACE))
     for name, number in told.items():
-        if not isinstance(number, int | float) or isinstance(number, bool) or number < 0:
+        told_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if not told_number or not 0 <= number < math.inf:
             raise ScenarioError(f"{place}.{name}: a number of 0 or more")
     return {_PACE[name]: float(number) for name, number in told.items()}
 

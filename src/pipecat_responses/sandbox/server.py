@@ -28,7 +28,7 @@ from pipecat_responses.sandbox.faults import Fault, Faults
 from pipecat_responses.sandbox.guard import Guard, is_loopback
 from pipecat_responses.sandbox.http import HttpApi, error_response, json_response
 from pipecat_responses.sandbox.inspection import Inspection
-from pipecat_responses.sandbox.journal import Journal
+from pipecat_responses.sandbox.journal import Journal, size_of
 from pipecat_responses.sandbox.memory import PrefixCache, Store
 from pipecat_responses.sandbox.pacing import Pacer
 from pipecat_responses.sandbox.records import RecordedHandshake, RecordedRequest, redact
@@ -102,7 +102,7 @@ class Sandbox:
         self._initial = copied(self._config)
         self.faults = Faults()
         self.requests: Journal[RecordedRequest] = Journal(self._config, lambda each: each.size)
-        self.messages: Journal[dict[str, Any]] = Journal(self._config)
+        self.messages: Journal[dict[str, Any]] = Journal(self._config, size_of)
         self.handshakes: Journal[RecordedHandshake] = Journal(self._config)
         self.connections_opened = 0
         self.scenario: ScenarioRun | None = None

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from pipecat_responses.sandbox.access import check_key
 from pipecat_responses.sandbox.config import copied
 from pipecat_responses.sandbox.errors import ApiError
 from pipecat_responses.sandbox.guard import Guard
@@ -139,16 +140,18 @@ class Sessions:
         path, name = request.path, request.headers.get(SESSION_HEADER)
         if (prefixed := _PREFIX.fullmatch(path)) is not None:
             name, path = prefixed[1], prefixed[2]
+        session = self._owner
         try:
             self._guard.check(request, path)
+            if name is not None and path.startswith(("/v1/", "/_sandbox")):
+                if name not in self._sessions and path.startswith("/v1/"):
+                    # Who has no key begins no session.
+                    check_key(request.headers, self._owner.config)
+                session = self.get(name)
         except ApiError as error:
             return error_response(error)
-        session = self._owner
-        if name is not None:
-            try:
-                session = self.get(name)
-            except ValueError as error:
-                return json_response({"error": {"message": str(error)}}, 400)
+        except ValueError as error:
+            return json_response({"error": {"message": str(error)}}, 400)
         request[_SESSION] = session
         return await session.answer(request, handler, path)
 

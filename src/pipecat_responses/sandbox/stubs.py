@@ -157,6 +157,7 @@ class Stubs:
         """Begins with none."""
         self._stubs: list[Stub] = []
         self._queue: deque[Stub] = deque()
+        self._queued: Answer | None = None
 
     def add(self, stub: Stub) -> Stub:
         """Adds a stub for all requests of its kind."""
@@ -172,6 +173,7 @@ class Stubs:
         """Removes all stubs."""
         self._stubs.clear()
         self._queue.clear()
+        self._queued = None
 
     def __iter__(self) -> Iterator[Stub]:
         """The stubs by kind of request."""
@@ -192,13 +194,14 @@ class Stubs:
         if self._queue and (answer := self._queue[0].take(given, record)) is not None:
             if not self._queue[0].open:
                 self._queue.popleft()
+            self._queued = answer
             return answer
         return None
 
     def _given_before(self, given: ModelInput) -> Answer | None:
         """What was answered when the request was this one."""
         fitting = (stub for stub in self if stub.used and stub.condition.meets(given))
-        answer = next((stub.latest for stub in fitting), None)
+        answer = next((stub.latest for stub in fitting), self._queued)
         return replace(answer, faults=()) if answer is not None else None
 
 

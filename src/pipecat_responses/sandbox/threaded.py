@@ -1,17 +1,87 @@
-"""A sandbox in a thread of its own, for tests without an event loop or with any."""
+"""Servers in a thread of their own, for tests without an event loop or with any."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
+from pipecat_responses.sandbox.listening import Listener
 from pipecat_responses.sandbox.server import Sandbox
 
 T = TypeVar("T")
+L = TypeVar("L", bound=Listener)
+
+
+class LoopThread:
+    """An event loop in a thread of its own, as a context manager.
+
+    Attributes:
+        loop: The loop.
+    """
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self) -> None:
+        """Prepares the thread."""
+        self._over: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._main, name="responses-sandbox", daemon=True)
+        self._ready: Future[None] = Future()
+
+    def __enter__(self) -> Self:
+        """Starts the loop."""
+        self._thread.start()
+        self._ready.result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends the loop, and what still runs in it."""
+        assert self._over is not None
+        self.loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+
+    @property
+    def is_this_one(self) -> bool:
+        """Whether it is the thread that asks."""
+        return threading.current_thread() is self._thread
+
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        """Has the loop do something, and blocks until it is done."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    def _main(self) -> None:
+        asyncio.run(self._until_over())
+
+    async def _until_over(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+        self._ready.set_result(None)
+        await self._over.wait()
+
+
+@contextmanager
+def in_background(server: L) -> Iterator[L]:
+    """Runs a recorder or a replay in a thread of its own.
+
+    Args:
+        server: The server, which is not running.
+
+    Yields:
+        The same, running.
+
+    Raises:
+        OSError: When the port is taken.
+    """
+    with LoopThread() as thread:
+        thread.wait_for(server.start())
+        try:
+            yield server
+        finally:
+            thread.wait_for(server.stop())
 
 
 class BackgroundSandbox(Sandbox):
@@ -26,9 +96,7 @@ class BackgroundSandbox(Sandbox):
             client = OpenAI(base_url=sandbox.base_url, api_key="any")
     """
 
-    _thread: threading.Thread | None = None
-    _loop: asyncio.AbstractEventLoop | None = None
-    _over: asyncio.Event
+    _thread: LoopThread | None = None
 
     def __enter__(self) -> BackgroundSandbox:
         """Starts the server.
@@ -36,20 +104,13 @@ class BackgroundSandbox(Sandbox):
         Raises:
             OSError: When the port is taken.
         """
-        started: Future[None] = Future()
-        thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(started)),
-            name="responses-sandbox",
-            daemon=True,
-        )
-        self._thread = thread
-        thread.start()
+        thread = LoopThread().__enter__()
         try:
-            started.result()
+            thread.wait_for(super().start())
         except BaseException:
-            thread.join()
-            self._thread = self._loop = None
+            thread.__exit__()
             raise
+        self._thread = thread
         return self
 
     def __exit__(
@@ -59,12 +120,10 @@ class BackgroundSandbox(Sandbox):
         trace: TracebackType | None,
     ) -> None:
         """Stops the server, and waits for that."""
-        thread, loop = self._thread, self._loop
-        if thread is None or loop is None:
-            return
-        loop.call_soon_threadsafe(self._over.set)
-        thread.join()
-        self._thread = self._loop = None
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.wait_for(super().stop())
+            thread.__exit__()
 
     async def __aenter__(self) -> BackgroundSandbox:
         """Starts the server; blocks for the milliseconds that it takes."""
@@ -91,33 +150,19 @@ class BackgroundSandbox(Sandbox):
         """Drops all connections at once and stops listening."""
         await self._there(super().stop())
 
-    async def _serve(self, started: Future[None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
-        try:
-            await super().start()
-        except OSError as error:
-            started.set_exception(error)
-            return
-        started.set_result(None)
-        await self._over.wait()
-        await super().stop()
-
     def _call(self, function: Callable[[], T]) -> T:
         """Calls a function in the thread of the server: what it holds is not to be shared."""
-        if self._loop is None or threading.current_thread() is self._thread:
+        if self._thread is None or self._thread.is_this_one:
             return function()
 
         async def call() -> T:
             return function()
 
-        return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
+        return self._thread.wait_for(call())
 
     async def _there(self, work: Coroutine[Any, Any, T]) -> T:
         """Awaits in the event loop of the server."""
-        if self._loop is None:
+        if self._thread is None:
             work.close()
             raise RuntimeError("The sandbox has no thread: use it as a context manager")
-        if asyncio.get_running_loop() is self._loop:
-            return await work
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._thread.loop))
