@@ -150,12 +150,14 @@ class OpenAIResponsesLLMService(
             kwargs["base_url"] = os.environ.get("OPENAI_BASE_URL") or http_address(ws_url)
         super().__init__(**kwargs)
         self._ws_url = (
-            ws_address(self._base_url, self._default_query) if ws_url == DEFAULT_WS_URL else ws_url
+            ws_address(self._access.base_url, self._access.query)
+            if ws_url == DEFAULT_WS_URL
+            else ws_url
         )
         if kwargs.get("capabilities") is None:
-            self._capabilities = self._known_of(self._ws_url)
+            self._capabilities = self._access.capabilities(self._ws_url)
         self._secrets.add_address(self._ws_url)
-        self._check_transport(self._ws_url)
+        self._access.check(self._ws_url)
         self._register_event_handler("on_connected")
         self._register_event_handler("on_disconnected")
         self._register_event_handler("on_transport_changed")
@@ -229,8 +231,8 @@ class OpenAIResponsesLLMService(
             anchor_threshold=self._anchor_threshold_bytes,
             join_deltas=self._batch_deltas,
             coverage=self._coverage,
-            tls=self._tls,
-            proxies=self._proxies,
+            tls=self._access.tls,
+            proxies=self._access.proxies,
             falls_back=self._falls_back,
             capabilities=self._capabilities,
             stored=self._stored,
@@ -286,13 +288,15 @@ class OpenAIResponsesLLMService(
         await self._session.close()
 
     async def _handshake_headers(self) -> Mapping[str, str]:
-        key = self._api_key if isinstance(self._api_key, str) else await self._api_key()
+        key = self._access.api_key
+        if not isinstance(key, str):
+            key = await key()
         headers = {"Authorization": f"Bearer {key}", **self._client.default_headers}
         return {name: value for name, value in headers.items() if isinstance(value, str)}
 
     def _handshake_query(self) -> Mapping[str, str]:
         model = self._settings.model
-        if self._server.model_in_handshake and isinstance(model, str):
+        if self._access.server.model_in_handshake and isinstance(model, str):
             return {"model": model}
         return {}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -23,7 +22,6 @@ from pipecat.frames.frames import (
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
-from pipecat.utils.context.llm_context_summarization import LLMContextSummarizationUtil
 from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.tracing.service_decorators import traced_llm
 
@@ -34,28 +32,28 @@ from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.options import allowed_tools_refused
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.protocol.tool_choice import is_left_out
-from pipecat_responses.service.addresses import check_address, check_proxy
+from pipecat_responses.service.access import Access
 from pipecat_responses.service.approvals import (
     McpApproval,
     McpApprovalFrame,
     McpApprovals,
     check_approval,
 )
-from pipecat_responses.service.arguments import check_client, check_known, check_values, key_of
+from pipecat_responses.service.arguments import check_known, check_values
 from pipecat_responses.service.cache_keeping import CacheKeeping
 from pipecat_responses.service.compaction import (
     CompactionReport,
     CompactionWatch,
-    opaque,
     put_in_place,
+    to_summarize,
 )
 from pipecat_responses.service.errors import category_of, is_about_a_file
 from pipecat_responses.service.frame_writer import FrameWriter
 from pipecat_responses.service.function_calls import TurnCalls
 from pipecat_responses.service.request_builder import RequestBuilder, settled
-from pipecat_responses.service.secrets import ApiKey, Secrets
+from pipecat_responses.service.secrets import ApiKey
 from pipecat_responses.service.servers import ServerName, find_server
-from pipecat_responses.service.sessions import KNOWN, Proxies, TlsSettings
+from pipecat_responses.service.sessions import KNOWN
 from pipecat_responses.service.settings import (
     OpenAIResponsesLLMSettings,
     OpenAIResponsesReasoningConfig,
@@ -78,8 +76,6 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from pipecat_responses.session.http import HttpSession
-
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 _TURN_LIMITS = TurnLimits()
 _CONNECTION_LIMITS = ConnectionLimits()
@@ -205,31 +201,23 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             store.apply_update(settings)
         super().__init__(settings=store, **kwargs)
 
-        if client is not None:
-            check_client(
-                client,
-                api_key=api_key,
-                base_url=base_url,
-                organization=organization,
-                project=project,
-                default_headers=default_headers,
-                default_query=default_query,
-                proxy=proxy,
-            )
-            api_key = key_of(client)
-            base_url = str(client.base_url)
-            default_query = {name: str(value) for name, value in client.default_query.items()}
-        self._server = find_server(server, base_url or os.environ.get("OPENAI_BASE_URL"))
-        base_url = self._server.address(base_url) or os.environ.get("OPENAI_BASE_URL")
-        self._base_url = base_url or DEFAULT_BASE_URL
-        self._default_query = default_query or {}
-        key = self._server.key(api_key)
-        self._secrets = Secrets()
-        self._log = SessionLog(self, self._secrets.mask)
         self._connection_limits = connection_limits or _CONNECTION_LIMITS
-        self._api_key = self._secrets.guard(key, self._connection_limits.open_secs)
-        self._secrets.add_headers(default_headers or {})
-        self._secrets.add_address(self._base_url)
+        self._access = Access(
+            server=server,
+            base_url=base_url,
+            api_key=api_key,
+            organization=organization,
+            project=project,
+            default_headers=default_headers,
+            default_query=default_query,
+            client=client,
+            ssl_context=ssl_context,
+            proxy=proxy,
+            allow_insecure=allow_insecure_transport,
+            key_timeout=self._connection_limits.open_secs,
+        )
+        self._secrets = self._access.secrets
+        self._log = SessionLog(self, self._secrets.mask)
         self._lost_turn_text = lost_turn_text
         self._register_event_handler("on_turn_lost")
         self._register_event_handler("on_turn_ended")
@@ -243,28 +231,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._hedge = hedge
         self._batch_deltas = batch_deltas
         self._max_message_bytes = max_message_bytes
-        self._allow_insecure_transport = allow_insecure_transport
-        self._tls = TlsSettings(ssl_context)
-        self._proxies = Proxies(None if proxy is None else check_proxy(proxy))
-        self._secrets.add_address(proxy or "")
-        if client is not None and not isinstance(self._api_key, str):
-            # The same client, whose source of keys has no more time than any other.
-            client = client.with_options(api_key=self._api_key)
-        self._given_client = client
-        self._client_arguments: dict[str, Any] = {
-            "api_key": self._api_key,
-            "base_url": base_url,
-            "organization": organization,
-            "project": project,
-            "default_headers": {**self._server.key_headers(key), **(default_headers or {})},
-            "default_query": default_query,
-        }
-        if type(self)._create_client is not _BaseOpenAIResponsesLLMService._create_client:
-            # A client of a subclass's own says where it is.
-            self._base_url = str(self._client.base_url)
-        self._check_transport(self._base_url)
-        self._tls.prepare(self._base_url)
-        self._capabilities = capabilities or self._known_of(self._base_url)
+        self._access.settle(self._where())
+        self._capabilities = capabilities or self._access.capabilities(self._access.base_url)
         self._stored = StoredResponses()
         self._policy = TurnPolicy(
             on_mid_response_loss=on_mid_response_loss,
@@ -280,7 +248,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         )
         self._compactions = CompactionWatch()
         self._turn_reports = TurnReports(self, self._log)
-        self._endpoint_arguments = self._check_endpoint()
+        self._endpoint_arguments = (
+            self._access.arguments_for(hedge.endpoint) if hedge and hedge.endpoint else {}
+        )
         self._unusable: ResponsesError | None = None
         self._out_of_reach = False
 
@@ -432,23 +402,12 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         Pipecat gives the model a transcript, and a compaction is readable for the server only: all
         that it stands for would be lost for good.
         """
-        messages: list[Any] = frame.context.get_messages()
-        chosen = LLMContextSummarizationUtil.get_messages_to_summarize(
-            frame.context, frame.min_messages_to_keep
-        )
-        last = chosen.last_summarized_index
-        if not chosen.messages or not opaque(
-            messages[: last + 1], self.get_llm_adapter().id_for_llm_specific_messages
-        ):
+        asked = to_summarize(frame, self.get_llm_adapter().id_for_llm_specific_messages)
+        if asked is None:
             return await super()._generate_summary(frame)
-        asked = LLMContext(
-            [
-                *messages[: last + 1],
-                {"role": "user", "content": "Summarize the conversation so far."},
-            ]
-        )
+        context, last = asked
         summary = await self.run_inference(
-            asked,
+            context,
             max_tokens=frame.target_context_tokens,
             system_instruction=frame.summarization_prompt,
         )
@@ -593,9 +552,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
     def _without_secrets(self, error: ResponsesError) -> ResponsesError:
         """A turn's error, as it leaves the service."""
-        if self._given_client is not None:
+        client = self._access.given_client
+        if client is not None:
             # It may have been given a new one.
-            self._secrets.add(self._given_client.api_key)
+            self._secrets.add(client.api_key)
         return error.rewritten(mask=self._secrets.mask)
 
     async def _request(self, context: LLMContext) -> Request:
@@ -654,7 +614,13 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     @cached_property
     def _client(self) -> AsyncOpenAI:
         """The SDK's client, made when it is first needed: it takes more than all the rest."""
-        return self._given_client or self._create_client(**self._client_arguments)
+        return self._access.given_client or self._create_client(**self._access.client_arguments)
+
+    def _where(self) -> str:
+        """The API's base URL; a client that a subclass makes in its own way says it itself."""
+        if type(self)._create_client is _BaseOpenAIResponsesLLMService._create_client:
+            return self._access.base_url
+        return str(self._client.base_url)
 
     @cached_property
     def _turn_backend(self) -> Backend:
@@ -670,7 +636,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             return None
         from pipecat_responses.service.over_http import http_session
 
-        client = _BaseOpenAIResponsesLLMService._create_client(self, **self._endpoint_arguments)
+        client = self._access.new_client(**self._endpoint_arguments)
         url = self._hedge.endpoint.base_url
         http = http_session(
             client,
@@ -684,26 +650,6 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             coverage="words",
         )
         return EndpointSession(self._hedge.endpoint, http, client)
-
-    def _check_endpoint(self) -> dict[str, Any]:
-        """What a client of the second server is made of, if there is one.
-
-        Raises:
-            ValueError: If there is no key for it, or its address is not right.
-        """
-        if self._hedge is None or self._hedge.endpoint is None:
-            return {}
-        endpoint = self._hedge.endpoint
-        self._check_transport(endpoint.base_url)
-        self._secrets.add_address(endpoint.base_url)
-        self._tls.prepare(endpoint.base_url)
-        server = find_server(None, endpoint.base_url)
-        key = server.key(endpoint.api_key)
-        return {
-            "api_key": self._secrets.guard(key, self._connection_limits.open_secs),
-            "base_url": endpoint.base_url,
-            "default_headers": server.key_headers(key),
-        }
 
     @cached_property
     def _side_session(self) -> HttpSession:
@@ -722,17 +668,13 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         default_query: Mapping[str, str] | None = None,
     ) -> AsyncOpenAI:
         """Creates the SDK's client; override it for another kind of client."""
-        from pipecat_responses.service.over_http import new_client
-
-        return new_client(
+        return self._access.new_client(
             api_key=api_key,
             base_url=base_url,
             organization=organization,
             project=project,
             default_headers=default_headers,
             default_query=default_query,
-            tls=self._tls,
-            proxies=self._proxies,
         )
 
     def _cache_keeping(
@@ -745,7 +687,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         return CacheKeeping(
             model_family,
             lambda: [] if wanted is True else self.get_llm_adapter().declared(wanted),
-            takes_choice=self._server.takes_allowed_tools,
+            takes_choice=self._access.server.takes_allowed_tools,
         )
 
     def _new_http_session(
@@ -775,13 +717,6 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             coverage=coverage,
         )
 
-    def _known_of(self, url: str) -> ServerCapabilities:
-        """What the process knows of an address; at first, what is known of such servers."""
-        return KNOWN.of(url, self._server.capabilities)
-
-    def _check_transport(self, url: str) -> None:
-        check_address(url, allow_insecure=self._allow_insecure_transport)
-
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
         self._steering.close()
@@ -790,5 +725,5 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         if vars(self).get("_second_server") is not None:
             await vars(self)["_second_server"].close()
         await super().cleanup()  # type: ignore[no-untyped-call]
-        if self._given_client is None and "_client" in vars(self):
+        if self._access.given_client is None and "_client" in vars(self):
             await self._client.close()

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipecat.frames.frames import LLMContextSummaryRequestFrame
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMessage
+from pipecat.utils.context.llm_context_summarization import LLMContextSummarizationUtil
 
 from pipecat_responses.context.messages import WINDOW
 from pipecat_responses.protocol.errors import ResponsesError
@@ -97,14 +99,35 @@ def put_in_place(
     return CompactionReport(_count(tokens.get("input_tokens")), _count(tokens.get("output_tokens")))
 
 
-def opaque(messages: Sequence[Any], llm: str) -> bool:
-    """Whether any of the messages is a compaction, which only the server can read."""
-    return any(
+def to_summarize(frame: LLMContextSummaryRequestFrame, llm: str) -> tuple[LLMContext, int] | None:
+    """What to ask for a summary of a conversation that holds a compaction.
+
+    Args:
+        frame: Pipecat's request for a summary.
+        llm: The name under which contexts hold messages for this API only.
+
+    Returns:
+        The context to ask with and the index of the last message that the summary stands for; None
+        where everything to summarise can be read by anybody.
+    """
+    messages: list[Any] = frame.context.get_messages()
+    chosen = LLMContextSummarizationUtil.get_messages_to_summarize(
+        frame.context, frame.min_messages_to_keep
+    )
+    last = chosen.last_summarized_index
+    summarized = messages[: last + 1]
+    if not chosen.messages or not any(_is_compaction(each, llm) for each in summarized):
+        return None
+    summarized.append({"role": "user", "content": "Summarize the conversation so far."})
+    return LLMContext(summarized), last
+
+
+def _is_compaction(message: Any, llm: str) -> bool:
+    return (
         isinstance(message, LLMSpecificMessage)
         and message.llm == llm
         and isinstance(message.message, Mapping)
         and message.message.get("type") == COMPACTION
-        for message in messages
     )
 
 
