@@ -14,6 +14,10 @@ ANSWER_BEGINS = "Here"
 
 TOOLS: tuple[Kind, ...] = ("function", "search")
 
+GPT_4_1 = (0.25, 4.0)
+GPT_5_5 = (0.1, 6.0)
+"""Prices of a cached token and of one of output, in tokens of new input (OpenAI, 2026-11)."""
+
 Text = tuple[float, str]
 """When it came, and what it says."""
 
@@ -107,17 +111,18 @@ def tables(
             "of it cached",
             "output",
             "input and output",
-            "by price",
+            "by gpt-4.1's price",
+            "by gpt-5.5's price",
             "requests",
             "repeats",
             "tokens of repeats",
             "preparations",
             "tokens of preparations",
         ],
-        note="By price, in tokens of new input: a cached one costs a quarter of that and one of "
-        "output four times as much, as with gpt-4.1. Repeats are hedges and whatever else was sent "
-        "again; preparations are warm-ups and anchors, which ask for no answer. They are among the "
-        "requests, and their tokens among those before.",
+        note="By price, in tokens of new input: with gpt-4.1 a cached one costs a quarter of that "
+        "and one of output four times as much, with gpt-5.5 a tenth and six times. Repeats are "
+        "hedges and whatever else was sent again; preparations are warm-ups and anchors, which ask "
+        "for no answer. They are among the requests, and their tokens among those before.",
     )
     for who, found in heard.items():
         first.add(who, *_figures(found.waits), _ms(max(found.waits)))
@@ -129,7 +134,8 @@ def tables(
             who,
             *(_thousands(bill[each]) for each in ("input", "cached", "output")),
             _thousands(paid(bill)),
-            _thousands(bill["input"] - 0.75 * bill["cached"] + 4 * bill["output"]),
+            _thousands(priced(bill, *GPT_4_1)),
+            _thousands(priced(bill, *GPT_5_5)),
             bill["requests"],
             bill["repeats"],
             _thousands(bill["repeats_tokens"]),
@@ -141,6 +147,17 @@ def tables(
 def paid(bill: Mapping[str, int]) -> int:
     """All tokens of a bill."""
     return bill["input"] + bill["output"]
+
+
+def priced(bill: Mapping[str, int], cached: float, output: float) -> float:
+    """What a bill costs, in tokens of new input.
+
+    Args:
+        bill: The bill.
+        cached: The price of a cached token of input.
+        output: The price of a token of output.
+    """
+    return bill["input"] - (1 - cached) * bill["cached"] + output * bill["output"]
 
 
 def _figures(seconds: Sequence[float]) -> list[Cell]:

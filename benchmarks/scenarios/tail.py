@@ -22,7 +22,7 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from benchmarks import script
 from benchmarks.contestants import ALL, INSTRUCTIONS
-from benchmarks.heard import Heard, Text, paid, tables
+from benchmarks.heard import GPT_5_5, Heard, Text, paid, priced, tables
 from benchmarks.measure import median, percentile, ratio
 from benchmarks.model import TIMES, Findings
 from benchmarks.server import Server
@@ -121,6 +121,12 @@ def _check(findings: Findings, heard: dict[str, Heard], bills: dict[str, dict[st
         findings.at_most(
             f"Tokens billed: our WebSocket, {short}, over it plain",
             ratio(paid(bills[name]), paid(bills[PLAIN])),
+            1.06,
+            TIMES,
+        )
+        findings.at_most(
+            f"Price of these tokens, with gpt-5.5: our WebSocket, {short}, over it plain",
+            ratio(priced(bills[name], *GPT_5_5), priced(bills[PLAIN], *GPT_5_5)),
             1.06,
             TIMES,
         )
