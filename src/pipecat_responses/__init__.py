@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
     from pipecat_responses.service.turn_reports import TurnMetricsData
     from pipecat_responses.session.endpoint import Endpoint
-    from pipecat_responses.session.hedge import HedgePolicy
+    from pipecat_responses.session.hedge_policy import HedgePolicy
     from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
     from pipecat_responses.session.stats import ResponseReport, SessionStats, TurnReport
     from pipecat_responses.session.timing import Cause, FailedAttempt, TurnTimes
@@ -86,7 +86,7 @@ _HOMES = {
     "Endpoint": "session.endpoint",
     "FailedAttempt": "session.timing",
     "Failure": "protocol.failures",
-    "HedgePolicy": "session.hedge",
+    "HedgePolicy": "session.hedge_policy",
     "HostedToolEndedFrame": "service.hosted",
     "HostedToolStartedFrame": "service.hosted",
     "McpApprovalFrame": "service.approvals",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,8 +22,9 @@ from pipecat_responses import (
 )
 from pipecat_responses.protocol.requests import Fields, Request
 from pipecat_responses.sandbox import Answer, Call, Fault, Reasoning, Sandbox, SandboxConfig
-from pipecat_responses.session.hedge import HedgingBackend
-from pipecat_responses.session.http import HttpSession
+from pipecat_responses.session.hedge_policy import HedgeTiming
+from pipecat_responses.session.log import SessionLog
+from pipecat_responses.session.stats import SessionStats
 from tests.faults.support import Talk, counted, new_service, our_tasks, talking, until
 from tests.support.hurry import Transport
 
@@ -387,35 +389,34 @@ class TestWhenNot:
 
 
 class TestTheDelay:
-    def backend(self, policy: HedgePolicy, sandbox: Sandbox) -> HedgingBackend:
-        session: HttpSession = new_service(sandbox, "http")._session
-        return HedgingBackend(session, policy)
+    def timing(self, policy: HedgePolicy) -> HedgeTiming:
+        return HedgeTiming(policy, SessionStats(), SessionLog(), time.monotonic)
 
-    def test_it_follows_the_conversation(self, sandbox: Sandbox) -> None:
-        backend = self.backend(HedgePolicy(quantile=0.9, floor_secs=0.1, min_turns=10), sandbox)
+    def test_it_follows_the_conversation(self) -> None:
+        timing = self.timing(HedgePolicy(quantile=0.9, floor_secs=0.1, min_turns=10))
         for seconds in range(1, 10):
-            backend.first_output(float(seconds), accepted=None, hedge=False)
-        assert backend.delay(sent=True) == 2.0
-        assert backend.delay(sent=False) == 0.1
-        backend.first_output(10.0, accepted=None, hedge=True)
-        assert backend.delay(sent=True) == 10.0
+            timing.first_output(float(seconds), accepted=None, hedge=False)
+        assert timing.delay(sent=True) == 2.0
+        assert timing.delay(sent=False) == 0.1
+        timing.first_output(10.0, accepted=None, hedge=True)
+        assert timing.delay(sent=True) == 10.0
         for _ in range(90):
-            backend.first_output(0.01, accepted=None, hedge=False)
-        assert backend.delay(sent=True) == 1.0
+            timing.first_output(0.01, accepted=None, hedge=False)
+        assert timing.delay(sent=True) == 1.0
         for _ in range(200):
-            backend.first_output(0.01, accepted=None, hedge=False)
-        assert backend.delay(sent=True) == 0.1
-        assert backend.stats.hedges_won == 1
+            timing.first_output(0.01, accepted=None, hedge=False)
+        assert timing.delay(sent=True) == 0.1
+        assert timing.stats.hedges_won == 1
 
-    def test_the_way_there_does_not_count(self, sandbox: Sandbox) -> None:
-        backend = self.backend(HedgePolicy(floor_secs=0.1, min_turns=10), sandbox)
+    def test_the_way_there_does_not_count(self) -> None:
+        timing = self.timing(HedgePolicy(floor_secs=0.1, min_turns=10))
         for upload in range(10):
             # It takes longer each time, and the server does not.
-            backend.first_output(upload + 0.5, accepted=0.5, hedge=False)
-            late = backend.delay_once_accepted()
+            timing.first_output(upload + 0.5, accepted=0.5, hedge=False)
+            late = timing.delay_once_accepted()
             assert late == (None if upload < 9 else 0.5)
         # Some servers accept a request with the first output: then that says nothing.
-        assert backend.delay(sent=True) == 9.5
+        assert timing.delay(sent=True) == 9.5
 
     async def test_a_calls_first_answer_may_be_late_as_well(self, sandbox: Sandbox) -> None:
         async with hedged(sandbox, "websocket", HedgePolicy(initial_secs=0.02)) as talk:

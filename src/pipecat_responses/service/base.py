@@ -63,7 +63,8 @@ from pipecat_responses.service.settings import (
 from pipecat_responses.service.steering import Steering
 from pipecat_responses.service.turn_reports import TurnReports
 from pipecat_responses.session.endpoint import EndpointSession
-from pipecat_responses.session.hedge import HedgePolicy, HedgingBackend
+from pipecat_responses.session.hedge import HedgingBackend
+from pipecat_responses.session.hedge_policy import HedgePolicy
 from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import Outcome, SessionStats

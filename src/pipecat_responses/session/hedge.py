@@ -10,17 +10,15 @@ like any other, behind which two may race::
     two legs   one fails                              the other is the attempt
 
 Whatever a leg says before that is kept back, but for the signs that the server is there, so that a
-turn hears one response only.
+turn hears one response only. When a hedge goes out, ``session.hedge_policy`` says.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import (
@@ -39,87 +37,13 @@ from pipecat_responses.protocol.events import (
 )
 from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.requests import Request
-from pipecat_responses.session.endpoint import Endpoint, EndpointSession
+from pipecat_responses.session.endpoint import EndpointSession
 from pipecat_responses.session.exchange import NEVER, Exchange
+from pipecat_responses.session.hedge_policy import HedgePolicy, HedgeTiming
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.session.timing import Milestones
 from pipecat_responses.session.turn import Backend
-
-ALLOWANCE = 2
-"""Hedges that the first turns of a session may have, whatever the budget makes of so few."""
-
-TIMES_KEPT = 200
-"""Turns whose times to the first output are kept in mind."""
-
-RUNS_HERE = ("function", "custom")
-"""Types of tools that run in the application, and only for the response that is the answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HedgePolicy:
-    """When a turn's request goes out once more because its answer is late.
-
-    Attributes:
-        after_secs: Seconds without any output after which it does. None takes the time in which
-            ``quantile`` of the conversation's own turns had put something out.
-        quantile: That part of the turns, between 0 and 1.
-        floor_secs: The least seconds that this may come to.
-        min_turns: Turns whose times have to be known before.
-        initial_secs: The seconds until then: the first answer of a call may be late as well. An
-            own server that is not there at all is waited for ``floor_secs``, if there is a second.
-        budget: The part of a session's turns that may be hedged; the first two hedges are free.
-        repeatable_tools: Types of tools that run at the server and may run twice there
-            (``"web_search"``, ``"file_search"``). A request that declares others is never hedged.
-        endpoint: A second server. Hedges go there, and so does a turn whose own server is lost.
-    """
-
-    after_secs: float | None = None
-    quantile: float = 0.93
-    floor_secs: float = 0.5
-    min_turns: int = 10
-    initial_secs: float = 2.0
-    budget: float = 0.06
-    repeatable_tools: Collection[str] = ()
-    endpoint: Endpoint | None = None
-
-    def __post_init__(self) -> None:
-        """Refuses what makes no sense."""
-        for name in ("after_secs", "floor_secs", "min_turns", "initial_secs"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"HedgePolicy.{name} must be more than 0, not {value!r}")
-        if not 0 < self.quantile < 1:
-            raise ValueError(f"HedgePolicy.quantile must be between 0 and 1, not {self.quantile!r}")
-        if not 0 < self.budget <= 1:
-            raise ValueError(
-                f"HedgePolicy.budget must be more than 0 and at most 1, not {self.budget!r}"
-            )
-        if isinstance(self.repeatable_tools, str):
-            raise ValueError("HedgePolicy.repeatable_tools must be a collection of types of tools")
-
-    def allows(self, request: Request) -> bool:
-        """Whether a request may run twice at the server.
-
-        Not one that takes up an answer that the user is hearing, not one that adds to a
-        conversation kept there, and not one whose tools might act twice; what a stored prompt
-        declares nobody knows here.
-        """
-        fields = request.fields
-        if request.resumes or fields.has("conversation") or fields.has("prompt"):
-            return False
-        return self._may_repeat(fields.values.get("tools"))
-
-    def _may_repeat(self, tools: Any) -> bool:
-        return all(
-            isinstance(tool, Mapping)
-            and (
-                self._may_repeat(tool.get("tools"))
-                if tool.get("type") == "namespace"
-                else tool.get("type") in RUNS_HERE or tool.get("type") in self.repeatable_tools
-            )
-            for tool in tools or ()
-        )
 
 
 class HedgingBackend:
@@ -146,14 +70,7 @@ class HedgingBackend:
         self._own = own
         self._policy = policy
         self._endpoint = endpoint
-        self._log = log or SessionLog()
-        self.clock = clock
-        self._times: deque[float] = deque(maxlen=TIMES_KEPT)
-        self._thinking: deque[float] = deque(maxlen=TIMES_KEPT)
-        self._turn = 0
-        self._hedged = False
-        self._run_twice = 0
-        self._unheard_since = 0.0
+        self._timing = HedgeTiming(policy, own.stats, log or SessionLog(), clock)
 
     @property
     def stats(self) -> SessionStats:
@@ -178,94 +95,18 @@ class HedgingBackend:
         """
         if not self._policy.allows(request):
             return await self._own.respond(request)
-        if self._turn != self.stats.turns:
-            self._turn, self._hedged = self.stats.turns, False
-            self._unheard_since = self.clock()
+        self._timing.begin()
         other = self._elsewhere(request)
         first = _Leg(self._own, request)
         if other is None:
             await first.send()
-            self._unheard_since = self.clock()
+            self._timing.was_there()
         second = _Leg(other or self._own, request, self.stats.count_hedge)
-        # Where the server has not been reached yet, the turn has been waiting since it began.
-        return HedgedExchange(self, first, second, self._unheard_since, elsewhere=other is not None)
+        return HedgedExchange(self._timing, first, second, elsewhere=other is not None)
 
     def _elsewhere(self, request: Request) -> EndpointSession | None:
         endpoint = self._endpoint
         return endpoint if endpoint is not None and endpoint.takes(request) else None
-
-    # -- asked and told by the exchange -------------------------------------------------------
-
-    def delay(self, *, sent: bool) -> float | None:
-        """Seconds to wait before the hedge of this turn; None if it has none.
-
-        Args:
-            sent: Whether the server has the request already. How long it takes to answer says
-                nothing of one that is not there.
-        """
-        policy = self._policy
-        if self._hedged:
-            return None
-        if policy.after_secs is not None:
-            return policy.after_secs
-        if len(self._times) < policy.min_turns:
-            return policy.initial_secs if sent else policy.floor_secs
-        return self._usual(self._times)
-
-    def delay_once_accepted(self) -> float | None:
-        """Seconds to wait from the moment at which the server has accepted the request.
-
-        What the way there takes says nothing of the server: a request over HTTP grows with the
-        conversation, so the time of its upload is always more than it used to be.
-
-        Returns:
-            The seconds; None where those since the request went out are all that is known.
-        """
-        if self._policy.after_secs is not None or len(self._thinking) < self._policy.min_turns:
-            return None
-        return self._usual(self._thinking)
-
-    def _usual(self, seconds: Collection[float]) -> float:
-        """What the quantile of some times comes to."""
-        policy, times = self._policy, sorted(seconds)
-        return max(policy.floor_secs, times[min(len(times) - 1, int(policy.quantile * len(times)))])
-
-    def may_hedge(self, *, twice: bool) -> bool:
-        """Whether a hedge may go out now; if so, it is taken to.
-
-        Args:
-            twice: Whether the request is at its server already, and is paid for twice.
-        """
-        if twice:
-            if self._run_twice >= max(ALLOWANCE, self._policy.budget * self.stats.turns):
-                return False
-            self._run_twice += 1
-        self._hedged = True
-        self._log.debug("The answer is late: the request goes out once more")
-        return True
-
-    def leg_failed(self, error: ResponsesError) -> None:
-        """One of two requests has failed, and the other goes on."""
-        self._log.warning("One of two requests for the same turn has failed: {}", error)
-
-    def was_there(self) -> None:
-        """The server has been given a request of this turn."""
-        self._unheard_since = self.clock()
-
-    def first_output(self, seconds: float, *, accepted: float | None, hedge: bool) -> None:
-        """A turn has put something out.
-
-        Args:
-            seconds: Since its request had gone out. The first request would have taken longer
-                where the hedge was faster.
-            accepted: Since the server had accepted it, if it has said so.
-            hedge: Whether it came of the hedge.
-        """
-        self._times.append(seconds)
-        if accepted is not None:
-            self._thinking.append(accepted)
-        if hedge:
-            self.stats.count_hedge_won()
 
 
 class _Leg:
@@ -341,23 +182,21 @@ class _Leg:
 class HedgedExchange:
     """A request, and the same once more if its answer is late. See the module's head."""
 
-    def __init__(
-        self, backend: HedgingBackend, first: _Leg, second: _Leg, since: float, *, elsewhere: bool
-    ) -> None:
+    def __init__(self, timing: HedgeTiming, first: _Leg, second: _Leg, *, elsewhere: bool) -> None:
         """Begins with the first request.
 
         Args:
-            backend: Decides about the hedge.
+            timing: Decides about the hedge.
             first: The request.
             second: The hedge.
-            since: Since when the turn waits for it.
             elsewhere: Whether the hedge goes to another server.
         """
-        self._backend = backend
+        self._timing = timing
         self._first = first
         self._second = second
-        self._began = backend.clock()
-        self._since = since
+        self._began = timing.clock()
+        # Where the server has not been reached yet, the turn has been waiting since it began.
+        self._since = timing.unheard_since
         self._elsewhere = elsewhere
         self._hedged = False
         self._chosen: _Leg | None = None
@@ -414,7 +253,7 @@ class HedgedExchange:
 
     async def next(self, within: float | None = None) -> list[Event]:
         """Waits for events, as ``Inbox.next`` does."""
-        clock = self._backend.clock
+        clock = self._timing.clock
         until = NEVER if within is None else clock() + within
         while True:
             due = self._due()
@@ -463,15 +302,15 @@ class HedgedExchange:
         if self._hedged or self._chosen is not None:
             return NEVER
         sent = self._first.sent
-        delay = self._backend.delay(sent=sent)
+        delay = self._timing.delay(sent=sent)
         if delay is None:
             self._chosen = self._first
             return NEVER
         if not sent and not self._elsewhere:
             # What cannot leave for want of bandwidth would not leave sooner twice.
-            return self._backend.clock() + delay
+            return self._timing.clock() + delay
         created = self._created()
-        thinking = None if created is None else self._backend.delay_once_accepted()
+        thinking = None if created is None else self._timing.delay_once_accepted()
         if created is not None and thinking is not None:
             return created + thinking
         return self._since + delay
@@ -482,7 +321,7 @@ class HedgedExchange:
         return None if exchange is None else exchange.milestones.created
 
     def _hedge(self) -> None:
-        if self._backend.may_hedge(twice=self._first.sent):
+        if self._timing.may_hedge(twice=self._first.sent):
             self._hedged = True
         else:
             self._chosen = self._first
@@ -496,7 +335,7 @@ class HedgedExchange:
             events = await self._first.next(within)
         finally:
             if self._first.sent:
-                self._backend.was_there()
+                self._timing.was_there()
         return self._take(self._first, events)
 
     async def _hear_chosen(self, leg: _Leg, within: float | None) -> list[Event]:
@@ -550,7 +389,7 @@ class HedgedExchange:
                 other.abandon()
                 if other.exchange is not None and (usage := other.exchange.usage) is not None:
                     # It had ended before it was let go of, so nobody else counts it.
-                    self._backend.stats.count_abandoned_tokens(usage.total)
+                    self._timing.stats.count_abandoned_tokens(usage.total)
         self._chosen = leg
         held, leg.held = leg.held, []
         return held
@@ -558,7 +397,7 @@ class HedgedExchange:
     def _fail(self, leg: _Leg, error: ResponsesError) -> list[Event]:
         """One of two has failed: the other is all there is, and has its time before it."""
         self._error = error
-        self._backend.leg_failed(error)
+        self._timing.leg_failed(error)
         survivor = self._second if leg is self._first else self._first
         return [ACTIVITY, *self._choose(survivor)]
 
@@ -566,8 +405,8 @@ class HedgedExchange:
         if not self._heard and any(_puts_out(each) for each in events):
             self._heard = True
             if _failure(events) is None:
-                now, created = self._backend.clock(), self._created()
-                self._backend.first_output(
+                now, created = self._timing.clock(), self._created()
+                self._timing.first_output(
                     now - self._began,
                     accepted=None if created is None else now - created,
                     hedge=leg is self._second,
