@@ -42,9 +42,11 @@ from pipecat_responses.protocol.requests import Request
 from pipecat_responses.session.endpoint import Endpoint, EndpointSession
 from pipecat_responses.session.exchange import NEVER, Exchange
 from pipecat_responses.session.log import SessionLog
+from pipecat_responses.session.records import HedgeSent
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.session.timing import Milestones
 from pipecat_responses.session.turn import Backend
+from pipecat_responses.transport.trace import Trace
 
 ALLOWANCE = 2
 """Hedges that the first turns of a session may have, whatever the budget makes of so few."""
@@ -132,6 +134,7 @@ class HedgingBackend:
         endpoint: EndpointSession | None = None,
         *,
         log: SessionLog | None = None,
+        trace: Trace | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Creates it; nothing is sent.
@@ -141,12 +144,14 @@ class HedgingBackend:
             policy: When a hedge goes out.
             endpoint: The way to the second server, if there is one.
             log: Where lines go.
+            trace: Is told of hedges.
             clock: Seconds, from anywhere.
         """
         self._own = own
         self._policy = policy
         self._endpoint = endpoint
         self._log = log or SessionLog()
+        self._trace = trace or Trace()
         self.clock = clock
         self._times: deque[float] = deque(maxlen=TIMES_KEPT)
         self._thinking: deque[float] = deque(maxlen=TIMES_KEPT)
@@ -186,9 +191,14 @@ class HedgingBackend:
         if other is None:
             await first.send()
             self._unheard_since = self.clock()
-        second = _Leg(other or self._own, request, self.stats.count_hedge)
+        second = _Leg(other or self._own, request, self._hedge_sent)
         # Where the server has not been reached yet, the turn has been waiting since it began.
         return HedgedExchange(self, first, second, self._unheard_since, elsewhere=other is not None)
+
+    def _hedge_sent(self, hedge: Exchange) -> None:
+        self.stats.count_hedge()
+        if (tell := self._trace.tell) is not None:
+            tell(HedgeSent(hedge.number))
 
     def _elsewhere(self, request: Request) -> EndpointSession | None:
         endpoint = self._endpoint
@@ -277,7 +287,7 @@ class _Leg:
     """
 
     def __init__(
-        self, backend: Backend, request: Request, on_sent: Callable[[], None] | None = None
+        self, backend: Backend, request: Request, on_sent: Callable[[Exchange], None] | None = None
     ) -> None:
         self.exchange: Exchange | None = None
         self.held: list[Event] = []
@@ -296,7 +306,7 @@ class _Leg:
         if self.exchange is None:
             self.exchange = await self._backend.respond(self._request)
             if self._on_sent is not None:
-                self._on_sent()
+                self._on_sent(self.exchange)
         return self.exchange
 
     async def next(self, within: float | None) -> list[Event]:
@@ -371,6 +381,12 @@ class HedgedExchange:
         return [self._first, self._second] if self._hedged else [self._first]
 
     # -- what a turn sees (session.exchange.Exchange) -----------------------------------------
+
+    @property
+    def number(self) -> int | None:
+        """The number of the request that is the answer, or of the first as long as none is."""
+        exchange = self._legs[0].exchange
+        return None if exchange is None else exchange.number
 
     @property
     def report(self) -> TurnReport | None:
