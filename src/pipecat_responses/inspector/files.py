@@ -7,7 +7,7 @@ file that a process could not finish ends in the middle of a line, and is read u
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,14 @@ from loguru import logger
 
 from pipecat_responses.inspector.lines import Entry, Line, line_of
 from pipecat_responses.inspector.redaction import Redaction
-from pipecat_responses.inspector.store import MARKED, OVERHEAD, PIECE, Later, WatchedSession
-from pipecat_responses.session.records import MessageSent, RequestSent
-from pipecat_responses.transport.trace import Received
+from pipecat_responses.inspector.store import (
+    MARKED,
+    PIECE,
+    Later,
+    WatchedSession,
+    encode_text,
+    in_brief,
+)
 
 FORMAT = "pipecat-responses session"
 VERSION = 1
@@ -80,12 +85,7 @@ class SessionWriter:
         """Takes an entry."""
         if self._broken:
             return
-        record = entry.record
-        size = OVERHEAD
-        if isinstance(record, Received):
-            size += len(record.data)
-        elif isinstance(record, (RequestSent, MessageSent)):
-            size += record.payload.size
+        size = entry.cost
         if self._size + size > MOST_PENDING:
             self._left_out += 1
             return
@@ -202,11 +202,29 @@ class FileSession:
         found = [each for each in self._lines if since < each["seq"] <= until and "message" in each]
         return lambda: found[:limit]
 
+    def some(self, seqs: Collection[int]) -> Later:
+        """Some of what went over the wire, with the last items of requests only."""
+        found = [each for each in self._lines if each["seq"] in seqs and "message" in each]
+        return lambda: [in_brief(line) for line in found]
+
+    def search(self, text: str) -> Callable[[], list[int]]:
+        """The numbers of what went over the wire that has a text in it, in small letters."""
+        lines, sought = self._lines, encode_text(text)
+        return lambda: [
+            each["seq"]
+            for each in lines
+            if sought in msgspec.json.encode(each.get("message")).lower()
+        ]
+
     def whole(self, *, words: bool) -> Iterator[Later]:
         """All lines; without words only where they were left out before."""
         del words
         lines = self._lines
         yield lambda: lines
+
+
+def _message_of(line: Line) -> bytes:
+    return msgspec.json.encode(line.get("message")).lower()
 
 
 def _is_detail(line: Line) -> bool:

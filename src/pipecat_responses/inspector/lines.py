@@ -7,7 +7,10 @@ and ``record`` (what it is). What went over the wire has it in ``message``.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, NamedTuple, assert_never
+from typing import Any, assert_never
+
+import msgspec
+from msgspec.structs import asdict as fields_of
 
 from pipecat_responses.inspector.redaction import Redaction
 from pipecat_responses.protocol.errors import ResponsesError
@@ -43,17 +46,19 @@ from pipecat_responses.transport.trace import Received
 Line = dict[str, Any]
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A record, and when it was told.
 
     Attributes:
         seq: Its number in the session, from 1.
         at: When it was, in the monotonic clock.
+        cost: What it costs to keep it.
         record: The record.
     """
 
     seq: int
     at: float
+    cost: int
     record: Record
 
 
@@ -85,7 +90,7 @@ def _fields(record: Record, redaction: Redaction, *, wire: bool) -> tuple[str, L
                 fields["message"] = redaction.message(record.payload.join())
             return "message", fields
         case TurnBegan():
-            return "turn", asdict(record)
+            return "turn", fields_of(record)
         case TurnEnded():
             report = None if record.report is None else _report(record.report, redaction)
             return "turn ended", {
@@ -94,9 +99,9 @@ def _fields(record: Record, redaction: Redaction, *, wire: bool) -> tuple[str, L
                 "report": report,
             }
         case HedgeSent():
-            return "hedge", asdict(record)
+            return "hedge", fields_of(record)
         case Abandoned():
-            return "abandoned", asdict(record)
+            return "abandoned", fields_of(record)
         case RequestFailed():
             return "request failed", {
                 "number": record.number,
@@ -117,13 +122,13 @@ def _fields(record: Record, redaction: Redaction, *, wire: bool) -> tuple[str, L
                 "failure": str(record.error.failure),
             }
         case Parked():
-            return "parked", asdict(record)
+            return "parked", fields_of(record)
         case TakenUp():
-            return "taken up", asdict(record)
+            return "taken up", fields_of(record)
         case ToolCalled():
-            return "tool", {**asdict(record), "arguments": redaction.said(record.arguments)}
+            return "tool", {**fields_of(record), "arguments": redaction.said(record.arguments)}
         case ToolEnded():
-            return "tool ended", asdict(record)
+            return "tool ended", fields_of(record)
         case ConnectionOpened():
             known = record.capabilities.export()
             return "connection", {
@@ -132,7 +137,7 @@ def _fields(record: Record, redaction: Redaction, *, wire: bool) -> tuple[str, L
                 "capabilities": {name: each for name, each in known.items() if _is_flag(each)},
             }
         case ConnectionRetired():
-            return "retired", asdict(record)
+            return "retired", fields_of(record)
         case ConnectionLost():
             return "lost", {
                 "source": record.source,

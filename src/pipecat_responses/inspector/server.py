@@ -1,9 +1,9 @@
 """The page and what it asks for, on this machine.
 
 ``/TOKEN/`` has the page, ``/TOKEN/api/...`` what it shows: the sessions, what happened in one
-(``marks``, after a number), what went over the wire (``wire``, between two numbers), and all of it
-as a session file (``file``). Records are put into words in a thread, and only when they are asked
-for.
+(``marks``, after a number), what went over the wire (``wire``, between two numbers; ``some``, by
+numbers; ``search``, by a text), and all of it as a session file (``file``). Records are put into
+words in a thread, and only when they are asked for.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MOST = 5000
 """Records that are given at a time."""
+
+MOST_AT_ONCE = 200
+"""Records that may be asked for by their numbers."""
 
 _ASSETS = {
     "": ("index.html", "text/html"),
@@ -89,6 +92,8 @@ class InspectorServer:
                 web.get("/{token}/api/sessions", self._list),
                 web.get("/{token}/api/sessions/{key}/marks", self._marks),
                 web.get("/{token}/api/sessions/{key}/wire", self._wire),
+                web.get("/{token}/api/sessions/{key}/some", self._some),
+                web.get("/{token}/api/sessions/{key}/search", self._search),
                 web.get("/{token}/api/sessions/{key}/file", self._file),
                 web.get("/{token}/{asset:[^/]*}", self._asset),
             ]
@@ -148,6 +153,17 @@ class InspectorServer:
         records = await asyncio.to_thread(session.wire(since, until, MOST))
         return _json({"records": records, "more": len(records) == MOST})
 
+    async def _some(self, request: web.Request) -> web.StreamResponse:
+        told = request.query.get("seqs", "").split(",")[:MOST_AT_ONCE]
+        seqs = {int(each) for each in told if _is_number(each)}
+        records = await asyncio.to_thread(self._session(request).some(seqs))
+        return _json({"records": records})
+
+    async def _search(self, request: web.Request) -> web.StreamResponse:
+        text = request.query.get("text", "").strip()[:200]
+        found = await asyncio.to_thread(self._session(request).search(text)) if text else []
+        return _json({"seqs": found})
+
     async def _file(self, request: web.Request) -> web.StreamResponse:
         session = self._session(request)
         words = request.query.get("words", "1") != "0"
@@ -175,7 +191,11 @@ class InspectorServer:
 
 def _number(request: web.Request, name: str, default: int) -> int:
     told = request.query.get(name, "")
-    return int(told) if told.isascii() and told.isdigit() and len(told) < 17 else default
+    return int(told) if _is_number(told) else default
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 17
 
 
 def _json(value: Any) -> web.Response:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from pipecat_responses.inspector.lines import Entry, Line, line_of
 from pipecat_responses.inspector.redaction import Redaction
@@ -33,6 +36,9 @@ MARKED = frozenset(
     }
 )
 """Events that say how far a request has come. The others are for those who look at the wire."""
+
+LAST_ITEMS = 4
+"""Items of a request that are looked at for what was said last."""
 
 PIECE = 500
 """Entries that are put into words at a time where all are wanted."""
@@ -56,6 +62,12 @@ class SessionView(Protocol):
 
     def wire(self, since: int, until: int, limit: int) -> Later:
         """What went over the wire."""
+
+    def some(self, seqs: Collection[int]) -> Later:
+        """Some of what went over the wire, with the last items of requests only."""
+
+    def search(self, text: str) -> Callable[[], list[int]]:
+        """The numbers of what went over the wire that has a text in it, in small letters."""
 
     def whole(self, *, words: bool) -> Iterator[Later]:
         """All that is kept, as a session file has it, piece by piece."""
@@ -94,33 +106,30 @@ class Ring:
         """
         self._limit = limit
         self._cost = 0
-        self._order: deque[tuple[deque[Entry], int]] = deque()
+        self._owners: deque[deque[Entry]] = deque()
 
     @property
     def cost(self) -> int:
         """What the costs of all entries come to."""
         return self._cost
 
-    def add(self, entries: deque[Entry], entry: Entry, cost: int) -> None:
+    def add(self, entries: deque[Entry], entry: Entry) -> None:
         """Adds an entry to those of its owner, and lets go of the oldest.
 
         Args:
             entries: Those of its owner. Only rings change it.
             entry: The entry.
-            cost: What it costs.
         """
         entries.append(entry)
-        self._order.append((entries, cost))
-        self._cost += cost
+        self._owners.append(entries)
+        self._cost += entry.cost
         while self._cost > self._limit:
-            oldest, freed = self._order.popleft()
-            oldest.popleft()
-            self._cost -= freed
+            self._cost -= self._owners.popleft().popleft().cost
 
     def drop(self, entries: deque[Entry]) -> None:
         """Lets go of all entries of one owner."""
-        self._cost -= sum(cost for each, cost in self._order if each is entries)
-        self._order = deque(each for each in self._order if each[0] is not entries)
+        self._cost -= sum(each.cost for each in entries)
+        self._owners = deque(each for each in self._owners if each is not entries)
         entries.clear()
 
 
@@ -188,24 +197,24 @@ class WatchedSession:
 
     def tell(self, record: Record) -> None:
         """Takes a record. For the service's trace."""
-        self._seq += 1
-        entry = Entry(self._seq, self._clock(), record)
+        seq = self._seq = self._seq + 1
+        now = self._clock()
+        kind = type(record)
+        if kind is Received or kind is RequestSent or kind is MessageSent:
+            entry = Entry(seq, now, OVERHEAD + size_of(record), record)
+            self._wire_ring.add(self._wire, entry)
+            if self._on_entry is not None:
+                self._on_entry(entry)
+            mark = _without_message(record)
+            if mark is not None:
+                self._marks_ring.add(self._marks, Entry(seq, now, 1, mark))
+            return
+        entry = Entry(seq, now, 1, record)
+        self._marks_ring.add(self._marks, entry)
         if self._on_entry is not None:
             self._on_entry(entry)
-        if type(record) is Received:
-            self._wire_ring.add(self._wire, entry, OVERHEAD + len(record.data))
-            if record.kind not in MARKED:
-                return
-            record = Received(record.source, record.lane, record.kind, b"")
-        elif type(record) is RequestSent:
-            self._wire_ring.add(self._wire, entry, OVERHEAD + record.payload.size)
-            record = replace(record, payload=_NOTHING)
-        elif type(record) is MessageSent:
-            self._wire_ring.add(self._wire, entry, OVERHEAD + record.payload.size)
-            record = replace(record, payload=Payload((), record.payload.size))
-        elif type(record) is ServiceClosed:
+        if kind is ServiceClosed:
             self._ended = True
-        self._marks_ring.add(self._marks, Entry(entry.seq, entry.at, record), 1)
 
     # -- for those who look -----------------------------------------------------------------------
 
@@ -240,6 +249,28 @@ class WatchedSession:
         """
         return self._later(_between(self._wire, since, until, limit), wire=True)
 
+    def some(self, seqs: Collection[int]) -> Later:
+        """Some of what went over the wire, with the last items of requests only.
+
+        Args:
+            seqs: The numbers of the entries.
+        """
+        wanted = _between(
+            self._wire, min(seqs, default=1) - 1, max(seqs, default=0), len(self._wire)
+        )
+        later = self._later([each for each in wanted if each.seq in seqs], wire=True)
+        return lambda: [in_brief(line) for line in later()]
+
+    def search(self, text: str) -> Callable[[], list[int]]:
+        """The numbers of what went over the wire that has a text in it, in small letters.
+
+        Args:
+            text: The text.
+        """
+        entries = list(self._wire) if self._words else []
+        sought = encode_text(text)
+        return lambda: [each.seq for each in entries if sought in data_of(each.record).lower()]
+
     def whole(self, *, words: bool) -> Iterator[Later]:
         """All that is kept, in order, as a session file has it, piece by piece.
 
@@ -262,6 +293,42 @@ class WatchedSession:
         """Nothing of it is needed any more."""
         self._marks_ring.drop(self._marks)
         self._wire_ring.drop(self._wire)
+
+
+def _without_message(record: Record) -> Record | None:
+    """What stays of it for hours, if anything does."""
+    if type(record) is Received:
+        return replace(record, data=b"") if record.kind in MARKED else None
+    if type(record) is RequestSent:
+        return replace(record, payload=_NOTHING)
+    return record if type(record) is not MessageSent else None
+
+
+def data_of(record: Record) -> bytes:
+    """What a record has of what went over the wire."""
+    if isinstance(record, Received):
+        return record.data
+    return record.payload.join() if isinstance(record, (RequestSent, MessageSent)) else b""
+
+
+def size_of(record: Record) -> int:
+    """How many bytes that is."""
+    if isinstance(record, Received):
+        return len(record.data)
+    return record.payload.size if isinstance(record, (RequestSent, MessageSent)) else 0
+
+
+def encode_text(text: str) -> bytes:
+    """A text as it stands in JSON, in small letters."""
+    return msgspec.json.encode(text.lower())[1:-1]
+
+
+def in_brief(line: Line) -> Line:
+    """A line whose request has its last items only."""
+    message = line.get("message")
+    if not isinstance(message, dict) or not isinstance(message.get("input"), list):
+        return line
+    return {**line, "message": {"input": message["input"][-LAST_ITEMS:]}}
 
 
 def _between(entries: deque[Entry], since: int, until: int, limit: int) -> list[Entry]:

@@ -6,9 +6,10 @@ a connection of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
+
+import msgspec
 
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
@@ -29,8 +30,11 @@ class Purpose(StrEnum):
     SECOND_SERVER = "second server"
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """What all have in common: hundreds are made a second, and nothing refers back to them."""
+
+
+class Difference(Told, frozen=True, gc=False):
     """The first place where a context is not what the model has seen.
 
     Attributes:
@@ -59,8 +63,7 @@ class Difference:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TurnBegan:
+class TurnBegan(Told, frozen=True, gc=False):
     """A turn has its request and is about to make its first attempt."""
 
     turn: int
@@ -68,8 +71,7 @@ class TurnBegan:
     items: int
 
 
-@dataclass(frozen=True, slots=True)
-class RequestSent:
+class RequestSent(Told, frozen=True, gc=False):
     """A request was given away to be written.
 
     Attributes:
@@ -95,23 +97,20 @@ class RequestSent:
     difference: Difference | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HedgeSent:
+class HedgeSent(Told, frozen=True, gc=False):
     """A request turns out to be a hedge: the same as another, whose answer is late."""
 
     number: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class MessageSent:
+class MessageSent(Told, frozen=True, gc=False):
     """A message was sent that is no request: a cancellation, or what the user said meanwhile."""
 
     source: int
     payload: Payload
 
 
-@dataclass(frozen=True, slots=True)
-class Abandoned:
+class Abandoned(Told, frozen=True, gc=False):
     """Nobody listens any more to the response that runs in a place."""
 
     source: int
@@ -119,16 +118,14 @@ class Abandoned:
     never_left: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFailed:
+class RequestFailed(Told, frozen=True, gc=False):
     """A request over HTTP has come to nothing."""
 
     number: int
     error: ResponsesError
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
+class AttemptFailed(Told, frozen=True, gc=False):
     """An attempt of a turn has come to nothing; its request has a number, if there was one."""
 
     turn: int
@@ -136,8 +133,7 @@ class AttemptFailed:
     error: ResponsesError
 
 
-@dataclass(frozen=True, slots=True)
-class Retrying:
+class Retrying(Told, frozen=True, gc=False):
     """A turn makes another attempt.
 
     Attributes:
@@ -155,24 +151,21 @@ class Retrying:
     error: ResponsesError
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(Told, frozen=True, gc=False):
     """A turn was interrupted, and its response may be the next turn's answer."""
 
     turn: int
     number: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class TakenUp:
+class TakenUp(Told, frozen=True, gc=False):
     """A turn goes on with the response that was parked, and gives it what the user said."""
 
     turn: int
     number: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class TurnEnded:
+class TurnEnded(Told, frozen=True, gc=False):
     """A turn has ended. It has no report if nothing of it has left."""
 
     turn: int
@@ -180,8 +173,7 @@ class TurnEnded:
     report: TurnReport | None
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCalled:
+class ToolCalled(Told, frozen=True, gc=False):
     """The model has called a function that runs in the application."""
 
     turn: int
@@ -190,8 +182,7 @@ class ToolCalled:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolEnded:
+class ToolEnded(Told, frozen=True, gc=False):
     """A function has ended, or was cancelled."""
 
     call_id: str
@@ -199,8 +190,7 @@ class ToolEnded:
     cancelled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionOpened:
+class ConnectionOpened(Told, frozen=True, gc=False):
     """A WebSocket is open.
 
     Attributes:
@@ -214,37 +204,32 @@ class ConnectionOpened:
     capabilities: ServerCapabilities
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionRetired:
+class ConnectionRetired(Told, frozen=True, gc=False):
     """Nothing new starts on a WebSocket."""
 
     source: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionLost:
+class ConnectionLost(Told, frozen=True, gc=False):
     """A WebSocket has ended, on purpose or not: the error tells."""
 
     source: int
     error: ResponsesError
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionRefused:
+class ConnectionRefused(Told, frozen=True, gc=False):
     """A WebSocket could not be opened."""
 
     error: ResponsesError
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorReported:
+class ErrorReported(Told, frozen=True, gc=False):
     """A failure was reported to the application."""
 
     error: ResponsesError
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Told, frozen=True, gc=False):
     """Something was found out that changes what is done from now on.
 
     Attributes:
@@ -256,8 +241,7 @@ class Noted:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceClosed:
+class ServiceClosed(Told, frozen=True, gc=False):
     """The service has released everything."""
 
 
