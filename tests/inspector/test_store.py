@@ -10,7 +10,7 @@ from pipecat_responses.inspector.redaction import LONGEST, Redaction
 from pipecat_responses.inspector.store import OVERHEAD, InspectorLimits, Ring, WatchedSession
 from pipecat_responses.session.records import Noted, Record, ServiceClosed
 from pipecat_responses.transport.trace import Received
-from tests.inspector.support import KEY
+from tests.inspector.support import KEY, plain
 
 
 def event(text: str = "", kind: str = "response.output_text.delta") -> Record:
@@ -86,7 +86,7 @@ def test_a_whole_session_has_each_entry_once_with_its_message() -> None:
     one.tell(Noted("x", "y"))
     one.tell(event("a"))
     one.tell(event("b", kind="response.completed"))
-    lines = [line for later in one.whole(words=True) for line in later()]
+    lines = plain([line for later in one.whole(words=True) for line in later()])
     assert seqs(lines) == [1, 2, 3]
     assert lines[2]["message"] == {"delta": "b"}
 
@@ -130,6 +130,10 @@ class TestRedaction:
             "count": 3,
             "nothing": None,
         }
+
+    def test_what_needs_no_change_stays_as_it_is(self) -> None:
+        redaction = Redaction(lambda text: text.replace(KEY, "***"), words=True)
+        assert plain(redaction.message(b'{"a": "x %s"}' % KEY.encode())) == {"a": "x ***"}
 
     def test_what_is_no_json_is_a_text(self) -> None:
         assert Redaction(str, words=True).message(b"\xffhello") == "\ufffdhello"

@@ -210,11 +210,7 @@ class FileSession:
     def search(self, text: str) -> Callable[[], list[int]]:
         """The numbers of what went over the wire that has a text in it, in small letters."""
         lines, sought = self._lines, encode_text(text)
-        return lambda: [
-            each["seq"]
-            for each in lines
-            if sought in msgspec.json.encode(each.get("message")).lower()
-        ]
+        return lambda: [each["seq"] for each in lines if sought in _message_of(each)]
 
     def whole(self, *, words: bool) -> Iterator[Later]:
         """All lines; without words only where they were left out before."""
@@ -223,8 +219,8 @@ class FileSession:
         yield lambda: lines
 
 
-def _message_of(line: Line) -> bytes:
-    return msgspec.json.encode(line.get("message")).lower()
+def _message_of(line: Line) -> str:
+    return msgspec.json.encode(line.get("message")).decode().lower()
 
 
 def _is_detail(line: Line) -> bool:

@@ -6,6 +6,7 @@ by name, so that a field nobody has thought of is taken for words.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -96,7 +97,7 @@ class Redaction:
         return value
 
     def message(self, data: bytes) -> Any:
-        """A message as it went over the wire, as a JSON value.
+        """A message as it went over the wire, as a JSON value or ready-made JSON.
 
         Args:
             data: Its bytes.
@@ -107,6 +108,11 @@ class Redaction:
         """
         if not data:
             return None
+        if self._words and len(data) <= LONGEST and b"\\" not in data:
+            # Nothing is to be shortened, and a secret would stand there as it is.
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+                msgspec.json.decode(data)
+                return msgspec.Raw(self._mask(data.decode()).encode())
         try:
             return self.said(msgspec.json.decode(data))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):

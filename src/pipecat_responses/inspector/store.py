@@ -269,7 +269,7 @@ class WatchedSession:
         """
         entries = list(self._wire) if self._words else []
         sought = encode_text(text)
-        return lambda: [each.seq for each in entries if sought in data_of(each.record).lower()]
+        return lambda: [each.seq for each in entries if sought in text_of(each.record)]
 
     def whole(self, *, words: bool) -> Iterator[Later]:
         """All that is kept, in order, as a session file has it, piece by piece.
@@ -304,11 +304,14 @@ def _without_message(record: Record) -> Record | None:
     return record if type(record) is not MessageSent else None
 
 
-def data_of(record: Record) -> bytes:
-    """What a record has of what went over the wire."""
+def text_of(record: Record) -> str:
+    """What a record has of what went over the wire, in small letters."""
+    data = b""
     if isinstance(record, Received):
-        return record.data
-    return record.payload.join() if isinstance(record, (RequestSent, MessageSent)) else b""
+        data = record.data
+    elif isinstance(record, (RequestSent, MessageSent)):
+        data = record.payload.join()
+    return data.decode(errors="replace").lower()
 
 
 def size_of(record: Record) -> int:
@@ -318,9 +321,9 @@ def size_of(record: Record) -> int:
     return record.payload.size if isinstance(record, (RequestSent, MessageSent)) else 0
 
 
-def encode_text(text: str) -> bytes:
+def encode_text(text: str) -> str:
     """A text as it stands in JSON, in small letters."""
-    return msgspec.json.encode(text.lower())[1:-1]
+    return msgspec.json.encode(text.lower())[1:-1].decode()
 
 
 def in_brief(line: Line) -> Line:

@@ -87,8 +87,10 @@ function stateOf() {
   if (!source) return "No service is watched.";
   const header = source.header;
   at("state").className = header.ended ? "ended" : "live";
-  const since = new Date(header.started * 1000).toLocaleString();
-  return `${header.ended ? "ended" : "live"} · since ${since}${header.words ? "" : " · without words"}${paused ? " · paused" : ""}`;
+  const began = new Date(header.started * 1000);
+  const today = began.toDateString() === new Date().toDateString();
+  const since = today ? began.toLocaleTimeString([], { hour12: false }) : began.toLocaleString([], { hour12: false });
+  return `${header.ended ? "ended, began" : "live since"} ${since}${header.words ? "" : " · without words"}${paused ? " · paused" : ""}`;
 }
 
 // -- showing -----------------------------------------------------------------------------------

@@ -36,7 +36,12 @@ export function clock(started, after) {
 }
 
 export function json(value, most = 200000) {
-  const text = JSON.stringify(value, null, 2) ?? "";
+  let text;
+  try {
+    text = JSON.stringify(value, null, 2) ?? "";
+  } catch {
+    text = "It is nested too deeply to be shown.";
+  }
   return text.length > most ? `${text.slice(0, most)}\n… ${text.length - most} more characters` : text;
 }
 

@@ -35,7 +35,7 @@ export class Timeline {
     this.session = session;
     this.started = started;
     this.now = now;
-    if (this.follows) this.end = now + this.span * 0.04;
+    if (this.follows) this.end = this._newest();
     this.draw();
   }
 
@@ -54,7 +54,7 @@ export class Timeline {
     const next = SPANS[Math.max(0, Math.min(SPANS.length - 1, SPANS.indexOf(this.span) + by))];
     const middle = this.end - this.span / 2;
     this.span = next;
-    this.end = this.follows ? this.now + next * 0.04 : middle + next / 2;
+    this.end = this.follows ? this._newest() : middle + next / 2;
     this.draw();
   }
 
@@ -78,6 +78,9 @@ export class Timeline {
     at("follow").setAttribute("aria-pressed", String(this.follows));
     at("timeline").dataset.bars = String(at("rows").querySelectorAll(".bar").length);
   }
+
+  // A young session begins at the left.
+  _newest() { return Math.max(this.now + this.span * 0.04, this.span * 0.98); }
 
   _width() { return Math.max(1, at("axis").clientWidth); }
 
