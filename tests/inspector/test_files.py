@@ -46,6 +46,12 @@ async def test_a_file_has_all_that_the_page_has(
     deltas = [e for e in events if e["kind"] == "response.output_text.delta"]
     assert "".join(each["message"]["delta"] for each in deltas).endswith("1, 2, 3.")
     assert session.header()["ended"]
+    # Without words it has none, and as much of everything else.
+    silent = [line for later in session.whole(words=False) for line in later()]
+    assert [(e["seq"], e["record"]) for e in silent] == [
+        (e["seq"], e["record"]) for later in session.whole(words=True) for e in later()
+    ]
+    assert "count to" not in str(silent)
     # What is given as a file again is the same.
     again = tmp_path / "again.jsonl"
     lines = [line for later in session.whole(words=True) for line in later()]

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from loguru import logger
 
-from pipecat_responses.inspector.lines import Entry, Line, line_of
+from pipecat_responses.inspector.lines import Entry, Line, line_of, without_words
 from pipecat_responses.inspector.redaction import Redaction
 from pipecat_responses.inspector.store import (
     MARKED,
@@ -213,10 +213,13 @@ class FileSession:
         return lambda: [each["seq"] for each in lines if sought in _message_of(each)]
 
     def whole(self, *, words: bool) -> Iterator[Later]:
-        """All lines; without words only where they were left out before."""
-        del words
+        """All that there is, as a session file has it."""
         lines = self._lines
-        yield lambda: lines
+        if words:
+            yield lambda: lines
+        else:
+            redaction = Redaction(str, words=False)
+            yield lambda: [without_words(line, redaction) for line in lines]
 
 
 def _message_of(line: Line) -> str:

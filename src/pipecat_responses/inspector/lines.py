@@ -75,6 +75,26 @@ def line_of(entry: Entry, began: float, redaction: Redaction, *, wire: bool) -> 
     return {"seq": entry.seq, "at": round(entry.at - began, 6), "record": kind, **fields}
 
 
+def without_words(line: Line, redaction: Redaction) -> Line:
+    """A line that was made with words, without them.
+
+    Args:
+        line: The line.
+        redaction: One without words.
+    """
+    spoken = {name: redaction.said(line[name]) for name in _SPOKEN if name in line}
+    error, report = line.get("error"), line.get("report")
+    if isinstance(error, dict):
+        spoken["error"] = {**error, "message": redaction.said(error.get("message"))}
+    if isinstance(report, dict):
+        spoken["report"] = {**report, "cache": redaction.said(report.get("cache"))}
+    return {**line, **spoken}
+
+
+_SPOKEN = ("arguments", "difference", "message", "text")
+"""Fields of lines that have what somebody has said, beside errors."""
+
+
 def _fields(record: Record, redaction: Redaction, *, wire: bool) -> tuple[str, Line]:
     match record:
         case Received():

@@ -9,6 +9,7 @@ import { Timeline } from "./timeline.js";
 
 const EVERY = 500;
 const ROW = 44;
+const ANSWERS = ["turn", "second server"];
 
 const opened = [];
 let source = null;
@@ -61,7 +62,10 @@ async function news() {
     const told = await from.marks(session.seq);
     if (from !== source) return true;
     from.header = { ...from.header, ...told, records: undefined };
-    told.records.forEach((record) => session.add(record));
+    for (const record of told.records) {
+      // One that makes no sense, as in a file that somebody has changed, does not hide the others.
+      try { session.add(record); } catch (error) { console.debug(error); }
+    }
     changed = changed || told.records.length > 0;
     more = told.more;
   }
@@ -130,7 +134,7 @@ function summary() {
 
 function drawTurn(turn) {
   const report = turn.report;
-  const request = turn.requests.findLast((each) => each.purpose === "turn" || each.purpose === "second server");
+  const request = turn.requests.findLast((each) => ANSWERS.includes(each.purpose));
   const usage = report?.usage;
   const cached = usage?.input ? `${Math.round((usage.cached / usage.input) * 100)} %` : "–";
   const text = texts.get(turn.number) ?? ["", ""];
@@ -170,7 +174,7 @@ async function fetchTexts() {
     const had = texts.get(turn.number);
     if (had && (had[2] || turn.to === null)) continue;
     const request = turn.requests[0];
-    const ended = turn.requests.findLast((each) => each.last)?.last;
+    const ended = turn.requests.findLast((each) => each.last && ANSWERS.includes(each.purpose))?.last;
     if (request) wanted.set(request.seq, [turn, 0]);
     if (ended) wanted.set(ended, [turn, 1]);
     if (!had) texts.set(turn.number, ["", "", turn.to !== null]);
@@ -232,7 +236,7 @@ at("connections").onclick = () => {
     return [
       `c${each.source}`, each.seconds === null ? "before anybody looked" : seconds(each.seconds),
       seconds((each.to ?? Math.max(session.now, offset)) - begin),
-      each.to === null ? (each.retired === null ? "open" : "retiring") : `${each.error?.failure ?? "ended"}`,
+      each.to !== null ? (each.error?.failure === "closed" ? "closed" : "lost") : each.retired === null ? "open" : "retiring",
       new Set(requests.map((one) => one.lane)).size, requests.length, bytes(requests.reduce((sum, one) => sum + one.bytes, 0)),
       each.error && each.error.failure !== "closed" ? each.error.message : "",
     ];

@@ -5,6 +5,7 @@ import { WindowedList } from "./lists.js";
 import { said } from "./model.js";
 
 const PARTS = [
+  ["lost", "attempts that came to nothing"],
   ["preparing", "made the request"], ["connecting", "waited for a connection"], ["waiting", "waited for the server"],
   ["thinking", "the model reasoned"], ["tools", "tools at the server"], ["speaking", "text and calls"],
 ];
@@ -121,7 +122,7 @@ export class Detail {
   _overview(turn) {
     const parts = [];
     const times = turn.report?.times;
-    if (times) parts.push(this._times(times));
+    if (times) parts.push(this._times(times, turn.report.failures ?? []));
     parts.push(this._facts(turn));
     parts.push(make("h3", { text: "Requests" }), this._requests(turn));
     const differs = turn.requests.findLast((each) => each.difference);
@@ -137,9 +138,10 @@ export class Detail {
     return parts;
   }
 
-  _times(times) {
+  _times(times, failures) {
     const first = times.first_output ?? times.end;
     const spans = {
+      lost: failures.reduce((sum, each) => sum + each.seconds + each.paused, 0),
       preparing: times.preparing, connecting: times.connecting,
       waiting: Math.max(0, first - times.sent), thinking: times.thinking, tools: times.tools,
     };

@@ -18,6 +18,7 @@ export class Session {
 
   add(record) {
     this.seq = Math.max(this.seq, record.seq);
+    if (typeof record.at !== "number") throw new TypeError("A record without its time");
     this.now = Math.max(this.now, record.at);
     this._handlers[record.record]?.call(this, record);
   }

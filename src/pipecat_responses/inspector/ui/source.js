@@ -85,7 +85,12 @@ export class Opened {
       && JSON.stringify(line.message).toLowerCase().includes(sought)).map((line) => line.seq);
   }
 
-  async save() { return new Blob([this.text], { type: "application/x-ndjson" }); }
+  async save(words) {
+    if (!words && this.header.words) {
+      throw new Error("A file that was opened in this page is saved as it is, with its words: pipecat-responses inspect FILE can save it without.");
+    }
+    return new Blob([this.text], { type: "application/x-ndjson" });
+  }
 }
 
 function read(row, number) {
