@@ -126,7 +126,7 @@ class Inspector:
             path: The session file.
 
         Raises:
-            SessionFileError: If it is no session file.
+            ValueError: If it is no session file.
             OSError: If it cannot be read.
         """
         self._files.append(FileSession.read(Path(path), key=f"file-{next(self._keys)}"))

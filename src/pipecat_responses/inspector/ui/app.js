@@ -1,7 +1,7 @@
 // The page: asks for what is new, keeps the time line, the list and the details up to date.
 
 import { Detail, facts, snippet, table } from "./detail.js";
-import { at, bytes, make, moves, seconds } from "./dom.js";
+import { at, bytes, count, make, moves, seconds } from "./dom.js";
 import { WindowedList } from "./lists.js";
 import { Session, badges, passes, words } from "./model.js";
 import { Live, Opened } from "./source.js";
@@ -126,7 +126,7 @@ function summary() {
   const failed = turns.filter((turn) => turn.outcome === "failed").length;
   const sent = session.requests.reduce((sum, each) => sum + each.bytes, 0);
   return [
-    `${session.turns.length} turns`, `${Math.round((incremental / turns.length) * 100)} % incremental`,
+    count(session.turns.length, "turn"), `${Math.round((incremental / turns.length) * 100)} % incremental`,
     `half of them answered in ${seconds(first[Math.floor(first.length / 2)])}`, `${bytes(sent)} sent`,
     failed ? `${failed} failed` : "",
   ].filter(Boolean).join(" · ");
@@ -144,7 +144,7 @@ function drawTurn(turn) {
   },
   make("span", { class: "number", text: `${turn.number}` }),
   make("span", { class: "said" }, make("span", { class: "user", text: text[0] }), make("span", { class: "bot", text: text[1] })),
-  make("span", { class: "sent", text: request ? bytes(request.bytes) : "–", title: request ? `${request.items} items` : "" }),
+  make("span", { class: "sent", text: request ? bytes(request.bytes) : "–", title: request ? count(request.items, "item") : "" }),
   make("span", { class: "cached", text: cached }),
   make("span", { class: "first", text: seconds(report?.times?.first_text ?? report?.times?.first_call) }),
   make("span", { class: "badges" }, ...badges(turn).map(([kind, label]) => make("span", { class: `badge ${kind}`, text: label }))));

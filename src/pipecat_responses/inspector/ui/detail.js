@@ -1,6 +1,6 @@
 // One turn: why it was slow, what was sent and why, what came back, and the wire.
 
-import { bytes, json, make, moves, seconds } from "./dom.js";
+import { bytes, count, json, make, moves, seconds } from "./dom.js";
 import { WindowedList } from "./lists.js";
 import { said } from "./model.js";
 
@@ -215,7 +215,7 @@ export class Detail {
       const input = sent?.message?.input;
       const ended = came.findLast((each) => each.message?.response?.output?.length);
       const output = ended?.message.response.output ?? came.filter((each) => each.kind === "response.output_item.done").map((each) => each.message?.item);
-      parts.push(make("h3", { text: `${request.hedge ? "Hedge" : `Request (${request.purpose})`}: ${request.items} items sent` }));
+      parts.push(make("h3", { text: `${request.hedge ? "Hedge" : `Request (${request.purpose})`}: ${count(request.items, "item")} sent` }));
       if (!sent) parts.push(make("p", { class: "hint", text: "It is not kept any more." }));
       const items = Array.isArray(input) ? input : input ? [{ role: "user", content: input }] : [];
       if (items.length > 200) parts.push(make("p", { class: "hint", text: `The last 200 of ${items.length}:` }));
@@ -281,7 +281,7 @@ async function wireOf(turn, source) {
 
 function brief(record) {
   const message = record.message;
-  if (record.record === "request") return `${record.items} items, ${bytes(record.bytes)}`;
+  if (record.record === "request") return `${count(record.items, "item")}, ${bytes(record.bytes)}`;
   if (!message || typeof message !== "object") return String(message ?? "");
   const text = message.delta ?? message.text ?? message.arguments ?? message.error?.message ?? message.message
     ?? message.response?.id ?? message.item?.type ?? message.part?.type ?? message.response_id ?? "";

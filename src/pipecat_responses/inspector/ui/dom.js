@@ -31,6 +31,10 @@ export function bytes(value) {
   return `${(value / 1e6).toFixed(1)} MB`;
 }
 
+export function count(number, what) {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
+
 export function clock(started, after) {
   return new Date((started + after) * 1000).toLocaleTimeString([], { hour12: false });
 }

@@ -10,6 +10,7 @@ export class WindowedList {
     this.items = [];
     this.space = document.createElement("div");
     this.space.className = "space";
+    this.space.setAttribute("role", "presentation");
     box.replaceChildren(this.space);
     this.drawn = new Map();
     box.addEventListener("scroll", () => this.show(), { passive: true });

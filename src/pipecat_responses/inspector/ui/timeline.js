@@ -137,9 +137,16 @@ export class Timeline {
 
   _bar(from, to, kind, text, title, turn) {
     const bar = make("button", { class: `bar ${kind}`, text, title, tabindex: "-1", "aria-label": title });
-    bar.style.left = this._x(Math.max(from, this.end - this.span - this.span * 0.02));
+    // What lies outside is left out, so that what is written in a bar is always seen.
+    const begin = Math.max(from, this.end - this.span);
     const end = Math.min(to, this.end + this.span * 0.02);
-    bar.style.width = `${Math.max(0, ((end - Math.max(from, this.end - this.span * 1.02)) / this.span) * 100).toFixed(3)}%`;
+    bar.style.left = this._x(begin);
+    bar.style.width = `${Math.max(0, ((end - begin) / this.span) * 100).toFixed(3)}%`;
+    bar.mark = (time, mark) => {
+      if (time < begin) return;
+      mark.style.left = `${(((time - begin) / (end - begin || 1)) * 100).toFixed(2)}%`;
+      bar.append(mark);
+    };
     if (turn) bar.addEventListener("click", () => this.choose(turn));
     if (turn && turn === this.chosen) bar.classList.add("chosen");
     return bar;
@@ -150,16 +157,9 @@ export class Timeline {
     const kind = `whole ${turn.outcome ?? "running"}`;
     const bar = this._bar(turn.from, to, kind, `${turn.number}`, `turn ${turn.number}, ${turn.outcome ?? "running"}, ${seconds(to - turn.from)}`, turn);
     const first = turn.report?.times?.answer;
-    const share = (time) => `${(((time - turn.from) / (to - turn.from || 1)) * 100).toFixed(2)}%`;
-    if (first && turn.outcome !== "failed") {
-      const mark = make("i", { class: "first" });
-      mark.style.left = share(turn.from + first);
-      bar.append(mark);
-    }
+    if (first && turn.outcome !== "failed") bar.mark(turn.from + first, make("i", { class: "first" }));
     for (const event of turn.events.filter((each) => each.what === "retry")) {
-      const mark = make("i", { class: "mark", text: "↻" });
-      mark.style.left = share(event.at);
-      bar.append(mark);
+      bar.mark(event.at, make("i", { class: "mark", text: "↻" }));
     }
     return bar;
   }
@@ -177,9 +177,7 @@ export class Timeline {
     const title = `${request.hedge ? "hedge" : request.purpose} of turn ${request.turn}, ${how}, ${request.status}, ${seconds(to - request.from)}`;
     const bar = this._bar(request.from, to, kinds.join(" "), letter + bad, title, turn);
     if (request.abandoned !== null) {
-      const rest = make("i", { class: "rest" });
-      rest.style.left = `${(((request.abandoned - request.from) / (to - request.from || 1)) * 100).toFixed(2)}%`;
-      bar.append(rest);
+      bar.mark(Math.max(request.abandoned, this.end - this.span), make("i", { class: "rest" }));
     }
     return bar;
   }
