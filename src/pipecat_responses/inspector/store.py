@@ -199,22 +199,31 @@ class WatchedSession:
         """Takes a record. For the service's trace."""
         seq = self._seq = self._seq + 1
         now = self._clock()
-        kind = type(record)
-        if kind is Received or kind is RequestSent or kind is MessageSent:
-            entry = Entry(seq, now, OVERHEAD + size_of(record), record)
-            self._wire_ring.add(self._wire, entry)
-            if self._on_entry is not None:
-                self._on_entry(entry)
-            mark = _without_message(record)
-            if mark is not None:
-                self._marks_ring.add(self._marks, Entry(seq, now, 1, mark))
+        if type(record) is Received:
+            # What comes most, by far.
+            self._keep(Entry(seq, now, OVERHEAD + len(record.data), record))
+            if record.kind in MARKED:
+                self._marks_ring.add(self._marks, Entry(seq, now, 1, replace(record, data=b"")))
+            return
+        if type(record) is RequestSent or type(record) is MessageSent:
+            self._keep(Entry(seq, now, OVERHEAD + record.payload.size, record))
+            if type(record) is MessageSent:
+                return
+            mark = Entry(seq, now, 1, replace(record, payload=_NOTHING))
+            self._marks_ring.add(self._marks, mark)
             return
         entry = Entry(seq, now, 1, record)
         self._marks_ring.add(self._marks, entry)
         if self._on_entry is not None:
             self._on_entry(entry)
-        if kind is ServiceClosed:
+        if type(record) is ServiceClosed:
             self._ended = True
+
+    def _keep(self, entry: Entry) -> None:
+        """Keeps what went over the wire."""
+        self._wire_ring.add(self._wire, entry)
+        if self._on_entry is not None:
+            self._on_entry(entry)
 
     # -- for those who look -----------------------------------------------------------------------
 
@@ -295,15 +304,6 @@ class WatchedSession:
         self._wire_ring.drop(self._wire)
 
 
-def _without_message(record: Record) -> Record | None:
-    """What stays of it for hours, if anything does."""
-    if type(record) is Received:
-        return replace(record, data=b"") if record.kind in MARKED else None
-    if type(record) is RequestSent:
-        return replace(record, payload=_NOTHING)
-    return record if type(record) is not MessageSent else None
-
-
 def text_of(record: Record) -> str:
     """What a record has of what went over the wire, in small letters."""
     data = b""
@@ -312,13 +312,6 @@ def text_of(record: Record) -> str:
     elif isinstance(record, (RequestSent, MessageSent)):
         data = record.payload.join()
     return data.decode(errors="replace").lower()
-
-
-def size_of(record: Record) -> int:
-    """How many bytes that is."""
-    if isinstance(record, Received):
-        return len(record.data)
-    return record.payload.size if isinstance(record, (RequestSent, MessageSent)) else 0
 
 
 def encode_text(text: str) -> str:
