@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipecat_responses.context.saved import dump, load
+    from pipecat_responses.inspector.inspector import Inspector
+    from pipecat_responses.inspector.store import InspectorLimits
     from pipecat_responses.llm import (
         OpenAIResponsesHttpLLMService,
         OpenAIResponsesLLMService,
@@ -54,6 +56,8 @@ __all__ = [
     "HedgePolicy",
     "HostedToolEndedFrame",
     "HostedToolStartedFrame",
+    "Inspector",
+    "InspectorLimits",
     "McpApprovalFrame",
     "McpApprovalRequest",
     "MidResponseLossError",
@@ -89,6 +93,8 @@ _HOMES = {
     "HedgePolicy": "session.hedge_policy",
     "HostedToolEndedFrame": "service.hosted",
     "HostedToolStartedFrame": "service.hosted",
+    "Inspector": "inspector.inspector",
+    "InspectorLimits": "inspector.store",
     "McpApprovalFrame": "service.approvals",
     "McpApprovalRequest": "service.approvals",
     "MidResponseLossError": "protocol.errors",

@@ -237,6 +237,7 @@ class OpenAIResponsesLLMService(
             capabilities=self._capabilities,
             stored=self._stored,
             log=self._log,
+            trace=self._trace,
         )
 
     @cached_property

@@ -18,6 +18,7 @@ from pipecat_responses.cli.failures import UnusableError, sentence, unreachable
 from pipecat_responses.cli.lines import Lines
 from pipecat_responses.cli.screen import Screen
 from pipecat_responses.cli.target import Target, Transport, find_target
+from pipecat_responses.inspector import Inspector
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Recovery
 from pipecat_responses.protocol.planning import FullReason
@@ -46,12 +47,14 @@ class ChatOptions:
         model: The model.
         system: The system instruction, or None for the chat's own.
         url: The server's address, or None.
+        inspect: Whether an inspector shows what happens.
     """
 
     transport: Transport = "websocket"
     model: str = "gpt-4.1"
     system: str | None = None
     url: str | None = None
+    inspect: bool = False
 
 
 class Source(Protocol):
@@ -101,8 +104,14 @@ async def chat(options: ChatOptions, screen: Screen, lines: Source, *, live: boo
         async with _sandbox(options, live=live) as sandbox:
             url = sandbox.base_url if sandbox is not None else None
             target = find_target(options.transport, options.url, url)
-            bot = Bot(target.service(options.model, options.system or SYSTEM), screen)
-            return await Chat(bot, screen, lines, target, options.model, sandbox).run(live=live)
+            service = target.service(options.model, options.system or SYSTEM)
+            bot = Bot(service, screen)
+            talk = Chat(bot, screen, lines, target, options.model, sandbox)
+            if not options.inspect:
+                return await talk.run(live=live)
+            async with Inspector(service) as inspector:
+                screen.note(f"See what happens: {inspector.url}")
+                return await talk.run(live=live)
     except UnusableError as error:
         screen.failure(str(error))
         return 1

@@ -92,6 +92,9 @@ def chat(
             show_default=False,
         ),
     ] = None,
+    inspect: Annotated[
+        bool, typer.Option("--inspect", help="Show what happens on a page on this machine.")
+    ] = False,
     verbose: Annotated[bool, typer.Option(help="Write the debug log to stderr.")] = False,
 ) -> None:
     """Talk to the bot in the terminal.
@@ -105,7 +108,9 @@ def chat(
     set_up_logs(verbose=verbose)
     from pipecat_responses.cli.chat import ChatOptions, run
 
-    options = ChatOptions(transport=transport.value, model=model, system=system, url=url)
+    options = ChatOptions(
+        transport=transport.value, model=model, system=system, url=url, inspect=inspect
+    )
     raise typer.Exit(run(options))
 
 
@@ -255,6 +260,25 @@ def serve(
     config.any_model = config.any_model or any_model
     options = ServeOptions(config, server, host, port, token, scenario, replay, timing)
     raise typer.Exit(run(options))
+
+
+@app.command("inspect")
+def inspect_file(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A session file, recorded by an Inspector.")
+    ],
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = 0,
+) -> None:
+    """Show a call that was recorded, turn by turn, on a page on this machine.
+
+    Ctrl-C stops it.
+    """
+    from pipecat_responses.cli.logs import set_up_logs
+
+    set_up_logs(verbose=False)
+    from pipecat_responses.cli.inspect import run
+
+    raise typer.Exit(run(file, port))
 
 
 @app.command()

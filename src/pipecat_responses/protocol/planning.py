@@ -103,6 +103,7 @@ class Plan:
         fork: Whether the parent is another lane's.
         changed_at: Index of the first item that differs from what the model has seen, if that is
             why everything is sent.
+        changed_from: What the model has seen, in that case.
     """
 
     lanes: LaneSet
@@ -112,6 +113,7 @@ class Plan:
     full_reason: FullReason | None
     fork: bool
     changed_at: int | None = None
+    changed_from: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,19 @@ _BLOCK = 256
 """Items that are compared at a time, to find the first that differs."""
 
 
+def _where_changed(
+    held: Sequence[Checkpoint], items: Sequence[Item], coverage: Coverage
+) -> tuple[int | None, Checkpoint | None]:
+    """Index of the item where a conversation parts from the checkpoint it goes with longest."""
+    at = None
+    nearest = None
+    for each in held:
+        index = _first_difference(each, items, coverage)
+        if at is None or index > at:
+            at, nearest = index, each
+    return at, nearest
+
+
 def _first_difference(checkpoint: Checkpoint, items: Sequence[Item], coverage: Coverage) -> int:
     """Index of the first item that differs from what the model has seen.
 
@@ -303,11 +318,19 @@ def _plan_on(
         best = covering[0]
         return Plan(lanes, lane, best.checkpoint, best.send, None, fork=True)
     reason = _why_full(lanes, judged, model, blank)
-    changed_at = None
+    changed_at = changed_from = None
     if reason is FullReason.CONTEXT_CHANGED:
-        held = _held(lanes, model)
-        changed_at = max((_first_difference(each, items, coverage) for each in held), default=None)
-    return Plan(lanes, lane, None, window(items), reason, fork=False, changed_at=changed_at)
+        changed_at, changed_from = _where_changed(_held(lanes, model), items, coverage)
+    return Plan(
+        lanes,
+        lane,
+        None,
+        window(items),
+        reason,
+        fork=False,
+        changed_at=changed_at,
+        changed_from=changed_from,
+    )
 
 
 def _why_full(lanes: LaneSet, judged: Worth, model: str, blank: FullReason) -> FullReason:
@@ -384,7 +407,13 @@ def from_stored(
         return todo
     checkpoint, send = found
     return replace(
-        todo, checkpoint=checkpoint, send=send, full_reason=None, fork=False, changed_at=None
+        todo,
+        checkpoint=checkpoint,
+        send=send,
+        full_reason=None,
+        fork=False,
+        changed_at=None,
+        changed_from=None,
     )
 
 
@@ -410,12 +439,14 @@ class StoredPlan:
         full_reason: Why everything is sent, or None.
         changed_at: Index of the first item that differs from what the model has seen, if that is
             why everything is sent.
+        changed_from: What the model has seen, in that case.
     """
 
     checkpoint: Checkpoint | None
     send: Sequence[Item]
     full_reason: FullReason | None
     changed_at: int | None = None
+    changed_from: Checkpoint | None = None
 
 
 def plan_over_http(
@@ -441,11 +472,11 @@ def plan_over_http(
     if stored_cover(stored, items, model, coverage) is not None:
         return StoredPlan(None, window(items), FullReason.NOTHING_NEW)
     reason = _why_none_covers(stored, model, blank)
-    changed_at = None
+    changed_at = changed_from = None
     if reason is FullReason.CONTEXT_CHANGED:
         held = [each for each in stored if each.model == model]
-        changed_at = max(_first_difference(each, items, coverage) for each in held)
-    return StoredPlan(None, window(items), reason, changed_at)
+        changed_at, changed_from = _where_changed(held, items, coverage)
+    return StoredPlan(None, window(items), reason, changed_at, changed_from)
 
 
 @dataclass(frozen=True, slots=True)

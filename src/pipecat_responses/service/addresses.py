@@ -28,7 +28,7 @@ def check_address(url: str, *, allow_insecure: bool) -> None:
         raise ValueError(f"{shown!r} is no address of a server: use https:// or wss://")
     if parts.scheme in ("https", "wss") or allow_insecure:
         return
-    if not _is_loopback(parts.hostname):
+    if not is_loopback(parts.hostname):
         raise ValueError(
             f"{parts.scheme}://{parts.hostname} would send the API key in clear text: use "
             f"{parts.scheme}s://, or pass allow_insecure_transport=True if the network is safe"
@@ -74,7 +74,8 @@ def http_address(ws_url: str) -> str | None:
     return f"{'http' if scheme == 'ws' else 'https'}://{path.removesuffix('/responses')}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

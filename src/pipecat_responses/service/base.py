@@ -14,6 +14,8 @@ from pipecat.adapters.llm.base_llm_adapter import LLMContextConversionError
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     Frame,
+    FunctionCallCancelFrame,
+    FunctionCallResultFrame,
     LLMContextFrame,
     LLMContextSummaryRequestFrame,
     LLMFullResponseEndFrame,
@@ -67,11 +69,21 @@ from pipecat_responses.session.hedge import HedgingBackend
 from pipecat_responses.session.hedge_policy import HedgePolicy
 from pipecat_responses.session.limits import ConnectionLimits, TurnLimits
 from pipecat_responses.session.log import SessionLog
+from pipecat_responses.session.records import (
+    ErrorReported,
+    Purpose,
+    ServiceClosed,
+    ToolCalled,
+    ToolEnded,
+    TurnBegan,
+    TurnEnded,
+)
 from pipecat_responses.session.stats import Outcome, SessionStats
 from pipecat_responses.session.stored import StoredResponses
 from pipecat_responses.session.turn import Backend, Turn, TurnPolicy
 from pipecat_responses.session.turn_events import CompleteCall, Text, TurnDone
 from pipecat_responses.session.watch import TurnWatch
+from pipecat_responses.transport.trace import Trace
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -80,6 +92,7 @@ if TYPE_CHECKING:
 
 _TURN_LIMITS = TurnLimits()
 _CONNECTION_LIMITS = ConnectionLimits()
+_TOOL_ENDS = (FunctionCallResultFrame, FunctionCallCancelFrame)
 
 
 class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
@@ -219,6 +232,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         )
         self._secrets = self._access.secrets
         self._log = SessionLog(self, self._secrets.mask)
+        self._trace = Trace(self._secrets.mask)
         self._lost_turn_text = lost_turn_text
         self._register_event_handler("on_turn_lost")
         self._register_event_handler("on_turn_ended")
@@ -277,6 +291,11 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     def capabilities(self) -> ServerCapabilities:
         """What is known of the server, and why."""
         return self._capabilities
+
+    @property
+    def trace(self) -> Trace:
+        """What tells an inspector what happens."""
+        return self._trace
 
     def can_generate_metrics(self) -> bool:
         """Whether the service measures itself: it does."""
@@ -473,7 +492,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         # Measured from here: converting is part of what the user waits for.
         await self.start_ttfb_metrics()
         request = await self._request(context)
-        self.stats.turn_begun()
+        number = self.stats.turn_begun()
+        if (tell := self._trace.tell) is not None:
+            tell(TurnBegan(number, request.messages, len(request.items)))
         turn = Turn(
             self._turn_backend,
             request,
@@ -481,6 +502,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             refuge=self._second_server,
             parked=self._steering.take_parked(),
             log=self._log,
+            trace=self._trace,
             watch=watch,
         )
         self._steering.begin(turn)
@@ -491,6 +513,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 for event in await turn.next():
                     if isinstance(event, CompleteCall):
                         self._check_choice(event, request)
+                        if (tell := self._trace.tell) is not None:
+                            tell(ToolCalled(number, event.call_id, event.name, event.arguments))
                     await frames.write(event)
             outcome = "answered"
         except asyncio.CancelledError:
@@ -513,7 +537,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             await frames.keep_wording(turn.messages)
             if frames.done is not None:
                 await frames.keep_stored(self._stored.mark(frames.done.response_id))
-            await self._tell_of_turn(turn, watch, request, outcome, frames)
+            await self._tell_of_turn(number, turn, watch, request, outcome, frames)
         await frames.close()
         # Read by Pipecat's tracing for its spans.
         self._full_model_name = frames.done.model
@@ -529,15 +553,25 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                 self._log.warning("{}: each turn declares its own tools from here on.", why)
 
     async def _tell_of_turn(
-        self, turn: Turn, watch: TurnWatch, request: Request, outcome: Outcome, frames: FrameWriter
+        self,
+        number: int,
+        turn: Turn,
+        watch: TurnWatch,
+        request: Request,
+        outcome: Outcome,
+        frames: FrameWriter,
     ) -> None:
         """A turn has ended, one way or another: the application can read what became of it."""
         if turn.report is None:
             # Nothing has left: there was no connection, or the user spoke at once.
+            if (tell := self._trace.tell) is not None:
+                tell(TurnEnded(number, outcome, None))
             return
         done = frames.done
         report = self._turn_reports.complete(turn.report, watch, request.fields, outcome, done)
         self.stats.turn_ended(report)
+        if (tell := self._trace.tell) is not None:
+            tell(TurnEnded(number, outcome, report))
         await self._turn_reports.tell(report)
         await self._call_event_handler("on_turn_ended", report)
         if done is not None:
@@ -571,6 +605,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             frame_cls: The frame's class.
             **kwargs: What it is made of.
         """
+        if frame_cls in _TOOL_ENDS and (tell := self._trace.tell) is not None:
+            cancelled = frame_cls is FunctionCallCancelFrame
+            tell(ToolEnded(kwargs["tool_call_id"], kwargs["function_name"], cancelled))
         taken: Mapping[str, Any] | None = kwargs
         if self._turn_calls is not None:
             taken = self._turn_calls.take(frame_cls, kwargs)
@@ -591,6 +628,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             # The pipeline is ending, and nobody waits for the answer any more.
             self._log.debug("a turn was under way at the end: {}", error)
             return
+        if (tell := self._trace.tell) is not None:
+            tell(ErrorReported(error))
         if error.failure is Failure.TIMEOUT:
             await self._call_event_handler("on_completion_timeout")
         if error.failure is Failure.CONTENT and context is not None and is_about_a_file(error):
@@ -628,7 +667,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         """How a turn's requests travel, hedged if they are to be."""
         if self._hedge is None:
             return self._backend
-        return HedgingBackend(self._backend, self._hedge, self._second_server, log=self._log)
+        return HedgingBackend(
+            self._backend, self._hedge, self._second_server, log=self._log, trace=self._trace
+        )
 
     @cached_property
     def _second_server(self) -> EndpointSession | None:
@@ -647,6 +688,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             stats=self.stats,
             capabilities=KNOWN.of(url, find_server(None, url).capabilities),
             log=self._log,
+            trace=self._trace,
+            purpose=Purpose.SECOND_SERVER,
             stored=None,
             coverage="words",
         )
@@ -655,7 +698,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     @cached_property
     def _side_session(self) -> HttpSession:
         """Requests beside the conversation."""
-        return self._new_http_session()
+        return self._new_http_session(purpose=Purpose.SIDE_REQUEST)
 
     # -- construction -----------------------------------------------------------------------------
 
@@ -696,6 +739,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         stats: SessionStats | None = None,
         stored: StoredResponses | None = None,
         coverage: str = "words",
+        purpose: Purpose = Purpose.TURN,
     ) -> HttpSession:
         """A session over HTTP; by default apart from everything.
 
@@ -703,6 +747,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             stats: Where it counts.
             stored: What it goes on from, where the application has responses stored.
             coverage: When a context's text covers a response's.
+            purpose: What its requests are for.
         """
         from pipecat_responses.service.over_http import http_session
 
@@ -714,6 +759,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             stats=stats,
             capabilities=self._capabilities,
             log=self._log,
+            trace=self._trace,
+            purpose=purpose,
             stored=stored,
             coverage=coverage,
         )
@@ -728,3 +775,5 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         await super().cleanup()  # type: ignore[no-untyped-call]
         if self._access.given_client is None and "_client" in vars(self):
             await self._client.close()
+        if (tell := self._trace.tell) is not None:
+            tell(ServiceClosed())

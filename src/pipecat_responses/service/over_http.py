@@ -17,12 +17,14 @@ from pipecat_responses.service.secrets import ApiKey
 from pipecat_responses.session.http import HttpSession
 from pipecat_responses.session.limits import ConnectionLimits
 from pipecat_responses.session.log import SessionLog
+from pipecat_responses.session.records import Purpose
 from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.stored import StoredResponses
 from pipecat_responses.transport.http import HttpOptions
 from pipecat_responses.transport.http_client import create_http_client
 from pipecat_responses.transport.proxies import Proxies
 from pipecat_responses.transport.tls import TlsSettings
+from pipecat_responses.transport.trace import Trace
 
 __all__ = ["http_session", "new_client"]
 
@@ -61,6 +63,8 @@ def http_session(
     coverage: str,
     capabilities: ServerCapabilities,
     log: SessionLog,
+    trace: Trace,
+    purpose: Purpose,
 ) -> HttpSession:
     """A session over HTTP."""
     return HttpSession(
@@ -71,5 +75,7 @@ def http_session(
         coverage=Coverage(coverage),
         capabilities=capabilities,
         log=log,
+        trace=trace,
+        purpose=purpose,
         options=HttpOptions(open_timeout=limits.open_secs, max_event_bytes=max_message_bytes),
     )

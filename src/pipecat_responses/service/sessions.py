@@ -20,6 +20,7 @@ from pipecat_responses.session.turn import Backend
 from pipecat_responses.session.websocket import WebSocketSession
 from pipecat_responses.transport.proxies import Proxies
 from pipecat_responses.transport.tls import TlsSettings
+from pipecat_responses.transport.trace import Trace
 from pipecat_responses.transport.websocket import SocketOptions
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def websocket_session(
     stored: StoredResponses,
     capabilities: ServerCapabilities,
     log: SessionLog,
+    trace: Trace,
 ) -> WebSocketSession:
     """A session over WebSocket; nothing is opened before it is started."""
     return WebSocketSession(
@@ -87,6 +89,7 @@ def websocket_session(
         stored=stored,
         capabilities=capabilities,
         log=log,
+        trace=trace,
     )
 
 

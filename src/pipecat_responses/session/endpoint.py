@@ -103,6 +103,11 @@ class _EndpointExchange:
         self._exchange = exchange
 
     @property
+    def number(self) -> int | None:
+        """Its number, for those who look."""
+        return self._exchange.number
+
+    @property
     def report(self) -> TurnReport | None:
         """How the request went out."""
         report = self._exchange.report

@@ -195,6 +195,10 @@ class Exchange(Protocol):
     """A request that has been given to a server, as a turn sees it."""
 
     @property
+    def number(self) -> int | None:
+        """Its number, for those who look; None as long as it has not gone out."""
+
+    @property
     def report(self) -> TurnReport | None:
         """How the request went out; None as long as it has not."""
 

@@ -41,9 +41,11 @@ from pipecat_responses.session.endpoint import EndpointSession
 from pipecat_responses.session.exchange import NEVER, Exchange
 from pipecat_responses.session.hedge_policy import HedgePolicy, HedgeTiming
 from pipecat_responses.session.log import SessionLog
+from pipecat_responses.session.records import HedgeSent
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.session.timing import Milestones
 from pipecat_responses.session.turn import Backend
+from pipecat_responses.transport.trace import Trace
 
 
 class HedgingBackend:
@@ -56,6 +58,7 @@ class HedgingBackend:
         endpoint: EndpointSession | None = None,
         *,
         log: SessionLog | None = None,
+        trace: Trace | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Creates it; nothing is sent.
@@ -65,12 +68,14 @@ class HedgingBackend:
             policy: When a hedge goes out.
             endpoint: The way to the second server, if there is one.
             log: Where lines go.
+            trace: Is told of hedges.
             clock: Seconds, from anywhere.
         """
         self._own = own
         self._policy = policy
         self._endpoint = endpoint
         self._timing = HedgeTiming(policy, own.stats, log or SessionLog(), clock)
+        self._trace = trace or Trace()
 
     @property
     def stats(self) -> SessionStats:
@@ -101,8 +106,13 @@ class HedgingBackend:
         if other is None:
             await first.send()
             self._timing.was_there()
-        second = _Leg(other or self._own, request, self.stats.count_hedge)
+        second = _Leg(other or self._own, request, self._hedge_sent)
         return HedgedExchange(self._timing, first, second, elsewhere=other is not None)
+
+    def _hedge_sent(self, hedge: Exchange) -> None:
+        self.stats.count_hedge()
+        if (tell := self._trace.tell) is not None:
+            tell(HedgeSent(hedge.number))
 
     def _elsewhere(self, request: Request) -> EndpointSession | None:
         endpoint = self._endpoint
@@ -118,7 +128,7 @@ class _Leg:
     """
 
     def __init__(
-        self, backend: Backend, request: Request, on_sent: Callable[[], None] | None = None
+        self, backend: Backend, request: Request, on_sent: Callable[[Exchange], None] | None = None
     ) -> None:
         self.exchange: Exchange | None = None
         self.held: list[Event] = []
@@ -137,7 +147,7 @@ class _Leg:
         if self.exchange is None:
             self.exchange = await self._backend.respond(self._request)
             if self._on_sent is not None:
-                self._on_sent()
+                self._on_sent(self.exchange)
         return self.exchange
 
     async def next(self, within: float | None) -> list[Event]:
@@ -210,6 +220,12 @@ class HedgedExchange:
         return [self._first, self._second] if self._hedged else [self._first]
 
     # -- what a turn sees (session.exchange.Exchange) -----------------------------------------
+
+    @property
+    def number(self) -> int | None:
+        """The number of the request that is the answer, or of the first as long as none is."""
+        exchange = self._legs[0].exchange
+        return None if exchange is None else exchange.number
 
     @property
     def report(self) -> TurnReport | None:

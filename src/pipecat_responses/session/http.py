@@ -32,20 +32,33 @@ from pipecat_responses.session.capabilities import KNOWN
 from pipecat_responses.session.exchange import Inbox
 from pipecat_responses.session.knowledge import ServerKnowledge
 from pipecat_responses.session.log import SessionLog
+from pipecat_responses.session.records import (
+    Abandoned,
+    Difference,
+    Purpose,
+    RequestFailed,
+    RequestSent,
+)
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.session.stored import HttpStoring, StoredResponses
 from pipecat_responses.session.timing import Milestones
 from pipecat_responses.transport.http import HttpOptions, ask, stream
+from pipecat_responses.transport.trace import Trace
 
 LINGER = 2.0
 """Seconds that an answer may take to end after its terminal event."""
 
 
 class HttpExchange:
-    """One request over HTTP and its answer (see ``session.exchange.Exchange``)."""
+    """One request over HTTP and its answer (see ``session.exchange.Exchange``).
+
+    Attributes:
+        number: Its number, for those who look.
+    """
 
     def __init__(
         self,
+        number: int,
         client: AsyncOpenAI,
         payload: Payload,
         report: TurnReport,
@@ -54,12 +67,14 @@ class HttpExchange:
         understood: Callable[[ResponsesError], ResponsesError],
         storing: HttpStoring | None,
         *,
+        trace: Trace,
         options: HttpOptions,
         join: bool,
     ) -> None:
         """Sends a request.
 
         Args:
+            number: Its number, for those who look.
             client: The SDK's client.
             payload: The request's body.
             report: How it goes out.
@@ -67,13 +82,16 @@ class HttpExchange:
             answered: Is set when the server answers.
             understood: Learns from a refusal, and tells what it has turned out to be.
             storing: Follows the response, if the server is to store it.
+            trace: Is told of what happens.
             options: How it behaves.
             join: Whether text that waits is joined.
         """
+        self.number = number
         self.report = report
         self.request_id: str | None = None
         self.usage: Usage | None = None
         self._stats = stats
+        self._trace = trace
         self._answered = answered
         self._understood = understood
         self._storing = storing
@@ -121,12 +139,23 @@ class HttpExchange:
         """Closes the response."""
         if not self.task.done() and not self._ended:
             self._stats.count_abandoned()
+            if (tell := self._trace.tell) is not None:
+                tell(Abandoned(self.number, None, never_left=False))
             self.task.cancel()
         self._inbox.close()
 
     async def _run(self, client: AsyncOpenAI, payload: Payload, options: HttpOptions) -> None:
         try:
-            await stream(client, payload, self._receive, self._leaves, self._opened, options)
+            await stream(
+                client,
+                payload,
+                self._receive,
+                self._leaves,
+                self._opened,
+                options,
+                trace=self._trace,
+                number=self.number,
+            )
             error = ResponsesError(
                 "The answer ended without its terminal event",
                 failure=Failure.UNENDED,
@@ -137,6 +166,8 @@ class HttpExchange:
         finally:
             if self._linger is not None:
                 self._linger.cancel()
+        if not self._ended and (tell := self._trace.tell) is not None:
+            tell(RequestFailed(self.number, error))
         self._inbox.fail(error)
 
     def _leaves(self) -> None:
@@ -180,6 +211,8 @@ class HttpSession:
         coverage: Coverage = Coverage.WORDS,
         capabilities: ServerCapabilities | None = None,
         log: SessionLog | None = None,
+        trace: Trace | None = None,
+        purpose: Purpose = Purpose.TURN,
     ) -> None:
         """Creates a session.
 
@@ -192,9 +225,13 @@ class HttpSession:
             coverage: When a context's text covers a response's.
             capabilities: What is known of the server; by default what the process knows.
             log: Where lines go.
+            trace: Is told of what happens.
+            purpose: What its requests are for.
         """
+        self._trace = trace or Trace()
+        self._purpose = purpose
         self._knowledge = ServerKnowledge(
-            capabilities or KNOWN.of(str(client.base_url)), log or SessionLog()
+            capabilities or KNOWN.of(str(client.base_url)), log or SessionLog(), self._trace
         )
         self.stats = stats or SessionStats()
         self._client = client
@@ -235,6 +272,21 @@ class HttpSession:
             messages=request.messages,
         )
         self.stats.sent(report)
+        number = self._trace.number()
+        if (tell := self._trace.tell) is not None:
+            tell(
+                RequestSent(
+                    number,
+                    self.stats.turns,
+                    self._purpose,
+                    number,
+                    None,
+                    None if parent is None else parent.response_id,
+                    report,
+                    payload,
+                    Difference.of(todo, request),
+                )
+            )
         understood = partial(self._understood, request, continued=parent is not None)
         storing = None
         if self._stored is not None and request.fields.stored:
@@ -242,6 +294,7 @@ class HttpSession:
                 self._stored, self._knowledge, request, continued=parent is not None
             )
         exchange = HttpExchange(
+            number,
             self._client,
             payload,
             report,
@@ -249,6 +302,7 @@ class HttpSession:
             self._answered,
             understood,
             storing,
+            trace=self._trace,
             options=self._options,
             join=self._join_deltas,
         )

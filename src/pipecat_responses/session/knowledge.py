@@ -13,6 +13,8 @@ from pipecat_responses.protocol.refusals import understand
 from pipecat_responses.protocol.requests import Fields, Request
 from pipecat_responses.protocol.updates import without_updates
 from pipecat_responses.session.log import SessionLog
+from pipecat_responses.session.records import Noted
+from pipecat_responses.transport.trace import Trace
 
 
 class ServerKnowledge:
@@ -22,15 +24,19 @@ class ServerKnowledge:
         capabilities: What is known. Other sessions may share it.
     """
 
-    def __init__(self, capabilities: ServerCapabilities, log: SessionLog) -> None:
+    def __init__(
+        self, capabilities: ServerCapabilities, log: SessionLog, trace: Trace | None = None
+    ) -> None:
         """Starts from what is known.
 
         Args:
             capabilities: What is known of the server.
             log: Where news go.
+            trace: Is told of news.
         """
         self.capabilities = capabilities
         self._log = log
+        self._trace = trace or Trace()
         self._fields: tuple[Fields, tuple[RefusedOption, ...], bool] | None = None
         self._fitted: Fields | None = None
         self._instructions: tuple[str, Item] | None = None
@@ -40,7 +46,11 @@ class ServerKnowledge:
     def learn(self, capability: Capability, available: bool, why: str = "") -> None:
         """The server has shown what it can do, or cannot."""
         why = self._log.mask(why)
-        if not self.capabilities.learn(capability, available, why) or available:
+        if not self.capabilities.learn(capability, available, why):
+            return
+        if (tell := self._trace.tell) is not None:
+            tell(Noted(capability.value, f"{'yes' if available else 'no'}: {why}"))
+        if available:
             return
         if capability is Capability.LANES:
             self._log.info(
@@ -60,6 +70,8 @@ class ServerKnowledge:
         """The server does not take an optional part of requests."""
         option = replace(option, why=self._log.mask(option.why))
         if self.capabilities.refuse(option):
+            if (tell := self._trace.tell) is not None:
+                tell(Noted("option refused", f"{option.path}: {option.why}"))
             self._log.warning(
                 "The server does not take `{}`, so requests go without it from here on: {}",
                 option.path,

@@ -35,10 +35,21 @@ from pipecat_responses.protocol.planning import Plan
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.protocol.response import Response
 from pipecat_responses.session.exchange import NEVER, Inbox
+from pipecat_responses.session.records import (
+    Abandoned,
+    ConnectionLost,
+    ConnectionOpened,
+    ConnectionRetired,
+    Difference,
+    MessageSent,
+    Purpose,
+    RequestSent,
+)
 from pipecat_responses.session.state import SessionState
 from pipecat_responses.session.stats import TurnReport
 from pipecat_responses.session.timing import Milestones
 from pipecat_responses.transport.outbox import Outbox, QueuedMessage
+from pipecat_responses.transport.trace import Trace
 from pipecat_responses.transport.websocket import Socket
 
 InboxResponse: TypeAlias = Response[Inbox]
@@ -48,6 +59,7 @@ class LiveConnection:
     """A protocol connection and the outbox it speaks through (``transport.websocket.Receiver``).
 
     Attributes:
+        number: Its number, for those who look.
         outbox: What waits to be sent.
         opened: When it was created, in the session's clock.
         retired: When it was seen first that nothing new may start here.
@@ -55,6 +67,7 @@ class LiveConnection:
 
     def __init__(self, state: SessionState, clock: Callable[[], float]) -> None:
         """Creates a connection whose socket is about to be opened."""
+        self.number = state.trace.number()
         self.outbox = Outbox()
         self.opened = clock()
         self.retired = NEVER
@@ -127,6 +140,8 @@ class LiveConnection:
         never_left = self.outbox.take_back(message)
         if not never_left:
             self._state.stats.count_abandoned()
+        if (tell := self._state.trace.tell) is not None:
+            tell(Abandoned(self.number, response.lane.name, never_left))
         self._carry_out(self._connection.abandon(response, never_left=never_left))
 
     def steerable(self, response: InboxResponse) -> bool:
@@ -158,6 +173,9 @@ class LiveConnection:
     def on_open(self) -> None:
         """The socket is open."""
         self._connection.opened()
+        if (tell := self._state.trace.tell) is not None:
+            known = self._state.capabilities
+            tell(ConnectionOpened(self.number, self._clock() - self.opened, known))
 
     def on_event(self, stream_id: str | None, event: Event) -> None:
         """An event has arrived."""
@@ -177,6 +195,8 @@ class LiveConnection:
 
     def on_lost(self, error: ResponsesError) -> None:
         """The socket has ended."""
+        if (tell := self._state.trace.tell) is not None:
+            tell(ConnectionLost(self.number, error))
         self._carry_out(self._connection.lose(error))
 
     # -- effects ------------------------------------------------------------------------------
@@ -191,6 +211,8 @@ class LiveConnection:
                     effect.listener.fail(effect.error)
                 case Send():
                     state.stats.count_bytes(effect.payload.size)
+                    if (tell := state.trace.tell) is not None:
+                        tell(MessageSent(self.number, effect.payload))
                     self.outbox.post(effect.payload, background=True)
                 case Learned():
                     state.knowledge.learn(effect.capability, effect.available, effect.why)
@@ -210,6 +232,8 @@ class LiveConnection:
                 case StateChanged():
                     if self.retired == NEVER and self.retiring:
                         self.retired = self._clock()
+                        if (tell := state.trace.tell) is not None:
+                            tell(ConnectionRetired(self.number))
                     state.changed()
                     if self._is_spare:
                         state.connection_free()
@@ -221,6 +245,7 @@ class WebSocketExchange:
     """A request over WebSocket and what answers it (see ``session.exchange.Exchange``).
 
     Attributes:
+        number: Its number, for those who look.
         report: How the request went out.
         request_id: None: over WebSocket, errors name it themselves.
     """
@@ -233,6 +258,8 @@ class WebSocketExchange:
         request: Request,
         *,
         turn: int,
+        trace: Trace,
+        purpose: Purpose,
         keeps: bool = True,
         background: bool = False,
         join: bool = True,
@@ -245,10 +272,13 @@ class WebSocketExchange:
             plan: Where it runs and what it carries.
             request: The request.
             turn: The number of its turn.
+            trace: Is told of it.
+            purpose: What it is for.
             keeps: Whether the conversation may be continued from it.
             background: Whether it gives way to other messages.
             join: Whether text that waits is joined.
         """
+        self.number = trace.number()
         self.request_id: str | None = None
         self._live = live
         self._socket = socket
@@ -268,6 +298,20 @@ class WebSocketExchange:
             messages=request.messages,
             prepared=plan.checkpoint is not None and plan.checkpoint.prepared,
         )
+        if (tell := trace.tell) is not None:
+            tell(
+                RequestSent(
+                    self.number,
+                    turn,
+                    purpose,
+                    live.number,
+                    plan.lane.name,
+                    None if plan.checkpoint is None else plan.checkpoint.response_id,
+                    self.report,
+                    self._message.payload,
+                    Difference.of(plan, request),
+                )
+            )
 
     @property
     def usage(self) -> Usage | None:

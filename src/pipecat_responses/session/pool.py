@@ -26,6 +26,7 @@ from pipecat_responses.session.notices import (
     Listener,
     Notice,
 )
+from pipecat_responses.session.records import ConnectionRefused
 from pipecat_responses.session.state import SessionState
 from pipecat_responses.transport.handshake import refuses_upgrade
 from pipecat_responses.transport.tls import is_secure
@@ -228,7 +229,13 @@ class ConnectionPool:
             ) from error
         live = LiveConnection(self._state, self._clock)
         socket = await Socket.open(
-            self._address.now(), headers, live, live.outbox, self._options.socket
+            self._address.now(),
+            headers,
+            live,
+            live.outbox,
+            self._options.socket,
+            trace=self._state.trace,
+            number=live.number,
         )
         if live.loss is not None:
             raise live.loss.error
@@ -243,6 +250,8 @@ class ConnectionPool:
 
     def _attempt_failed(self, error: ResponsesError) -> None:
         self._failed_attempts += 1
+        if (tell := self._state.trace.tell) is not None:
+            tell(ConnectionRefused(error))
         self._schedule(error)
         if self._state.falls_back and (self._state.blocked or self._refuses(error)):
             self._state.block(error)

@@ -23,8 +23,10 @@ from pipecat_responses.session.notices import (
     TransportChanged,
     Unprepared,
 )
+from pipecat_responses.session.records import Noted
 from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.stored import StoredResponses
+from pipecat_responses.transport.trace import Trace
 
 FORKS_GIVEN_UP_AFTER = 3
 """Forks in a row that may fail before the session keeps to one lane."""
@@ -42,6 +44,7 @@ class SessionState:
         knowledge: What is known of the server.
         stored: Responses that can be gone on from over any connection.
         log: Where lines go.
+        trace: Is told of what happens.
         falls_back: Whether turns go over HTTP where no WebSocket comes through.
         forks: Whether continuing on another lane is to be used.
         blank: The reason to give for a full request where nothing is remembered.
@@ -58,13 +61,15 @@ class SessionState:
         *,
         falls_back: bool = False,
         stored: StoredResponses | None = None,
+        trace: Trace | None = None,
     ) -> None:
         """Creates the state of a session that has done nothing yet."""
         self.falls_back = falls_back
         self.stats = SessionStats()
-        self.knowledge = ServerKnowledge(capabilities, log)
+        self.knowledge = ServerKnowledge(capabilities, log, trace)
         self.stored = stored or StoredResponses()
         self.log = log
+        self.trace = trace or Trace()
         self.forks = capabilities.forks is not False
         self.blank = FullReason.FIRST
         self.notices: deque[Notice] = deque()
@@ -99,6 +104,11 @@ class SessionState:
     async def change(self) -> None:
         """Waits until something has changed."""
         await self._wake.wait()
+
+    def note(self, what: str, text: str) -> None:
+        """Tells whoever looks of something that was found out."""
+        if (tell := self.trace.tell) is not None:
+            tell(Noted(what, text))
 
     # -- what happens -------------------------------------------------------------------------
 
@@ -138,12 +148,14 @@ class SessionState:
         if not self.blocked:
             self.blocked = True
             self.detours += 1
+            self.note("transport", f"No WebSocket comes through, turns go over HTTP: {error}")
             self.notify(TransportChanged("http", error))
 
     def unblock(self) -> None:
         """A WebSocket has come through."""
         if self.blocked:
             self.blocked = self.swallowed = False
+            self.note("transport", "A WebSocket comes through again")
             self.notify(TransportChanged("websocket"))
 
     def turn_sent(self) -> None:
@@ -153,6 +165,7 @@ class SessionState:
     def memory_lost(self) -> None:
         """The server has forgotten what a request continued from."""
         self.blank = FullReason.MEMORY_LOST
+        self.note("memory lost", "The server has forgotten what a request continued from")
         self.stored.forget()
 
     def fork_ended(self, *, taken: bool) -> None:
@@ -160,6 +173,7 @@ class SessionState:
         self._forks_failed = 0 if taken else self._forks_failed + 1
         if self._forks_failed >= FORKS_GIVEN_UP_AFTER and self.forks:
             self.forks = False
+            self.note("forks", "The server keeps refusing to continue from another lane")
             self.log.warning(
                 "The server keeps refusing to continue from another lane: turns keep to one lane "
                 "from here on"

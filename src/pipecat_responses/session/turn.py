@@ -38,6 +38,7 @@ from pipecat_responses.session.exchange import Exchange
 from pipecat_responses.session.limits import TurnLimits
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.parked import ParkedResponse, is_unheard
+from pipecat_responses.session.records import AttemptFailed, Parked, Retrying, TakenUp
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from pipecat_responses.session.steering import OF_STEERING, TurnSteering
 from pipecat_responses.session.turn_events import (
@@ -48,6 +49,7 @@ from pipecat_responses.session.turn_events import (
     UnreadableReasoning,
 )
 from pipecat_responses.session.watch import TurnWatch
+from pipecat_responses.transport.trace import Trace
 
 RESUME_INSTRUCTION = (
     "A technical fault cut your last message off. The user has heard it up to its last character, "
@@ -116,6 +118,7 @@ class Turn:
         refuge: Refuge | None = None,
         parked: ParkedResponse | None = None,
         log: SessionLog | None = None,
+        trace: Trace | None = None,
         watch: TurnWatch | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -129,6 +132,7 @@ class Turn:
             refuge: Another server, should its own be lost.
             parked: A response that was interrupted and may be the answer all the same.
             log: Where lines go.
+            trace: Is told what becomes of it.
             watch: Notes where its time goes.
             clock: Seconds, from anywhere.
             rng: Where jitter comes from.
@@ -140,6 +144,8 @@ class Turn:
         self._refuge = refuge
         self._parked = parked
         self._log = log or SessionLog()
+        self._trace = trace or Trace()
+        self._number = backend.stats.turns
         self._watch = watch or TurnWatch(clock)
         self._clock = clock
         self._rng = rng or _RNG
@@ -233,6 +239,8 @@ class Turn:
             return None
         self._watch.stop()
         self._attempt = None
+        if (tell := self._trace.tell) is not None:
+            tell(Parked(self._number, attempt.exchange.number))
         return ParkedResponse(attempt.exchange, attempt.stream, answer, self._request)
 
     def _take_up(self, parked: ParkedResponse) -> list[TurnEvent]:
@@ -259,6 +267,8 @@ class Turn:
             custom_tools=self._request.fields.custom_tools,
             stream=parked.stream,
         )
+        if (tell := self._trace.tell) is not None:
+            tell(TakenUp(self._number, exchange.number))
         self._log.debug("The response that was interrupted is given what the user has said")
         return self._take(self._attempt, events, self._clock())
 
@@ -371,6 +381,9 @@ class Turn:
         self._failed = error
         self._watch.fails(error)
         attempt = self._attempt
+        if (tell := self._trace.tell) is not None:
+            number = None if attempt is None else attempt.exchange.number
+            tell(AttemptFailed(self._number, number, error))
         if attempt is None:
             self._last = ResponseProgress()
             return []
@@ -399,6 +412,7 @@ class Turn:
         if error.failure is Failure.REASONING:
             unreadable = self._leave_reasoning_out()
             if unreadable:
+                self._retries(error, 0.0)
                 self._failed = None
                 return [UnreadableReasoning(unreadable)]
         if self._answer.called or self._answer.waits:
@@ -424,10 +438,16 @@ class Turn:
         if again or self._backend.turns_off:
             delay = 0.0
         self._log.warning("Trying again in {:.2f} s: {}", delay, error)
+        self._retries(error, delay)
         if delay:
             await asyncio.sleep(delay)
         self._failed = None
         return []
+
+    def _retries(self, error: ResponsesError, seconds: float, *, elsewhere: bool = False) -> None:
+        """Tells that there is another attempt."""
+        if (tell := self._trace.tell) is not None:
+            tell(Retrying(self._number, seconds, self._answer.has_words, elsewhere, error))
 
     def _take_refuge(self, error: ResponsesError) -> bool:
         """Goes on at another server, if there is one and its own is lost."""
@@ -435,6 +455,7 @@ class Turn:
         if refuge is None or error.failure not in _LOST or not refuge.takes(self._request):
             return False
         self._log.warning("The turn goes on at the second server: {}", error)
+        self._retries(error, 0.0, elsewhere=True)
         self._backend = refuge
         self._budget = self._new_budget()
         self._failed = None

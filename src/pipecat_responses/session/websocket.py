@@ -45,9 +45,11 @@ from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.notices import Listener
 from pipecat_responses.session.pool import ConnectionPool, Member, PoolOptions
 from pipecat_responses.session.prefixes import Prefixes, is_nothing
+from pipecat_responses.session.records import Purpose
 from pipecat_responses.session.state import SessionState
 from pipecat_responses.session.stats import SessionStats
 from pipecat_responses.session.stored import StoredResponses
+from pipecat_responses.transport.trace import Trace
 
 
 class WebSocketSession:
@@ -67,6 +69,7 @@ class WebSocketSession:
         stored: StoredResponses | None = None,
         capabilities: ServerCapabilities | None = None,
         log: SessionLog | None = None,
+        trace: Trace | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -85,6 +88,7 @@ class WebSocketSession:
             stored: Where responses are kept in mind that can be gone on from anywhere.
             capabilities: What is known of the server; by default what the process knows.
             log: Where lines go.
+            trace: Is told of what happens.
             clock: Seconds, from anywhere.
             rng: Where jitter comes from.
         """
@@ -93,6 +97,7 @@ class WebSocketSession:
             log or SessionLog(),
             falls_back=falls_back,
             stored=stored,
+            trace=trace,
         )
         self._pool = ConnectionPool(
             self._state,
@@ -218,6 +223,7 @@ class WebSocketSession:
         todo: Plan,
         request: Request,
         *,
+        purpose: Purpose = Purpose.TURN,
         keeps: bool = True,
         background: bool = False,
     ) -> WebSocketExchange:
@@ -227,6 +233,8 @@ class WebSocketSession:
             todo,
             request,
             turn=self.stats.turns,
+            trace=self._state.trace,
+            purpose=purpose,
             keeps=keeps,
             background=background,
             join=self._join_deltas,
@@ -264,7 +272,7 @@ class WebSocketSession:
         member, todo = found[0], self._from_stored(found[1], request)
         if not request.items and not self._prefixes.lacks(member.live, request):
             return False
-        exchange = self._send_aside(member, todo, replace(request, generate=False), keeps=True)
+        exchange = self._send_aside(member, todo, replace(request, generate=False), Purpose.WARM_UP)
         self.stats.count_warm_up()
         return await self._settle(exchange)
 
@@ -313,7 +321,7 @@ class WebSocketSession:
         if plans:
             # What is nearly there is ready first.
             _, member, todo = min(plans, key=lambda each: each[0])
-            self._begin_to_lay(member, todo, request)
+            self._begin_to_lay(member, todo, request, Purpose.ANCHOR)
             self.stats.count_anchor()
 
     def _warm_up_aside(self, request: Request, *, written: bool) -> bool:
@@ -343,7 +351,8 @@ class WebSocketSession:
                 coverage=self._coverage,
             )
             if todo is not None:
-                self._begin_to_lay(member, self._from_stored(todo, request), request)
+                todo = self._from_stored(todo, request)
+                self._begin_to_lay(member, todo, request, Purpose.WARM_UP)
                 self.stats.count_warm_up()
                 return True
         return False
@@ -353,8 +362,8 @@ class WebSocketSession:
         known = self._state.capabilities
         return bool(request.items) or not (is_nothing(request) or known.empty_warm_up is False)
 
-    def _begin_to_lay(self, member: Member, todo: Plan, request: Request) -> None:
-        exchange = self._send_aside(member, todo, replace(request, generate=False), keeps=True)
+    def _begin_to_lay(self, member: Member, todo: Plan, request: Request, purpose: Purpose) -> None:
+        exchange = self._send_aside(member, todo, replace(request, generate=False), purpose)
         self._anchor = asyncio.create_task(
             self._lay(exchange, member.lanes), name="pipecat-responses anchor"
         )
@@ -410,7 +419,8 @@ class WebSocketSession:
         member, todo = found
         request = self._state.knowledge.fit(request, may_continue=False)
         self.stats.count_side_request()
-        return self._send_aside(member, replace(todo, send=request.items), request, keeps=False)
+        todo = replace(todo, send=request.items)
+        return self._send_aside(member, todo, request, Purpose.SIDE_REQUEST)
 
     @property
     def _prepares(self) -> bool:
@@ -424,9 +434,12 @@ class WebSocketSession:
         return request
 
     def _send_aside(
-        self, member: Member, todo: Plan, request: Request, *, keeps: bool
+        self, member: Member, todo: Plan, request: Request, purpose: Purpose
     ) -> WebSocketExchange:
-        exchange = self._exchange(member, todo, request, keeps=keeps, background=True)
+        keeps = purpose is not Purpose.SIDE_REQUEST
+        exchange = self._exchange(
+            member, todo, request, purpose=purpose, keeps=keeps, background=True
+        )
         self.stats.sent_aside(exchange.report)
         return exchange
 

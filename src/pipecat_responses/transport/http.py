@@ -35,6 +35,7 @@ from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.protocol.sse import EventStream
 from pipecat_responses.transport.handshake import redirected, unreachable
 from pipecat_responses.transport.proxies import host_and_port
+from pipecat_responses.transport.trace import Trace
 from pipecat_responses.transport.turnstile import REQUESTS
 
 _PIECE = 128 * 1024
@@ -64,6 +65,9 @@ async def stream(
     leaving: Callable[[], None],
     opened: Callable[[str | None], None],
     options: HttpOptions,
+    *,
+    trace: Trace | None = None,
+    number: int = 0,
 ) -> None:
     """Posts a request and hands over the events of its answer until the answer ends.
 
@@ -77,6 +81,8 @@ async def stream(
         leaving: Is called when there is a connection, and the request is written to it.
         opened: Is called with the request's id, if the server gave one, when the answer begins.
         options: How the request behaves.
+        trace: Is told of what arrives.
+        number: What the request is called there.
 
     Raises:
         ResponsesError: If the request is refused or the answer breaks off.
@@ -84,7 +90,7 @@ async def stream(
     response = await _post(client, "/responses", payload, "text/event-stream", options, leaving)
     opened(response.headers.get("x-request-id"))
     try:
-        await _events(response, receive, options.max_event_bytes)
+        await _events(response, receive, options.max_event_bytes, trace or Trace(), number)
     except httpx2.HTTPError as error:
         raise _http_error(error, client, options) from None
     finally:
@@ -186,11 +192,18 @@ async def _pieces(payload: Payload, leaving: Callable[[], None] | None) -> Async
 
 
 async def _events(
-    response: httpx2.Response, receive: Callable[[Event], None], max_event_bytes: int
+    response: httpx2.Response,
+    receive: Callable[[Event], None],
+    max_event_bytes: int,
+    trace: Trace,
+    number: int,
 ) -> None:
     content_type = response.headers.get("content-type", "")
     if "application/json" in content_type:
-        await _whole(response, receive, max_event_bytes)
+        body = await _body(response, max_event_bytes)
+        trace.received(number, None, "response", body)
+        # A gateway has gathered it: the response itself instead of its events.
+        receive(read_response(body, transport="http"))
         return
     if "text/event-stream" not in content_type:
         raise ResponsesError(
@@ -209,25 +222,23 @@ async def _events(
             if not complete:
                 # Part of an event, or a comment that keeps the stream open.
                 receive(ACTIVITY)
-            _hand_over(complete, receive)
+            _hand_over(complete, receive, trace, number)
             if len(chunk) > _READ:
                 await asyncio.sleep(0)
     # The last line may lack its end.
-    _hand_over(parser.feed(b"\n"), receive)
+    _hand_over(parser.feed(b"\n"), receive, trace, number)
 
 
-def _hand_over(complete: list[bytes], receive: Callable[[Event], None]) -> None:
+def _hand_over(
+    complete: list[bytes], receive: Callable[[Event], None], trace: Trace, number: int
+) -> None:
     for data in complete:
-        event = read(decode(data), data, transport="http")
+        wire = decode(data)
+        if trace.tell is not None:
+            trace.received(number, None, wire.type, data)
+        event = read(wire, data, transport="http")
         if event is not None:
             receive(event)
-
-
-async def _whole(
-    response: httpx2.Response, receive: Callable[[Event], None], max_event_bytes: int
-) -> None:
-    """Reads an answer that a gateway has gathered: the response itself instead of its events."""
-    receive(read_response(await _body(response, max_event_bytes), transport="http"))
 
 
 async def _body(response: httpx2.Response, limit: int) -> bytes:

@@ -30,6 +30,7 @@ from pipecat_responses.transport.handshake import handshake_error
 from pipecat_responses.transport.outbox import Outbox
 from pipecat_responses.transport.proxies import Proxies
 from pipecat_responses.transport.tls import TlsSettings
+from pipecat_responses.transport.trace import Trace
 
 FRAGMENTED_FROM = 128 * 1024
 """Bytes from which a message is written in fragments, so that no single write is long."""
@@ -78,9 +79,17 @@ class Socket:
     """An open WebSocket. See the module's head for its life."""
 
     def __init__(
-        self, channel: Channel, receiver: Receiver, outbox: Outbox, options: SocketOptions
+        self,
+        channel: Channel,
+        receiver: Receiver,
+        outbox: Outbox,
+        options: SocketOptions,
+        trace: Trace,
+        number: int,
     ) -> None:
         """Wraps an open channel; use ``open``."""
+        self._trace = trace
+        self._number = number
         self._channel = channel
         self._receiver = receiver
         self._outbox = outbox
@@ -102,6 +111,9 @@ class Socket:
         receiver: Receiver,
         outbox: Outbox,
         options: SocketOptions | None = None,
+        *,
+        trace: Trace | None = None,
+        number: int = 0,
     ) -> Socket:
         """Opens a connection.
 
@@ -111,6 +123,8 @@ class Socket:
             receiver: Who gets the events.
             outbox: What is to be sent; it is closed when the connection ends.
             options: How the connection behaves.
+            trace: Is told of what arrives.
+            number: What the connection is called there.
 
         Raises:
             ResponsesError: If the handshake fails, saying how and what to do about it.
@@ -136,7 +150,7 @@ class Socket:
         except Exception as error:  # noqa: BLE001 - addresses and proxies may be anything
             raise handshake_error(error, url, options.open_timeout, proxy) from None
         channel.keep_little_unsent(FRAGMENTED_FROM)
-        return cls(channel, receiver, outbox, options)
+        return cls(channel, receiver, outbox, options, trace or Trace(), number)
 
     @property
     def lost(self) -> ResponsesError | None:
@@ -216,8 +230,11 @@ class Socket:
             try:
                 wire = decode(data)
             except ResponsesError as error:
+                self._trace.received(self._number, None, None, data)
                 self._receiver.on_undecodable(error)
                 return
+            if self._trace.tell is not None:
+                self._trace.received(self._number, wire.stream_id, wire.type, data)
             event = read(wire, data)
             if event is not None:
                 stream_id = wire.stream_id

@@ -1,0 +1,102 @@
+// Where sessions come from: the inspector, or a file that was opened in this page. Both are asked
+// the same way. Addresses are relative, since the token stands in the page's own.
+
+const MARKED = new Set([
+  "response.created", "response.completed", "response.failed", "response.incomplete", "response",
+  "error",
+]);
+
+async function ask(path) {
+  const answer = await fetch(path, { cache: "no-store" });
+  if (!answer.ok) throw new Error((await answer.text()).trim() || `${answer.status}`);
+  return answer.json();
+}
+
+export class Live {
+  constructor(header) {
+    this.header = header;
+    this.path = `api/sessions/${encodeURIComponent(header.key)}`;
+  }
+
+  static async all() {
+    return (await ask("api/sessions")).sessions;
+  }
+
+  marks(since) { return ask(`${this.path}/marks?since=${since}`); }
+
+  async wire(since, until) {
+    const records = [];
+    for (let from = since, more = true; more;) {
+      const piece = await ask(`${this.path}/wire?since=${from}&until=${until}`);
+      records.push(...piece.records);
+      more = piece.more && records.length < 50000;
+      if (more) from = records.at(-1).seq;
+    }
+    return records;
+  }
+
+  async some(seqs) { return (await ask(`${this.path}/some?seqs=${seqs.join(",")}`)).records; }
+
+  async search(text) {
+    return (await ask(`${this.path}/search?text=${encodeURIComponent(text)}`)).seqs;
+  }
+
+  async save(words) {
+    const answer = await fetch(`${this.path}/file?words=${words ? 1 : 0}`, { cache: "no-store" });
+    if (!answer.ok) throw new Error("The session is not there any more.");
+    return answer.blob();
+  }
+}
+
+export class Opened {
+  constructor(name, text) {
+    const rows = text.split("\n");
+    rows.pop();
+    const head = rows.length ? read(rows[0], 1) : {};
+    if (head.format !== "pipecat-responses session") throw new Error(`${name} is no session file.`);
+    if (head.version !== 1) throw new Error(`${name} is of version ${head.version}; this page reads 1.`);
+    this.text = text;
+    this.lines = rows.slice(1).filter(Boolean).map((row, index) => read(row, index + 2));
+    const last = this.lines.at(-1) ?? { seq: 0, at: 0 };
+    this.header = {
+      key: `opened-${name}`, name: `${head.name} (${name})`, started: head.started ?? 0, ended: true,
+      latest: last.seq, age: last.at, words: head.words !== false,
+    };
+  }
+
+  async marks(since) {
+    const records = this.lines.filter((line) => line.seq > since
+      && (line.record !== "event" || MARKED.has(line.kind)));
+    return { ...this.header, records, more: false };
+  }
+
+  async wire(since, until) {
+    return this.lines.filter((line) => line.seq > since && line.seq <= until && "message" in line);
+  }
+
+  async some(seqs) {
+    const wanted = new Set(seqs);
+    return this.lines.filter((line) => wanted.has(line.seq) && "message" in line);
+  }
+
+  async search(text) {
+    const sought = JSON.stringify(text.toLowerCase()).slice(1, -1);
+    return this.lines.filter((line) => "message" in line
+      && JSON.stringify(line.message).toLowerCase().includes(sought)).map((line) => line.seq);
+  }
+
+  async save(words) {
+    if (!words && this.header.words) {
+      throw new Error("A file that was opened in this page is saved as it is, with its words: pipecat-responses inspect FILE can save it without.");
+    }
+    return new Blob([this.text], { type: "application/x-ndjson" });
+  }
+}
+
+function read(row, number) {
+  try {
+    const line = JSON.parse(row);
+    if (line && typeof line === "object" && !Array.isArray(line)) return line;
+  } catch { /* said below */ }
+  throw new Error(`Line ${number} is no JSON object.`);
+}
