@@ -26,7 +26,7 @@ from pipecat_responses.cli.chat import ChatOptions, chat
 from pipecat_responses.cli.commands import app
 from pipecat_responses.cli.failures import UnusableError
 from pipecat_responses.cli.lines import Lines
-from pipecat_responses.cli.screen import Screen, printable
+from pipecat_responses.cli.screen import Screen, Stream, printable
 from pipecat_responses.cli.target import Transport, find_target
 from pipecat_responses.sandbox import Fault, Sandbox, SandboxConfig
 
@@ -58,7 +58,9 @@ class Output:
     def __init__(self, *, live: bool) -> None:
         self._out, self._err = io.StringIO(), io.StringIO()
         self.screen = Screen(
-            Console(file=self._out, width=80), Console(file=self._err, width=80), prompts=live
+            Stream(Console(file=self._out, width=80)),
+            Stream(Console(file=self._err, width=80)),
+            prompts=live,
         )
 
     @property
