@@ -94,8 +94,11 @@ async def talk(
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        # Empty is as good as not set, and no .env of a developer's comes in its place.
+        monkeypatch.setenv(name, "")
     monkeypatch.setenv("NO_COLOR", "1")
 
 

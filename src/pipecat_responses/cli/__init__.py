@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 __all__ = ["main"]
 
-_EXTRA = ("platformdirs", "prompt_toolkit", "rich", "typer")
+_EXTRA = ("dotenv", "platformdirs", "prompt_toolkit", "rich", "typer")
 """What the extra installs."""
 
 

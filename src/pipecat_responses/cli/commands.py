@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from dotenv import load_dotenv
 
 __all__ = ["app"]
 
@@ -19,6 +20,8 @@ app = typer.Typer(
     help="OpenAI's Responses API for Pipecat.",
     no_args_is_help=True,
     add_completion=False,
+    # Plain help: tables cut the names of options where the terminal is narrow.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -73,6 +76,12 @@ def _options(
     ] = False,
 ) -> None:
     """OpenAI's Responses API for Pipecat."""
+    try:
+        # What the environment has is left as it is.
+        load_dotenv(".env")
+    except (OSError, UnicodeDecodeError) as error:
+        typer.echo(f".env cannot be read ({type(error).__name__}).", err=True)
+        raise typer.Exit(1) from None
 
 
 @app.command()

@@ -12,7 +12,7 @@ import io
 import signal
 from types import TracebackType
 
-from prompt_toolkit.application import Application
+from prompt_toolkit.application import Application, get_app_session
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.formatted_text import ANSI
@@ -23,7 +23,6 @@ from prompt_toolkit.layout.containers import ConditionalContainer, HSplit, Windo
 from prompt_toolkit.layout.controls import BufferControl, FormattedTextControl
 from prompt_toolkit.layout.layout import Layout
 from prompt_toolkit.layout.processors import BeforeInput
-from prompt_toolkit.output import create_output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.widgets import SearchToolbar
 from rich.console import Console
@@ -45,7 +44,7 @@ class Terminal:
         self._painter = Console(file=io.StringIO(), force_terminal=True, legacy_windows=False)
         self._buffer = Buffer(history=history, multiline=True, accept_handler=self._accept)
         self._running: asyncio.Task[None] | None = None
-        output = create_output()
+        output = get_app_session().output
         if isinstance(output, Vt100_Output):
             # The answer, where the cursor is, is needed for menus only; and it would have to be waited for.
             output.enable_cpr = False
