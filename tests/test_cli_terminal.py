@@ -42,7 +42,6 @@ class Emulator(io.StringIO):
         super().__init__()
         self.type = keys.send_text
         self._screen = pyte.Screen(columns, rows)
-        # Without the driver of a real terminal, a new line begins where the last one ended.
         self._stream = pyte.Stream(self._screen)
         self._changed = asyncio.Event()
 
@@ -77,10 +76,16 @@ class Emulator(io.StringIO):
 
     async def holds(self, condition: str | Callable[[list[str]], bool]) -> None:
         """Waits until the screen has a text, or is as a condition wants it."""
-        async with asyncio.timeout(20):
-            while not (condition in self.text if isinstance(condition, str) else condition(self.lines)):
-                self._changed.clear()
-                await self._changed.wait()
+        try:
+            async with asyncio.timeout(20):
+                while not self._is(condition):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            pytest.fail(f"This is what it holds:\n{self.text}")
+
+    def _is(self, condition: str | Callable[[list[str]], bool]) -> bool:
+        return condition in self.text if isinstance(condition, str) else condition(self.lines)
 
 
 @pytest.fixture
@@ -118,12 +123,16 @@ async def test_the_bot_talks_above_the_line_that_is_typed_on(
         emulator.type(f"tell me a story{ENTER}")
         await emulator.holds("Once upon")
         emulator.type("half a quest")
-        await emulator.holds(lambda lines: lines[-1] == "you> half a quest" and "steps" in str(lines))
+        await emulator.holds(
+            lambda lines: lines[-1] == "you> half a quest" and "steps" in str(lines)
+        )
         emulator.type("ion")
         await emulator.holds("first text after")
         await emulator.holds(lambda lines: lines[-1] == "you> half a question")
         begin = emulator.lines.index("you> tell me a story") + 1
-        end = next(at for at, line in enumerate(emulator.lines) if line.startswith("     websocket"))
+        end = next(
+            at for at, line in enumerate(emulator.lines) if line.startswith("     websocket")
+        )
         told = emulator.lines[begin:end]
         # Rows end between words, none is longer than the screen, and together they are the answer.
         answer = " ".join(told).removeprefix("bot> ")
@@ -188,7 +197,9 @@ async def test_a_line_that_interrupts_stands_behind_what_it_interrupts(
         await emulator.holds('You said: "stop".')
         text = emulator.text
         assert text.index(" --") < text.index("interrupted") < text.index("you> stop")
-        emulator.type(f"{UP}{UP}")
+        emulator.type(UP)
+        await emulator.holds(lambda lines: lines[-1] == "you> stop")
+        emulator.type(UP)
         await emulator.holds(lambda lines: lines[-1] == "you> count to 90")
         emulator.type(CTRL_C)
 

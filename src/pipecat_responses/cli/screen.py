@@ -39,8 +39,8 @@ class Screen:
     """The chat's output.
 
     Attributes:
-        prompts: Whether the terminal itself shows what the user types, so that a prompt is written before
-            it and it is not repeated.
+        prompts: Whether the terminal itself shows what the user types, so that a prompt is written
+            before it and it is not repeated.
     """
 
     def __init__(self, out: Output, err: Output, *, prompts: bool) -> None:

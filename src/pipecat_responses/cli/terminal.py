@@ -1,8 +1,9 @@
 """A person's terminal: a line to type on, and above it what is said.
 
-The line is there all the time. What is written goes above it, wrapped between words: rows that are full become part of
-the terminal's own history, and the one that is not yet full is drawn together with the line below it. So nothing
-that is typed is torn by what is said meanwhile, and what has scrolled away is only text.
+The line is there all the time. What is written goes above it, wrapped between words: rows that are
+full become part of the terminal's own history, and the one that is not yet full is drawn together
+with the line below it. So nothing that is typed is torn by what is said meanwhile, and what has
+scrolled away is only text.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Terminal:
         self._running: asyncio.Task[None] | None = None
         output = get_app_session().output
         if isinstance(output, Vt100_Output):
-            # The answer, where the cursor is, is needed for menus only; and it would have to be waited for.
+            # Where the cursor is, is needed for menus only; and the answer would be waited for.
             output.enable_cpr = False
         self._app: Application[None] = Application(
             Layout(self._layout()),
@@ -158,7 +159,7 @@ class Terminal:
 
         @keys.add("c-c", filter=typing)
         def _(_: KeyPressEvent) -> None:
-            # Here it is a key like others; elsewhere it is a signal, and that is what the chat knows.
+            # Here it is a key like others; elsewhere it is a signal, and that the chat knows.
             signal.raise_signal(signal.SIGINT)
 
         @keys.add("c-d", filter=typing & Condition(lambda: not self._buffer.text))
