@@ -195,6 +195,8 @@ async def test_a_line_that_interrupts_stands_behind_what_it_interrupts(
         await emulator.holds("1, 2, 3")
         emulator.type(f"stop{ENTER}")
         await emulator.holds('You said: "stop".')
+        # Ctrl-C would interrupt a turn that is not over yet.
+        await emulator.holds(lambda lines: str(lines).count("websocket") == 2)
         text = emulator.text
         assert text.index(" --") < text.index("interrupted") < text.index("you> stop")
         emulator.type(UP)

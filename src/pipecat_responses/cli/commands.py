@@ -5,6 +5,7 @@ Nothing here imports Pipecat before a command needs it, so ``--help`` answers at
 
 from __future__ import annotations
 
+import gc
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -112,8 +113,12 @@ def chat(
 
     # Before Pipecat is imported, which says so in the log.
     set_up_logs(verbose=verbose)
+    # What is imported stays for good, and to look through it for garbage takes time.
+    gc.disable()
     from pipecat_responses.cli.chat import ChatOptions, run
 
+    gc.freeze()
+    gc.enable()
     options = ChatOptions(transport=transport.value, model=model, system=system, url=url)
     raise typer.Exit(run(options))
 
