@@ -22,11 +22,12 @@ WITH_SOCKETS := tests/transport tests/test_connection.py tests/test_checkpoints.
   tests/faults/test_slow.py tests/faults/test_teardown.py
 CHECKED := src tests benchmarks clients examples docs
 
-.PHONY: help setup chat test test-websockets clients coverage bench docs lint format fuzz clean
+.PHONY: help setup chat serve test test-websockets clients coverage bench docs lint format fuzz clean
 
 help:
 	@echo "make setup     build $(VENV) (the other targets do it by themselves)"
 	@echo "make chat      talk to the bot; options by ARGS=\"--transport http\""
+	@echo "make serve     run the sandbox as a server; options by ARGS=\"--port 9000\""
 	@echo "make test      run the tests; options for pytest by ARGS=..."
 	@echo "make test-websockets  run those of connections with each version of websockets"
 	@echo "make clients   try other people's clients against the sandbox; some by ARGS=\"langchain\""
@@ -63,6 +64,10 @@ $(DOCS_STAMP): $(STAMP)
 # report it as its own end.
 chat: $(STAMP)
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/pipecat-responses chat $(ARGS); exit $$?
+
+# Ctrl-C is the server's alone, as it is the chat's.
+serve: $(STAMP)
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/pipecat-responses serve $(ARGS); exit $$?
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

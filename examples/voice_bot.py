@@ -1,13 +1,15 @@
 """A voice bot: Deepgram listens, OpenAI's Responses API thinks, Cartesia speaks.
 
-Install:  pip install 'pipecat-responses[example]'
-Set:      OPENAI_API_KEY, DEEPGRAM_API_KEY, CARTESIA_API_KEY
+Install:  pip install '.[example]'         (in a checkout)
+Set:      OPENAI_API_KEY, DEEPGRAM_API_KEY, CARTESIA_API_KEY, in the environment or in a file .env
 Run:      python examples/voice_bot.py     (then open the address it prints)
 """
 
 import os
+import sys
 from datetime import datetime
 
+from dotenv import load_dotenv
 from loguru import logger
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import LLMRunFrame
@@ -28,6 +30,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from pipecat_responses import OpenAIResponsesLLMService
 
+KEYS = ("OPENAI_API_KEY", "DEEPGRAM_API_KEY", "CARTESIA_API_KEY")
 TRANSPORTS = {
     "webrtc": lambda: TransportParams(audio_in_enabled=True, audio_out_enabled=True),
 }
@@ -101,6 +104,11 @@ async def bot(runner_args: RunnerArguments) -> None:
 
 
 if __name__ == "__main__":
+    load_dotenv(".env")
+    missing = [name for name in KEYS if not os.environ.get(name)]
+    if missing:
+        sys.exit(f"Set {', '.join(missing)} in the environment or in a file .env.")
+
     from pipecat.runner.run import main
 
     main()

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.main import get_group
 from typer.testing import CliRunner
 
 from pipecat_responses.cli.arithmetic import calculate_text
@@ -26,7 +27,7 @@ from pipecat_responses.cli.chat import ChatOptions, chat
 from pipecat_responses.cli.commands import app
 from pipecat_responses.cli.failures import UnusableError
 from pipecat_responses.cli.lines import Lines
-from pipecat_responses.cli.screen import Screen, printable
+from pipecat_responses.cli.screen import Screen, Stream, printable
 from pipecat_responses.cli.target import Transport, find_target
 from pipecat_responses.sandbox import Fault, Sandbox, SandboxConfig
 
@@ -58,7 +59,9 @@ class Output:
     def __init__(self, *, live: bool) -> None:
         self._out, self._err = io.StringIO(), io.StringIO()
         self.screen = Screen(
-            Console(file=self._out, width=80), Console(file=self._err, width=80), prompts=live
+            Stream(Console(file=self._out, width=80)),
+            Stream(Console(file=self._err, width=80)),
+            prompts=live,
         )
 
     @property
@@ -92,8 +95,11 @@ async def talk(
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        # Empty is as good as not set, and no .env of a developer's comes in its place.
+        monkeypatch.setenv(name, "")
     monkeypatch.setenv("NO_COLOR", "1")
 
 
@@ -486,6 +492,42 @@ def test_help_and_version() -> None:
     shown = runner.invoke(app, ["--version"])
     assert shown.exit_code == 0
     assert re.fullmatch(r"pipecat-responses \d+\.\d+\.\d+\S*\n", shown.output)
+
+
+@pytest.mark.parametrize("command", ["chat", "doctor", "serve", "record"])
+def test_help_fits_a_terminal_and_cuts_no_name(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"}).output
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    for option in get_group(app).commands[command].params:
+        assert all(name in shown for name in (*option.opts, *option.secondary_opts))
+
+
+@pytest.mark.parametrize("environment", [None, "ftp://the-environment"])
+def test_a_file_of_the_working_folder_says_what_the_environment_does_not(
+    environment: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    if environment is not None:
+        monkeypatch.setenv("OPENAI_BASE_URL", environment)
+    (tmp_path / ".env").write_text(
+        "OPENAI_BASE_URL=ftp://the-file\nOPENAI_API_KEY=sk-hidden-0123\n"
+    )
+    done = run("doctor")
+    assert done.returncode == 1
+    assert f"'{environment or 'ftp://the-file'}' is no address" in done.stderr
+    assert "sk-hidden" not in done.stdout + done.stderr
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"OPENAI_API_KEY=\xff\xfe\n")
+    done = run("chat")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == ".env cannot be read (UnicodeDecodeError).\n"
 
 
 def test_help_does_not_wait_for_pipecat() -> None:

@@ -55,7 +55,7 @@ LIBRARIES = {
 }
 """What a layer may import besides the standard library and us."""
 
-OF_THE_CLI = {"rich", "typer"}
+OF_THE_CLI = {"dotenv", "platformdirs", "prompt_toolkit", "rich", "typer"}
 """What a bot runs without: the extra ``cli``."""
 
 NO_IO = {"asyncio", "socket", "ssl", "select", "selectors", "threading", "time", "http", "urllib"}

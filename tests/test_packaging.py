@@ -87,8 +87,10 @@ def test_every_import_is_declared() -> None:
     declared = {name_of(each) for each in [*PROJECT["dependencies"], *optional]}
     distributions = {
         "aiohttp_socks": "aiohttp-socks",
+        "dotenv": "python-dotenv",
         "pipecat": "pipecat-ai",
         "PIL": "pillow",
+        "prompt_toolkit": "prompt-toolkit",
         "yaml": "pyyaml",
     }
     found = set()
@@ -170,7 +172,7 @@ def test_the_example_in_the_readme_is_the_example() -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        *("setup", "chat", "test", "test-websockets", "coverage", "bench", "docs", "lint"),
+        *("setup", "chat", "serve", "test", "test-websockets", "coverage", "bench", "docs", "lint"),
         *("format", "fuzz"),
     ],
 )

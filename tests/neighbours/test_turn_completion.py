@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.turns.user_start import ExternalUserTurnStartStrategy
 from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
 from pipecat.turns.user_turn_completion_mixin import UserTurnCompletionConfig
 from pipecat.turns.user_turn_strategies import FilterIncompleteUserTurnStrategies
 
+from pipecat_responses import OpenAIResponsesLLMService
 from pipecat_responses.sandbox import Answer, Call, HostedCall, Sandbox
 from pipecat_responses.testing import VoiceKind
 from tests.neighbours.support import (
@@ -70,6 +72,28 @@ async def test_a_user_who_does_not_go_on(sandbox: Sandbox, sent: Sent, name: str
         await answered(talk, user_says(talk, "Nothing."))
         agree(turns(sandbox)[-1], talk.context)
     assert sent.of(llm, sandbox) == rows(STEADY, name)
+
+
+@pytest.mark.filterwarnings("ignore:`OpenAIResponsesLLMSettings:DeprecationWarning")
+async def test_only_the_strategy_turns_it_on(sandbox: Sandbox) -> None:
+    """Given as settings at construction it has no effect: Pipecat's strategy owns it."""
+    settings = OpenAIResponsesLLMService.Settings(
+        model="gpt-4.1",
+        system_instruction="Be brief.",
+        filter_incomplete_user_turns=True,
+        user_turn_completion_config=UserTurnCompletionConfig(instructions="Mark it."),
+    )
+    sandbox.script("◐", "● Tea.", "◐", "● Tea.")
+    for user, instructions, heard in (
+        (None, "Be brief.", "◐● Tea."),
+        (completing(), "Be brief.\n\nMark it.", "Tea."),
+    ):
+        llm = websocket_service(sandbox, settings=settings)
+        async with calling(llm, tts=None, user=user) as talk:
+            await answered(talk, user_says(talk, "I would like"))
+            await answered(talk, user_says(talk, "some tea."))
+            assert "".join(talk.texts) == heard
+        assert turns(sandbox)[-1].body["instructions"] == instructions
 
 
 @SERVICES

@@ -22,15 +22,21 @@ def examples(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("page", "count"), [("README.md", 1), ("docs/testing.md", 9), ("docs/unknown.md", 1)]
+    ("page", "count", "mode"),
+    [
+        ("README.md", 1, "strict"),
+        ("README.md", 1, "auto"),
+        ("docs/testing.md", 9, "strict"),
+        ("docs/unknown.md", 1, "strict"),
+    ],
 )
-def test_the_examples_run(page: str, count: int, tmp_path: Path) -> None:
+def test_the_examples_run(page: str, count: int, mode: str, tmp_path: Path) -> None:
     found = examples(page)
     assert len(found) == count
     for number, code in enumerate(found):
         (tmp_path / f"test_{number}.py").write_text(code, encoding="utf-8")
     # As in a project of its own, without a configuration.
-    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\nasyncio_mode = {mode}\n", encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path,

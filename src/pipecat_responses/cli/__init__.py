@@ -6,18 +6,20 @@ It needs the extra ``cli``, which a bot does without.
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 __all__ = ["main"]
 
-_EXTRA = ("rich", "typer")
+_EXTRA = ("dotenv", "platformdirs", "prompt_toolkit", "rich", "typer")
 """What the extra installs."""
 
 
 def main() -> None:
     """Runs the command line, or says what it needs."""
     try:
-        import rich  # noqa: F401
-
+        for name in _EXTRA:
+            if find_spec(name) is None:
+                raise ModuleNotFoundError(name=name)
         from pipecat_responses.cli.commands import app
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:

@@ -16,7 +16,7 @@ from rich.console import Console
 from pipecat_responses.cli.bot import Bot, Turn
 from pipecat_responses.cli.failures import UnusableError, sentence, unreachable
 from pipecat_responses.cli.lines import Lines
-from pipecat_responses.cli.screen import Screen
+from pipecat_responses.cli.screen import Screen, Stream
 from pipecat_responses.cli.target import Target, Transport, find_target
 from pipecat_responses.inspector import Inspector
 from pipecat_responses.protocol.errors import ResponsesError
@@ -73,18 +73,28 @@ def run(options: ChatOptions) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    live = sys.stdin.isatty() and sys.stdout.isatty()
-    screen = Screen(Console(), Console(stderr=True), prompts=live)
     try:
-        return asyncio.run(_run(options, screen, live=live))
+        return asyncio.run(_run(options))
     except BrokenPipeError:
         # Who read the answers has gone. Python would complain about it once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
-async def _run(options: ChatOptions, screen: Screen, *, live: bool) -> int:
-    return await chat(options, screen, Lines(sys.stdin.fileno()), live=live)
+async def _run(options: ChatOptions) -> int:
+    live = sys.stdin.isatty() and sys.stdout.isatty()
+    out, err = Stream(Console()), Stream(Console(stderr=True))
+    if not live or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        lines = Lines(sys.stdin.fileno())
+        return await chat(options, Screen(out, err, prompts=live), lines, live=live)
+    # Only here, since pipes do without it.
+    from pipecat_responses.cli.history import open_history
+    from pipecat_responses.cli.terminal import Terminal
+
+    key = os.environ.get("OPENAI_API_KEY")
+    async with Terminal(open_history((key,) if key else ())) as terminal:
+        shown = Screen(terminal, terminal if sys.stderr.isatty() else err, prompts=False)
+        return await chat(options, shown, terminal, live=True)
 
 
 async def chat(options: ChatOptions, screen: Screen, lines: Source, *, live: bool) -> int:

@@ -5,12 +5,14 @@ Nothing here imports Pipecat before a command needs it, so ``--help`` answers at
 
 from __future__ import annotations
 
+import gc
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from dotenv import load_dotenv
 
 __all__ = ["app"]
 
@@ -19,6 +21,8 @@ app = typer.Typer(
     help="OpenAI's Responses API for Pipecat.",
     no_args_is_help=True,
     add_completion=False,
+    # Plain help: tables cut the names of options where the terminal is narrow.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -73,6 +77,12 @@ def _options(
     ] = False,
 ) -> None:
     """OpenAI's Responses API for Pipecat."""
+    try:
+        # What the environment has is left as it is.
+        load_dotenv(".env")
+    except (OSError, UnicodeDecodeError) as error:
+        typer.echo(f".env cannot be read ({type(error).__name__}).", err=True)
+        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -106,8 +116,12 @@ def chat(
 
     # Before Pipecat is imported, which says so in the log.
     set_up_logs(verbose=verbose)
+    # What is imported stays for good, and to look through it for garbage takes time.
+    gc.disable()
     from pipecat_responses.cli.chat import ChatOptions, run
 
+    gc.freeze()
+    gc.enable()
     options = ChatOptions(
         transport=transport.value, model=model, system=system, url=url, inspect=inspect
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.text import Text
@@ -16,21 +16,40 @@ def printable(text: str) -> str:
     return text.translate(_NO_CONTROLS)
 
 
+class Output(Protocol):
+    """Where text goes."""
+
+    def write(self, text: str, style: str = "") -> None:
+        """Shows text in a style of Rich's; the last line need not be complete."""
+
+
+class Stream:
+    """A file, a pipe, or a terminal that is written on like one."""
+
+    def __init__(self, console: Console) -> None:
+        """Takes the console that writes to it."""
+        self._console = console
+
+    def write(self, text: str, style: str = "") -> None:
+        """Shows text in a style of Rich's; the last line need not be complete."""
+        self._console.print(Text(text, style=style, end=""), end="", soft_wrap=True)
+
+
 class Screen:
     """The chat's output.
 
     Attributes:
-        prompts: Whether the user types into a terminal, so that a prompt is shown and what is typed
-            need not be repeated.
+        prompts: Whether the terminal itself shows what the user types, so that a prompt is written
+            before it and it is not repeated.
     """
 
-    def __init__(self, out: Console, err: Console, *, prompts: bool) -> None:
+    def __init__(self, out: Output, err: Output, *, prompts: bool) -> None:
         """Creates it.
 
         Args:
             out: Where the conversation goes.
             err: Where failures go.
-            prompts: Whether the user types into a terminal.
+            prompts: Whether the terminal itself shows what the user types.
         """
         self._out = out
         self._err = err
@@ -45,7 +64,8 @@ class Screen:
     def user(self, text: str) -> None:
         """Shows what the user said, where it is not to be seen anyway."""
         if not self.prompts:
-            self._write(f"you> {printable(text)}\n")
+            self._write("you> ", style="bold green")
+            self._write(f"{printable(text)}\n")
 
     def end_prompt(self) -> None:
         """Ends the line of a prompt that was not answered."""
@@ -71,8 +91,9 @@ class Screen:
         self._write(f"     {one_line}\n", style="dim")
 
     def typed(self) -> None:
-        """The user has typed a line while the bot talked, which ended the bot's line."""
-        self._open = False
+        """The user has typed a line while the bot talked, which may have ended the bot's line."""
+        if self.prompts:
+            self._open = False
 
     def cut(self) -> None:
         """Marks the word at which the bot was interrupted."""
@@ -84,7 +105,7 @@ class Screen:
         """Says what went wrong, in a sentence, on stderr."""
         self.close_line()
         one_line = " ".join(printable(sentence).split())
-        self._err.print(Text(one_line, style="red"), soft_wrap=True)
+        self._err.write(f"{one_line}\n", style="red")
 
     def help(self, text: str) -> None:
         """Shows lines as they are."""
@@ -98,4 +119,4 @@ class Screen:
             self._write("\n")
 
     def _write(self, text: str, style: str = "") -> None:
-        self._out.print(Text(text, style=style, end=""), end="", soft_wrap=True)
+        self._out.write(text, style)

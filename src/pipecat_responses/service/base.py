@@ -214,6 +214,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         if settings is not None:
             store.apply_update(settings)
         super().__init__(settings=store, **kwargs)
+        # Pipecat has warned that they have no effect here. It acts on what changes: left as they
+        # are, the strategy that owns them would change nothing, and never take effect.
+        store.filter_incomplete_user_turns = False
+        store.user_turn_completion_config = None
 
         self._connection_limits = connection_limits or _CONNECTION_LIMITS
         self._access = Access(
