@@ -115,6 +115,16 @@ async def slow() -> AsyncIterator[Sandbox]:
         yield sandbox
 
 
+async def test_who_ends_the_process_ends_the_chat(slow: Sandbox, emulator: Emulator) -> None:
+    async with chatting(slow) as task:
+        await emulator.holds("you>")
+        emulator.type(f"count to 30{ENTER}")
+        await emulator.holds("1, 2")
+        signal.raise_signal(signal.SIGTERM)
+        assert await task == 0
+    assert "30" not in emulator.text.partition("bot>")[2]
+
+
 async def test_the_bot_talks_above_the_line_that_is_typed_on(
     slow: Sandbox, emulator: Emulator
 ) -> None:

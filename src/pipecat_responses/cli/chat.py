@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -184,7 +184,7 @@ class Chat:
         Raises:
             UnusableError: If the server cannot be used.
         """
-        with _on_interrupt(self._interrupt):
+        with _on_signals({signal.SIGINT: self._interrupt, signal.SIGTERM: self._leave}):
             try:
                 await self._connect()
                 self._introduce(live=live)
@@ -282,11 +282,20 @@ class Chat:
     def _interrupt(self) -> None:
         """Ctrl-C."""
         if self._bot.talking:
-            task = asyncio.create_task(self._bot.interrupt())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._fall_silent()
         else:
             self._leaving.set()
+
+    def _leave(self) -> None:
+        """Somebody ends the process: it ends like a chat, and the terminal is as it was."""
+        self._leaving.set()
+        if self._bot.talking:
+            self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        task = asyncio.create_task(self._bot.interrupt())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _command(self, command: str) -> None:
         match command.split()[0]:
@@ -370,15 +379,12 @@ def describe(turn: Turn) -> str:
 
 
 @contextlib.contextmanager
-def _on_interrupt(action: Callable[[], None]) -> Iterator[None]:
-    """Has Ctrl-C do something of ours, where signals can be had."""
+def _on_signals(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """Has signals do something of ours, where they can be had."""
     loop = asyncio.get_running_loop()
-    try:
-        loop.add_signal_handler(signal.SIGINT, action)
-    except (NotImplementedError, RuntimeError, ValueError):
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            for each, action in actions.items():
+                loop.add_signal_handler(each, action)
+                stack.callback(loop.remove_signal_handler, each)
         yield
-        return
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
