@@ -1,244 +1,228 @@
-"""A headless Chromium, driven over its DevTools protocol: for pages that people look at."""
+"""Chromium without a window, by its own protocol, for tests of pages."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import contextlib
 import itertools
 import json
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import pytest
+import websockets
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None
+PROGRAM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-NEEDS_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+"""Chromium, if it is installed."""
 
-_OPTIONS = (
+_FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
+    "--disable-dev-shm-usage",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--hide-scrollbars",
     "--remote-debugging-port=0",
 )
 _KEYS = {
-    "ArrowDown": 40,
-    "ArrowUp": 38,
-    "ArrowLeft": 37,
-    "ArrowRight": 39,
-    "End": 35,
-    "Home": 36,
+    "Tab": 9,
     "Enter": 13,
     "Escape": 27,
-    "Tab": 9,
-    "PageDown": 34,
+    "End": 35,
+    "Home": 36,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
 }
+_UNTIL = """new Promise((done) => {
+  const look = () => (%s) && done(true);
+  new MutationObserver(look).observe(document, {
+    attributes: true, characterData: true, childList: true, subtree: true,
+  });
+  look();
+})"""
 
 
 class Page:
-    """One page.
+    """A page in the browser.
 
     Attributes:
-        problems: What its console has complained about, and exceptions that nobody caught.
+        problems: What it has complained of: errors, warnings, and dialogs.
         requested: The addresses that it has asked for.
     """
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.problems: list[str] = []
-        self.requested: list[str] = []
+    def __init__(self, socket: websockets.ClientConnection) -> None:
+        """Talks over a connection with the browser."""
         self._socket = socket
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._loaded = asyncio.Event()
-        self._reading = asyncio.create_task(self._read())
-
-    async def call(self, method: str, **params: Any) -> Any:
-        """Calls a method of the protocol."""
-        number = next(self._numbers)
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        await self._socket.send_json({"id": number, "method": method, "params": params})
-        async with asyncio.timeout(20):
-            return await answer
-
-    async def start(self) -> None:
-        for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
-            await self.call(f"{domain}.enable")
-        await self.size(1280, 800)
-
-    async def close(self) -> None:
-        self._reading.cancel()
-        await asyncio.wait({self._reading})
+        self._session: str | None = None
+        self.problems: list[Any] = []
+        self.requested: list[str] = []
 
     async def open(self, url: str) -> None:
-        """Opens an address, and waits until it is loaded."""
-        self._loaded.clear()
-        await self.call("Page.navigate", url=url)
-        async with asyncio.timeout(20):
-            await self._loaded.wait()
+        """Begins the page, and waits until it is there."""
+        target = await self.send("Target.createTarget", url="about:blank")
+        attached = await self.send("Target.attachToTarget", **target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            await self.send(f"{domain}.enable")
+        await self.send("Page.navigate", url=url)
+        await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
-    async def evaluate(self, script: str) -> Any:
-        """The value of an expression in the page; promises are awaited."""
-        told = await self.call(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+    async def send(self, method: str, **params: Any) -> Any:
+        """Sends a command of the protocol, and waits for its result."""
+        number = next(self._numbers)
+        message: dict[str, Any] = {"id": number, "method": method, "params": params}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        await self._socket.send(json.dumps(message))
+        async with asyncio.timeout(60):
+            return await answer
+
+    async def read(self) -> None:
+        """Reads what the browser says, until it ends."""
+        async for text in self._socket:
+            message = json.loads(text)
+            if "id" in message:
+                answer = self._waiting.pop(message["id"])
+                if "error" in message:
+                    answer.set_exception(RuntimeError(message["error"]["message"]))
+                else:
+                    answer.set_result(message["result"])
+                continue
+            match message["method"]:
+                case "Network.requestWillBeSent":
+                    self.requested.append(message["params"]["request"]["url"])
+                case "Runtime.exceptionThrown" | "Runtime.consoleAPICalled" | "Log.entryAdded":
+                    self.problems.append(message["params"])
+                case "Page.javascriptDialogOpening":
+                    self.problems.append(message["params"])
+
+    async def value(self, expression: str) -> Any:
+        """The value of an expression in the page."""
+        result = await self.send(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
-        if "exceptionDetails" in told:
-            raise RuntimeError(f"{script}: {told['exceptionDetails']}")
-        return told["result"].get("value")
+        if "exceptionDetails" in result:
+            raise RuntimeError(result["exceptionDetails"]["exception"]["description"])
+        return result["result"].get("value")
 
-    async def until(self, script: str, within: float = 20.0) -> Any:
-        """Waits until an expression is true, and gives its value; for an element that is True."""
-        asked = f"(async () => {{ const v = await ({script}); return v instanceof Node || v; }})()"
-        try:
-            async with asyncio.timeout(within):
-                # A page tells nobody.
-                while not (value := await self.evaluate(asked)):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
-                return value
-        except TimeoutError:
-            text = await self.evaluate("document.body.innerText")
-            raise AssertionError(f"never: {script}\n{self.problems}\n{text}") from None
+    async def until(self, condition: str) -> None:
+        """Waits until an expression is true, which is looked at whenever the page changes."""
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await self.value(_UNTIL % condition)
+                except RuntimeError as error:
+                    # The page that was asked has made way for the next one.
+                    if "navigated" not in str(error) and "destroyed" not in str(error):
+                        raise
+                    continue
+                return
 
     async def click(self, selector: str) -> None:
-        """Clicks into the middle of an element."""
-        box = await self.until(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); if (!e) return;"
-            " e.scrollIntoView({block: 'nearest'}); const r = e.getBoundingClientRect();"
-            " return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        """Clicks the middle of an element."""
+        x, y = await self.value(
+            f"""(() => {{
+              const element = {selector};
+              element.scrollIntoView({{ block: "center" }});
+              const box = element.getBoundingClientRect();
+              return [box.x + box.width / 2, box.y + box.height / 2];
+            }})()"""
         )
         for kind in ("mousePressed", "mouseReleased"):
-            await self.call(
-                "Input.dispatchMouseEvent",
-                type=kind,
-                x=box[0],
-                y=box[1],
-                button="left",
-                clickCount=1,
+            await self.send(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
             )
 
     async def press(self, *keys: str) -> None:
-        """Presses keys, one after the other."""
+        """Presses keys one after the other: characters, or those that have a name here."""
         for key in keys:
-            params: dict[str, Any] = {"key": key, "code": key}
+            named: dict[str, Any] = {"key": key, "code": key}
+            text = {} if key in _KEYS else {"text": key}
             if key in _KEYS:
-                params["windowsVirtualKeyCode"] = _KEYS[key]
-            else:
-                params["text"] = key
-            await self.call("Input.dispatchKeyEvent", type="keyDown", **params)
-            await self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key)
+                named["windowsVirtualKeyCode"] = _KEYS[key]
+            if key == "Enter":
+                text = {"text": "\r"}
+            await self.send("Input.dispatchKeyEvent", type="keyDown", **named, **text)
+            await self.send("Input.dispatchKeyEvent", type="keyUp", **named)
 
-    async def write(self, text: str) -> None:
-        """Writes into what has the focus."""
-        await self.call("Input.insertText", text=text)
-
-    async def choose(self, selector: str, value: str) -> None:
-        """Chooses an option of a select."""
-        await self.evaluate(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            f" e.value = {json.dumps(value)}; e.dispatchEvent(new Event('change')); }})()"
-        )
+    async def type(self, text: str) -> None:
+        """Types a text where the keyboard is."""
+        await self.send("Input.insertText", text=text)
 
     async def give_file(self, selector: str, path: Path) -> None:
-        """Gives a file to an input, as the dialogue would."""
-        document = await self.call("DOM.getDocument")
-        node = await self.call(
+        """Gives a file to an input, as the dialog would.
+
+        Args:
+            selector: The input's, in CSS.
+            path: The file.
+        """
+        document = await self.send("DOM.getDocument")
+        node = await self.send(
             "DOM.querySelector", nodeId=document["root"]["nodeId"], selector=selector
         )
-        await self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node["nodeId"])
+        await self.send("DOM.setFileInputFiles", files=[str(path)], nodeId=node["nodeId"])
 
-    async def size(self, width: int, height: int, scale: float = 1) -> None:
+    async def size(self, width: int, height: int) -> None:
         """Makes the window of a size."""
-        await self.call(
+        await self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=height,
-            deviceScaleFactor=scale,
+            deviceScaleFactor=1,
             mobile=False,
         )
 
     async def scheme(self, name: str) -> None:
-        """Says that somebody prefers light or dark."""
+        """Says that somebody prefers ``light`` or ``dark``."""
         features = [{"name": "prefers-color-scheme", "value": name}]
-        await self.call("Emulation.setEmulatedMedia", features=features)
-
-    async def screenshot(self, path: Path) -> None:
-        """Takes a picture, as PNG."""
-        told = await self.call("Page.captureScreenshot", format="png")
-        await asyncio.to_thread(path.write_bytes, base64.b64decode(told["data"]))
-
-    async def _read(self) -> None:
-        async for message in self._socket:
-            told = json.loads(message.data)
-            if (number := told.get("id")) is not None:
-                answer = self._waiting.pop(number)
-                if answer.done():
-                    continue
-                if "error" in told:
-                    answer.set_exception(RuntimeError(str(told["error"])))
-                else:
-                    answer.set_result(told["result"])
-                continue
-            self._note(told["method"], told["params"])
-
-    def _note(self, method: str, params: Any) -> None:
-        if method == "Page.loadEventFired":
-            self._loaded.set()
-        elif method == "Runtime.exceptionThrown":
-            self.problems.append(str(params["exceptionDetails"]))
-        elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
-            self.problems.append(str(params["entry"]))
-        elif method == "Network.requestWillBeSent":
-            self.requested.append(params["request"]["url"])
+        await self.send("Emulation.setEmulatedMedia", features=features)
 
 
-@contextlib.asynccontextmanager
-async def browser() -> AsyncIterator[Page]:
-    """A page in a browser of its own."""
-    assert CHROMIUM is not None
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        process = await asyncio.create_subprocess_exec(
-            CHROMIUM,
-            *_OPTIONS,
-            f"--user-data-dir={folder}",
-            "about:blank",
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        try:
-            port = await _port(Path(folder) / "DevToolsActivePort")
-            async with aiohttp.ClientSession() as session:
-                async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                    pages = [each for each in await answer.json() if each["type"] == "page"]
-                address = pages[0]["webSocketDebuggerUrl"]
-                async with session.ws_connect(address, max_msg_size=0) as socket:
-                    page = Page(socket)
-                    await page.start()
-                    try:
-                        yield page
-                    finally:
-                        await page.close()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+@asynccontextmanager
+async def browsing(url: str, profile: Path) -> AsyncIterator[Page]:
+    """Opens a page.
 
-
-async def _port(file: Path) -> int:
-    """The port that the browser has taken, once it says so."""
-    async with asyncio.timeout(30):
-        while True:
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                return int((await asyncio.to_thread(file.read_text)).split()[0])
-            await asyncio.sleep(0.05)
+    Args:
+        url: Its address.
+        profile: An empty folder for the browser's files.
+    """
+    assert PROGRAM is not None
+    process = await asyncio.create_subprocess_exec(
+        *(PROGRAM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        address = ""
+        async with asyncio.timeout(60):
+            while not address:
+                line = (await process.stderr.readline()).decode(errors="replace")
+                assert line, "the browser has ended"
+                address = line.partition("DevTools listening on ")[2].strip()
+        # It goes on to write there, and must not have to wait for a reader.
+        drain = asyncio.create_task(process.stderr.read())
+        async with websockets.connect(address, max_size=None, proxy=None) as socket:
+            page = Page(socket)
+            reader = asyncio.create_task(page.read())
+            await page.open(url)
+            yield page
+            await page.send("Browser.close")
+            reader.cancel()
+        await drain
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
