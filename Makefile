@@ -30,6 +30,7 @@ help:
 	@echo "make test      run the tests; options for pytest by ARGS=..."
 	@echo "make test-websockets  run those of connections with each version of websockets"
 	@echo "make clients   try other people's clients against the sandbox; some by ARGS=\"langchain\""
+	@echo "                 SUITE=DIR runs the tests of Open Responses, of a checkout of theirs"
 	@echo "make lint      check style and types"
 	@echo "make format    put style right as far as that can be done"
 	@echo "make coverage  run the tests, and tell which lines and branches they leave out"
@@ -89,7 +90,7 @@ test-websockets: $(STAMP)
 	done
 
 clients: $(STAMP)
-	@$(BIN)/python -m clients $(ARGS)
+	@$(BIN)/python -m clients $(if $(SUITE),--suite $(SUITE)) $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)

@@ -8,7 +8,9 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from clients.compliance import run_suite
 from clients.document import write
 from clients.environments import NotInstalledError, prepare
 from clients.roster import CASES, ROSTER, Client, Transport
@@ -108,6 +110,25 @@ async def run(clients: Sequence[Client], *, at_once: int) -> list[Row]:
     return [row for rows in await asyncio.gather(*map(one, clients)) for row in rows]
 
 
+def comply(checkout: Path) -> int:
+    """Runs the compliance tests of Open Responses, and prints what came of them.
+
+    Returns:
+        0 if all passed.
+    """
+    try:
+        outcome = asyncio.run(run_suite(checkout))
+    except NotInstalledError as problem:
+        print(f"Open Responses: {problem}")
+        return 1
+    print(f"Open Responses: {outcome.passed} of {outcome.total}")
+    for name, problem in outcome.failed:
+        print(f"  {name}: {problem[:300]}")
+    for name in outcome.skipped:
+        print(f"  {name}: skipped")
+    return 0 if outcome.passed == outcome.total else 1
+
+
 def main() -> int:
     """The command.
 
@@ -118,7 +139,10 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="parts of the names of those to run")
     parser.add_argument("--at-once", type=int, default=2, help="how many run at the same time")
     parser.add_argument("--write-docs", action="store_true", help="write docs/clients.md")
+    parser.add_argument("--suite", type=Path, help="a checkout of Open Responses, for its tests")
     options = parser.parse_args()
+    if options.suite is not None:
+        return comply(options.suite)
     chosen = [
         each
         for each in ROSTER

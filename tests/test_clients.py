@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from clients.compliance import run_suite
 from clients.document import BEGIN, DOCUMENT, END
-from clients.environments import SCRIPTS
+from clients.environments import SCRIPTS, NotInstalledError
 from clients.roster import CASES, ROSTER, Client
 
 
@@ -23,3 +26,8 @@ def test_the_page_has_them_all() -> None:
     wanted = [(each.name, transport) for each in ROSTER for transport in each.transports]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|")]
     assert [tuple(row[:2]) for row in rows[2:]] == wanted
+
+
+async def test_what_is_no_checkout(tmp_path: Path) -> None:
+    with pytest.raises(NotInstalledError, match="is it a checkout of Open Responses"):
+        await run_suite(tmp_path)
