@@ -40,46 +40,58 @@ class Row:
         return sum(each is None for each in self.passed)
 
 
-async def try_client(client: Client, transport: Transport) -> Row:
-    """Runs a client's script against a sandbox of its own."""
+async def run_script(client: Client, transport: Transport, base_url: str) -> dict[str, str | None]:
+    """Runs a client's script against a server.
+
+    Returns:
+        Of each case: None if it passed, else what was wrong.
+
+    Raises:
+        NotInstalledError: If the client cannot be installed.
+    """
+    environment = {
+        **os.environ,
+        "OPENAI_API_KEY": "sk-any",
+        "OPENAI_BASE_URL": base_url,
+        # No client is to look elsewhere.
+        "OPENAI_AGENTS_DISABLE_TRACING": "1",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *await prepare(client),
+        base_url,
+        transport,
+        client.variant,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+    )
     try:
-        command = await prepare(client)
-    except NotInstalledError as problem:
-        return Row(client, transport, (f"not installed: {problem}",) * len(CASES))
-    async with Sandbox() as sandbox:
-        sandbox.config.tokens_per_second = 500
-        environment = {
-            **os.environ,
-            "OPENAI_API_KEY": "sk-any",
-            "OPENAI_BASE_URL": sandbox.base_url,
-            # No client is to look elsewhere.
-            "OPENAI_AGENTS_DISABLE_TRACING": "1",
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        }
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            sandbox.base_url,
-            transport,
-            client.variant,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-        )
-        try:
-            async with asyncio.timeout(PATIENCE):
-                out, err = await process.communicate()
-        except TimeoutError:
-            process.kill()
+        async with asyncio.timeout(PATIENCE):
             out, err = await process.communicate()
-        requests = [each for each in sandbox.requests if each.transport == transport]
+    except TimeoutError:
+        process.kill()
+        out, err = await process.communicate()
     found = dict(_cases(out.decode(errors="replace")))
     tail = err.decode(errors="replace").strip().splitlines()[-1:]
     missing = f"no word of it {' '.join(tail)}".strip()
+    return {case: found.get(case, missing) for case in CASES}
+
+
+async def try_client(client: Client, transport: Transport) -> Row:
+    """Runs a client's script against a sandbox of its own."""
+    async with Sandbox() as sandbox:
+        sandbox.config.tokens_per_second = 500
+        try:
+            found = await run_script(client, transport, sandbox.base_url)
+        except NotInstalledError as problem:
+            return Row(client, transport, (f"not installed: {problem}",) * len(CASES))
+        requests = [each for each in sandbox.requests if each.transport == transport]
     if not requests:
         # Whatever it has found, it was not over that.
         elsewhere = f"it did not talk over {transport}"
         found = {case: problem or elsewhere for case, problem in found.items()}
-    return Row(client, transport, tuple(found.get(case, missing) for case in CASES))
+    return Row(client, transport, tuple(found[case] for case in CASES))
 
 
 def _cases(out: str) -> list[tuple[str, str | None]]:
@@ -122,8 +134,8 @@ def comply(checkout: Path) -> int:
         print(f"Open Responses: {problem}")
         return 1
     print(f"Open Responses: {outcome.passed} of {outcome.total}")
-    for name, problem in outcome.failed:
-        print(f"  {name}: {problem[:300]}")
+    for name, errors in outcome.failed:
+        print(f"  {name}: {errors[:300]}")
     for name in outcome.skipped:
         print(f"  {name}: skipped")
     return 0 if outcome.passed == outcome.total else 1

@@ -288,6 +288,7 @@ async def test_a_responder_that_raises_does_not_leave_the_client_waiting(
         ("script", {"parts": [{"text": "x", "annotations": [{"quote": "x"}]}]}, "needs its url"),
         ("script", {"parts": [{"type": "hosted", "item": {"type": "shell_call"}}]}, "Not a shell_"),
         ("script", {"parts": [{"type": "hosted", "item": {"type": "message"}}]}, "A message is no"),
+        ("scenario", {"answers": [{"call": {"f": ["x"]}}]}, "The arguments of a Call are an object"),
         ("when", {"text": "x", "answers": {"parts": [{"text": None}]}}, "text: Expected `str`"),
         ("faults", {"kind": "reset", "moment": "text", "after": "3"}, "after: Expected `int`"),
         ("faults", {"kind": "close", "params": {"code": 70_000}}, "code: Expected `int` <= 4999"),
@@ -305,3 +306,14 @@ async def test_what_cannot_be_given_is_refused_at_once(
     ):
         assert (answer.status, message in (await answer.json())["error"]["message"]) == (400, True)
     assert (await post(sandbox, "x"))[0] == 200
+
+
+async def test_a_body_that_is_not_encoded_as_it_says(sandbox: Sandbox) -> None:
+    headers = {"authorization": "Bearer k", "content-encoding": "gzip"}
+    for path in ("/v1/responses", "/v1/responses/compact", "/_sandbox/when"):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(sandbox.origin + path, data=b"{}", headers=headers) as answer,
+        ):
+            assert answer.status == 400
+            assert "not encoded" in (await answer.json())["error"]["message"]

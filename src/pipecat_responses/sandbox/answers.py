@@ -119,6 +119,11 @@ class Call:
     arguments: Mapping[str, Any] | str = field(default_factory=dict)
     call_id: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuses arguments that are neither an object nor a string."""
+        if not isinstance(self.arguments, Mapping | str):
+            raise ValueError(f"The arguments of a Call are an object, not {self.arguments!r:.80}")
+
     @property
     def raw_arguments(self) -> str:
         """The arguments as they go over the wire."""

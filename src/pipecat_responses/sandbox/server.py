@@ -423,6 +423,10 @@ class Sandbox:
             return error_response(
                 ApiError(f"Not allowed: {request.method} {request.path}", status=error.status)
             )
+        except web.RequestPayloadError:
+            return error_response(
+                ApiError("We could not read the body of your request: it is not encoded as it says.")
+            )
         except web.HTTPRequestEntityTooLarge as error:
             return error_response(
                 ApiError("The request is too large.", status=error.status, code="request_too_large")
