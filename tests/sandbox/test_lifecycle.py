@@ -288,7 +288,11 @@ async def test_a_responder_that_raises_does_not_leave_the_client_waiting(
         ("script", {"parts": [{"text": "x", "annotations": [{"quote": "x"}]}]}, "needs its url"),
         ("script", {"parts": [{"type": "hosted", "item": {"type": "shell_call"}}]}, "Not a shell_"),
         ("script", {"parts": [{"type": "hosted", "item": {"type": "message"}}]}, "A message is no"),
-        ("scenario", {"answers": [{"call": {"f": ["x"]}}]}, "The arguments of a Call are an object"),
+        (
+            "scenario",
+            {"answers": [{"call": {"f": ["x"]}}]},
+            "The arguments of a Call",
+        ),
         ("when", {"text": "x", "answers": {"parts": [{"text": None}]}}, "text: Expected `str`"),
         ("faults", {"kind": "reset", "moment": "text", "after": "3"}, "after: Expected `int`"),
         ("faults", {"kind": "close", "params": {"code": 70_000}}, "code: Expected `int` <= 4999"),
