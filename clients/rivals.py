@@ -102,7 +102,9 @@ _AIMOCK = {
         _fixture({"userMessage": "The word is maple"}, {"content": TURNS[0]}),
         _fixture({"userMessage": "How are you"}, {"content": TURNS[1]}),
         _fixture({"userMessage": "Which word"}, {"content": TURNS[2]}),
-        _fixture({"userMessage": "break off"}, {"content": COUNTED * 5}, latency=5, truncateAfterChunks=8),
+        _fixture(
+            {"userMessage": "break off"}, {"content": COUNTED * 5}, latency=5, truncateAfterChunks=8
+        ),
     ]
 }
 

@@ -425,7 +425,9 @@ class Sandbox:
             )
         except web.RequestPayloadError:
             return error_response(
-                ApiError("We could not read the body of your request: it is not encoded as it says.")
+                ApiError(
+                    "We could not read the body of your request: it is not encoded as it says."
+                )
             )
         except web.HTTPRequestEntityTooLarge as error:
             return error_response(
