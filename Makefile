@@ -22,7 +22,7 @@ WITH_SOCKETS := tests/transport tests/test_connection.py tests/test_checkpoints.
   tests/faults/test_slow.py tests/faults/test_teardown.py
 CHECKED := src tests benchmarks clients examples docs
 
-.PHONY: help setup chat serve test test-websockets clients coverage bench docs lint format fuzz clean
+.PHONY: help setup chat serve test test-websockets clients compare coverage bench docs lint format fuzz clean
 
 help:
 	@echo "make setup     build $(VENV) (the other targets do it by themselves)"
@@ -31,6 +31,8 @@ help:
 	@echo "make test      run the tests; options for pytest by ARGS=..."
 	@echo "make test-websockets  run those of connections with each version of websockets"
 	@echo "make clients   try other people's clients against the sandbox; some by ARGS=\"langchain\""
+	@echo "                 SUITE=DIR runs the tests of Open Responses, of a checkout of theirs"
+	@echo "make compare   put the same questions to other servers that stand in for this API"
 	@echo "make lint      check style and types"
 	@echo "make format    put style right as far as that can be done"
 	@echo "make coverage  run the tests, and tell which lines and branches they leave out"
@@ -93,8 +95,11 @@ test-websockets: $(STAMP)
 	  PYTHONPATH=$$folder $(BIN)/python -m pytest -q -n $(WORKERS) $(WITH_SOCKETS) $(ARGS) || exit 1; \
 	done
 
+compare: $(STAMP)
+	@$(BIN)/python -m clients.compare $(ARGS)
+
 clients: $(STAMP)
-	@$(BIN)/python -m clients $(ARGS)
+	@$(BIN)/python -m clients $(if $(SUITE),--suite $(SUITE)) $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)

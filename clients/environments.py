@@ -6,6 +6,8 @@ import asyncio
 import json
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from clients.roster import Client
@@ -32,15 +34,10 @@ async def prepare(client: Client) -> list[str]:
         NotInstalledError: If it cannot be installed.
     """
     folder = BUILD / client.folder
-    wanted = json.dumps(client.packages)
-    stamp = folder / "installed.json"
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        await (_python if client.language == "python" else _node)(client, folder)
-        stamp.write_text(wanted, encoding="utf-8")
     if client.language == "python":
-        return [str(folder / "venv/bin/python"), str(SCRIPTS / client.script)]
+        python = await python_packages(folder, client.packages)
+        return [str(python), str(SCRIPTS / client.script)]
+    await node_packages(folder, client.packages)
     # Node looks for packages where the script is.
     script = folder / client.script
     shutil.copy(SCRIPTS / client.script, script)
@@ -48,20 +45,50 @@ async def prepare(client: Client) -> list[str]:
     return ["node", str(script)]
 
 
-async def _python(client: Client, folder: Path) -> None:
-    await _run(sys.executable, "-m", "venv", str(folder / "venv"))
-    await _run(
-        str(folder / "venv/bin/python"),
-        *("-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-        *client.packages,
-    )
+async def python_packages(folder: Path, packages: Sequence[str]) -> Path:
+    """Installs packages in a virtual environment, unless that was done before.
+
+    Returns:
+        Its Python.
+
+    Raises:
+        NotInstalledError: If that fails.
+    """
+    python = folder / "venv/bin/python"
+    with _anew(folder, packages) as missing:
+        if missing:
+            await _run(sys.executable, "-m", "venv", str(folder / "venv"))
+            pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+            await _run(str(python), *pip, *packages)
+    return python
 
 
-async def _node(client: Client, folder: Path) -> None:
-    if shutil.which("npm") is None:
-        raise NotInstalledError("npm was not found")
-    (folder / "package.json").write_text('{"private": true}', encoding="utf-8")
-    await _run("npm", "install", "--silent", "--no-audit", "--no-fund", *client.packages, at=folder)
+async def node_packages(folder: Path, packages: Sequence[str]) -> None:
+    """Installs packages of Node's in a folder, unless that was done before.
+
+    Raises:
+        NotInstalledError: If that fails.
+    """
+    with _anew(folder, packages) as missing:
+        if missing:
+            if shutil.which("npm") is None:
+                raise NotInstalledError("npm was not found")
+            (folder / "package.json").write_text('{"private": true}', encoding="utf-8")
+            flags = ("--silent", "--no-audit", "--no-fund")
+            await _run("npm", "install", *flags, *packages, at=folder)
+
+
+@contextmanager
+def _anew(folder: Path, packages: Sequence[str]) -> Iterator[bool]:
+    """Empties a folder unless it has these packages, and notes that it has them at the end."""
+    wanted = json.dumps(packages)
+    stamp = folder / "installed.json"
+    missing = not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted
+    if missing:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    yield missing
+    stamp.write_text(wanted, encoding="utf-8")
 
 
 async def _run(*command: str, at: Path = ROOT) -> None:

@@ -44,11 +44,16 @@ def our(tasks: set[asyncio.Task[Any]]) -> set[str]:
 
 
 def verdicts(diagnosis: Diagnosis, *but: str) -> dict[str, str]:
-    """What came of each check, without those that simply work."""
+    """What came of each check, without those that simply work.
+
+    Most models cannot be steered, so that this is skipped goes without saying.
+    """
     return {
         each.name: each.verdict.value
         for each in diagnosis.checks
-        if each.verdict is not Verdict.OK and each.name not in but
+        if each.verdict is not Verdict.OK
+        and each.name not in but
+        and (each.name, each.verdict) != ("steering", Verdict.SKIPPED)
     }
 
 

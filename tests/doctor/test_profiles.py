@@ -46,6 +46,8 @@ def truth(config: SandboxConfig) -> dict[str, bool | None]:
     return {
         **(over_websocket if websocket else dict.fromkeys(over_websocket)),
         "websocket": websocket,
+        # Of models of the gpt-6 family only.
+        "steering": None,
         "stored_continuation": takes_parent and config.storage == "supported",
         "encrypted_reasoning": config.encrypted_reasoning == "supported",
     }

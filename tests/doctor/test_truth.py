@@ -24,6 +24,7 @@ CAN = {
     "encrypted_reasoning": None,
     "remembers_incomplete": False,
     "remembers_interrupted": None,
+    "steering": None,
 }
 """What the sandbox can do by default."""
 
@@ -41,7 +42,7 @@ async def test_a_server_that_can_do_everything(sandbox: Sandbox) -> None:
         "optional fields": "no",
     }
     assert diagnosis.usable
-    assert known(diagnosis) == dict.fromkeys(CAN, True)
+    assert known(diagnosis) == {**dict.fromkeys(CAN, True), "steering": None}
     assert diagnosis.capabilities["refused_fields"] == ["temperature", "top_p"]
     assert diagnosis.capabilities["address"] == sandbox.ws_url
     assert 0 < diagnosis.tokens < 1500
@@ -223,3 +224,12 @@ async def test_a_response_that_was_complete_before_it_could_be_stopped(cancel: s
     assert "complete before it could be stopped" in seen(diagnosis, "cancel")
     assert known(diagnosis)["cancel"] is None
     assert diagnosis.verdict_of("memory, cancelled") is Verdict.SKIPPED
+
+
+@pytest.mark.parametrize("steering", [True, False])
+async def test_input_while_it_answers(sandbox: Sandbox, steering: bool) -> None:
+    sandbox.config.steering = steering
+    diagnosis = await examine(sandbox, model="gpt-6-sol")
+    assert known(diagnosis)["steering"] is steering
+    expected = Verdict.OK if steering else Verdict.NO
+    assert diagnosis.verdict_of("steering") is expected, seen(diagnosis, "steering")

@@ -271,3 +271,53 @@ async def test_a_responder_that_raises_does_not_leave_the_client_waiting(
             await wire.event()
         assert wire.socket.close_code == 1011
     caplog.clear()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("script", {"parts": [{"type": "text", "text": 5}]}, "text: Expected `str`"),
+        ("script", {"parts": [{"type": "text"}]}, "A part of type 'text' needs its text"),
+        ("script", {"parts": [{"type": ["text"]}]}, "Unknown part"),
+        ("script", {"parts": "x"}, "The parts of an answer"),
+        ("script", {"parts": ["x"], "failed": "no"}, "failed: Expected `object | null`"),
+        ("script", {"parts": ["x"], "pace": 1}, "An answer has no 'pace'"),
+        ("script", {"parts": ["x"], "tokens_per_second": -1}, "tokens_per_second: Expected"),
+        ("script", {"parts": [{"type": "call", "name": "f", "arguments": 5}]}, "arguments: "),
+        ("script", {"parts": [{"text": "x", "annotations": [{"index": "1"}]}]}, "The index of an"),
+        ("script", {"parts": [{"text": "x", "annotations": [{"quote": "x"}]}]}, "needs its url"),
+        ("script", {"parts": [{"type": "hosted", "item": {"type": "shell_call"}}]}, "Not a shell_"),
+        ("script", {"parts": [{"type": "hosted", "item": {"type": "message"}}]}, "A message is no"),
+        (
+            "scenario",
+            {"answers": [{"call": {"f": ["x"]}}]},
+            "The arguments of a Call",
+        ),
+        ("when", {"text": "x", "answers": {"parts": [{"text": None}]}}, "text: Expected `str`"),
+        ("faults", {"kind": "reset", "moment": "text", "after": "3"}, "after: Expected `int`"),
+        ("faults", {"kind": "close", "params": {"code": 70_000}}, "code: Expected `int` <= 4999"),
+        ("faults", {"kind": "error", "params": {"headers": {"a": "b\r\nc"}}}, "headers: Expected"),
+        ("faults", {"kind": "garbage", "params": {"size": 10**12}}, "size: Expected `int`"),
+        ("faults", {"kind": "garbage", "params": {"base64": "x"}}, "base64"),
+    ],
+)
+async def test_what_cannot_be_given_is_refused_at_once(
+    sandbox: Sandbox, path: str, body: Any, message: str
+) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{sandbox.origin}/_sandbox/{path}", json=body) as answer,
+    ):
+        assert (answer.status, message in (await answer.json())["error"]["message"]) == (400, True)
+    assert (await post(sandbox, "x"))[0] == 200
+
+
+async def test_a_body_that_is_not_encoded_as_it_says(sandbox: Sandbox) -> None:
+    headers = {"authorization": "Bearer k", "content-encoding": "gzip"}
+    for path in ("/v1/responses", "/v1/responses/compact", "/_sandbox/when"):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(sandbox.origin + path, data=b"{}", headers=headers) as answer,
+        ):
+            assert answer.status == 400
+            assert "not encoded" in (await answer.json())["error"]["message"]

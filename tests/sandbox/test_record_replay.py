@@ -224,6 +224,38 @@ async def test_a_server_without_websockets(
                     pass
 
 
+async def test_a_key_among_the_subprotocols(sandbox: Sandbox, file: Path) -> None:
+    """As browsers send it. The server gets it, its choice gets back, and no file has it."""
+    offered = ["realtime", f"openai-insecure-api-key.{KEY}"]
+    seen: list[str | None] = []
+
+    async def answer(socket: websockets.ServerConnection) -> None:
+        assert socket.request is not None
+        seen.append(socket.request.headers.get("sec-websocket-protocol"))
+        async for message in socket:
+            said = {"type": "response.completed", "response": {"said": str(message)}}
+            await socket.send(json.dumps(said))
+
+    protocols = [websockets.Subprotocol(each) for each in offered]
+    async with websockets.serve(answer, "127.0.0.1", 0, subprotocols=protocols[:1]) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with Recorder(file, f"http://127.0.0.1:{port}/v1") as recorder:
+            url = recorder.base_url.replace("http", "ws", 1) + "/responses"
+            async with websockets.connect(url, subprotocols=protocols) as socket:
+                assert socket.subprotocol == "realtime"
+                await socket.send(json.dumps({"type": "response.create", "input": f"it is {KEY}"}))
+                await socket.recv()
+    assert seen == [",".join(offered)]
+    assert KEY not in written(file)
+    assert "it is [redacted]" in written(file)
+    url = sandbox.ws_url
+    with pytest.raises(websockets.InvalidStatus, match="401"):
+        async with websockets.connect(url, subprotocols=protocols):
+            pass
+    recorded = sandbox.handshakes[0].headers["sec-websocket-protocol"]
+    assert recorded == "realtime, openai-insecure-api-key.***cdef"
+
+
 async def test_a_server_that_is_not_there(file: Path) -> None:
     async with (
         Recorder(file, "http://127.0.0.1:1/v1") as recorder,

@@ -504,3 +504,20 @@ async def test_the_sandbox_answers_by_its_seed() -> None:
         check(to_strict_json_schema(Patterns), json.loads(text_of(body)))
         texts.append(text_of(body))
     assert texts[0] != texts[1] == texts[2]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("^(a|a)*b$", "a" * 60),
+        ("^(a+)+$", "a" * 60 + "!"),
+        ("(x+x+)+y", "x" * 60),
+        (r"^(a?){40}b$", "a" * 60),
+        (r"\s*\s*\s*\s*x$", " " * 5000),
+        ("^a{1000000}$", "a"),
+    ],
+)
+def test_a_pattern_that_takes_for_ever_with_a_text(pattern: str, text: str) -> None:
+    """The server goes on, whatever value it finds."""
+    schema = {"type": "string", "pattern": pattern}
+    assert isinstance(sample(schema, text), str)

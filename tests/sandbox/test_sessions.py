@@ -214,3 +214,32 @@ class TestMalformed:
             await reader.read()
             writer.close()
         assert "You said" in await said(sandbox, "x")
+
+
+async def test_sessions_are_bounded_together(sandbox: Sandbox) -> None:
+    large, small = sandbox.session("large"), sandbox.session("small")
+    await post(small, "x")
+    await post(large, "y" * 1000)
+    sandbox.config.max_recorded_bytes = 5 * small.requests.bytes + large.requests.bytes
+    for _ in range(3):
+        await post(large, "z" * 1000)
+    assert len(small.requests) == 1
+    assert [each.body["input"][0] for each in large.requests] == ["z"]
+    # What an ended session has kept does not count.
+    for _ in range(3):
+        await post(sandbox, "y" * 300)
+    assert [len(each.requests) for each in (sandbox, large)] == [1, 1]
+    sandbox.sessions.end("large")
+    for _ in range(2):
+        await post(sandbox, "y" * 300)
+    assert len(sandbox.requests) == 3
+
+
+async def test_what_is_stored_is_bounded_together(sandbox: Sandbox) -> None:
+    one, two = sandbox.session("one"), sandbox.session("two")
+    sandbox.config.max_stored_bytes = 3000
+    _, kept = await post(one, "x", store=True)
+    stored = [(await post(two, "y" * 1000, store=True))[1]["id"] for _ in range(4)]
+    statuses = [(await post(two, "z", previous_response_id=each))[0] for each in stored]
+    assert statuses == [400, 400, 200, 200]
+    assert (await post(one, "z", previous_response_id=kept["id"]))[0] == 200

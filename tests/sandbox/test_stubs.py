@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from pipecat_responses.sandbox import Answer, Call, Fault, Sandbox, Text
+from pipecat_responses.sandbox.bounds import Bounds
 from pipecat_responses.sandbox.journal import Journal
 
 from .wire import connected, function_tool, post, stream, text_of, user
@@ -241,7 +242,7 @@ async def test_what_is_kept_is_bounded(sandbox: Sandbox) -> None:
 
 def test_a_journal_by_bytes(sandbox: Sandbox) -> None:
     sandbox.config.max_recorded_bytes = 10
-    journal: Journal[str] = Journal(sandbox.config, len)
+    journal: Journal[str] = Journal(sandbox.config, Bounds(sandbox.config).recorded, len)
     journal.extend(["aaaa", "bbbb"])
     journal.append("cccc")
     assert (journal, journal.dropped) == (["bbbb", "cccc"], 1)

@@ -242,7 +242,8 @@ class TestExpectations:
         ]
         expect(talk).history(history).called("current_time").called_once("current_time", zone="UTC")
         expect(talk).not_called("get_weather").no_errors().answers_within(60_000)
-        expect(talk).no_full_turns(after=3)
+        with pytest.raises(AssertionError, match="no turn to judge: of 3, the first 3 may be full"):
+            expect(talk).no_full_turns(after=3)
         with pytest.raises(AssertionError, match="another one") as raised:
             expect(talk).history([*history[:-1], ("assistant", "B")])
         assert "- ('assistant', 'B')\n+ ('assistant', 'A')" in str(raised.value)

@@ -118,6 +118,7 @@ def usage(sandbox: Sandbox, server: str) -> str:
     secured = sandbox.config.api_keys is not None
     plays = "" if server == "openai" else f" It plays a server of {server}."
     preset = "" if server == "openai" else f', server="{server}"'
+    key = "TOKEN" if secured else '"any"'
     takes = "its token is the API key" if secured else "it takes any API key"
     curl = 'curl -H "x-sandbox-token: $PIPECAT_RESPONSES_TOKEN"' if secured else "curl"
     return f"""\
@@ -127,7 +128,7 @@ The sandbox is running on this machine; {takes}.{plays}
   ws_url    {sandbox.ws_url}
 
 Talk to it:        pipecat-responses chat --url {sandbox.base_url}
-Use it in a bot:   OpenAIResponsesLLMService(api_key="any", base_url="{sandbox.base_url}"{preset})
+Use it in a bot:   OpenAIResponsesLLMService(api_key={key}, base_url="{sandbox.base_url}"{preset})
 Cut connections:   {curl} -X POST {controls}/cut
 See what it got:   {curl} {controls}/requests
 In a browser:      {controls}/ui

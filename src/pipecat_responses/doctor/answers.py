@@ -14,6 +14,9 @@ from pipecat_responses.protocol.events import (
     Event,
     Refused,
     Status,
+    SteerAccepted,
+    SteerFailed,
+    SteerPending,
     Terminal,
     TextDelta,
     Usage,
@@ -48,7 +51,8 @@ class Answer:
         output: The items that were put out.
         usage: Its tokens, if the server said.
         error: Why it was refused or lost.
-        cancel_error: What the server said of a request to stop it, if it refused that.
+        cancel_error: What the server said of a request to stop or to steer it, if it refused that.
+        steer: What the server said of input that came while it ran, or None.
         begun: Is set with the first event of the response itself.
         speaking: Is set with the first piece of text.
         ended: Is set with the last event, or with the error.
@@ -68,6 +72,7 @@ class Answer:
         self.usage: Usage | None = None
         self.error: ResponsesError | None = None
         self.cancel_error: ResponsesError | None = None
+        self.steer: SteerAccepted | SteerPending | SteerFailed | None = None
         self.begun = asyncio.Event()
         self.speaking = asyncio.Event()
         self.ended = asyncio.Event()
@@ -92,7 +97,9 @@ class Answer:
 
     def take(self, event: Event) -> None:
         """Takes the next event."""
-        if self.ended.is_set() and not isinstance(event, Refused):
+        if self.ended.is_set() and not isinstance(
+            event, Refused | SteerAccepted | SteerPending | SteerFailed
+        ):
             return
         match event:
             case Created():
@@ -109,6 +116,9 @@ class Answer:
                 else:
                     self.fail(event.error)
                 return
+            case SteerAccepted() | SteerPending() | SteerFailed():
+                self.steer = self.steer or event
+                return
             case Activity():
                 return
             case _:
@@ -122,7 +132,7 @@ class Answer:
             self.ended.set()
 
     def stopping(self) -> None:
-        """From now on an error may be the answer to a request to stop it."""
+        """From now on an error may be the answer to a request to stop it, or to steer it."""
         self._stopping = True
 
     async def until_begun(self, within: float) -> None:

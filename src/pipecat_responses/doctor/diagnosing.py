@@ -32,6 +32,7 @@ CAPABILITIES = (
     "encrypted_reasoning",
     "remembers_incomplete",
     "remembers_interrupted",
+    "steering",
 )
 """What a capabilities file says yes or no to."""
 
@@ -56,6 +57,7 @@ CHECKS = (
     Check("forks", lanes.forks, needs=("lanes", "continuation")),
     Check("cancel", endings.cancel, needs=(_ANSWER,)),
     Check("memory, cancelled", endings.interrupted, needs=("cancel", "continuation")),
+    Check("steering", endings.steering, needs=(_ANSWER,)),
     Check("memory, incomplete", endings.incomplete, needs=("continuation",)),
     Check("rotation", over_websocket.rotation, needs=(_ANSWER,)),
     Check("optional fields", fields.optional_fields, one_of=_EITHER),

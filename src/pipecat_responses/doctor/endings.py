@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from pipecat_responses.doctor.advice import no, nothing_to_check, ok, said, trouble, unclear
 from pipecat_responses.doctor.answers import Answer, is_refusal
 from pipecat_responses.doctor.findings import Finding
@@ -14,8 +16,10 @@ from pipecat_responses.doctor.words import (
     recall_on,
     telling_and_counting,
 )
+from pipecat_responses.protocol.doubts import says_steer
 from pipecat_responses.protocol.errors import ConnectionLostError
-from pipecat_responses.protocol.events import Status
+from pipecat_responses.protocol.events import Status, SteerAccepted, SteerFailed, SteerPending
+from pipecat_responses.protocol.steering import takes_steering
 
 _TOP = 100
 """As far as the model is to count."""
@@ -25,6 +29,8 @@ _FEWEST_TOKENS = 16
 
 _MOST_TOKENS = 160
 """What an answer that is not stopped may cost."""
+
+_WAITS = "Nothing to do: what is said meanwhile waits for the next turn."
 
 _FEWEST_PIECES = 8
 """Pieces of text after which a response that was to be stopped counts as one that goes on."""
@@ -95,6 +101,37 @@ async def interrupted(server: Server) -> Finding:
         return nothing_to_check("Nothing was stopped, so it is not to be found out.")
     recalled = await recall_on(server, *server.stopped)
     return _remembered(recalled, server, "remembers_interrupted")
+
+
+async def steering(server: Server) -> Finding:
+    """Whether a response takes more input while it runs."""
+    if not takes_steering(server.model):
+        return nothing_to_check("Only models of the gpt-6 family take input while they answer.")
+    async with server.another_line() as line:
+        request = server.request(telling_and_counting(new_word(), _TOP))
+        answer = server.send_on(line, request)
+        await answer.until_speaking(server.within)
+        if answer.error is not None:
+            return trouble(answer.error, server)
+        if answer.response_id is None:
+            return unclear("The server gives responses no ids, so none can be named.")
+        await line.steer(answer, "That is enough. Answer only: ok")
+        if answer.steer is None and answer.cancel_error is None:
+            await answer.until_ended(server.within)
+    match answer.steer:
+        case SteerAccepted() | SteerPending():
+            return ok("response.steer is taken while a response runs.", steering=True)
+        case SteerFailed() as event if event.unsupported:
+            return no(f"response.steer is refused: {said(event.error)}", _WAITS, steering=False)
+        case SteerFailed():
+            return _too_quick()
+        case None if answer.cancel_error is not None and says_steer(answer.cancel_error):
+            words = said(answer.cancel_error)
+            return no(f"response.steer is refused: {words}", _WAITS, steering=False)
+        case None:
+            return unclear("The server said nothing about response.steer.")
+        case _:
+            assert_never(answer.steer)
 
 
 def _remembered(recalled: Recalled, server: Server, capability: str) -> Finding:

@@ -10,7 +10,8 @@ from pipecat_responses.protocol.encoding import encode
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import Created, Event
 from pipecat_responses.protocol.failures import Failure
-from pipecat_responses.protocol.requests import Payload, cancel_payload
+from pipecat_responses.protocol.items import make_item
+from pipecat_responses.protocol.requests import Payload, cancel_payload, steer_payload
 from pipecat_responses.transport.outbox import Outbox
 from pipecat_responses.transport.websocket import Socket, SocketOptions
 
@@ -85,8 +86,18 @@ class Line:
         It reads messages in their order, so the answer to a ping that was sent afterwards tells.
         """
         assert answer.response_id is not None
+        await self._tell(answer, cancel_payload(answer.response_id, answer.lane))
+
+    async def steer(self, answer: Answer, text: str) -> None:
+        """Gives the server more input to a response, and waits until it must have read that."""
+        assert answer.response_id is not None
+        message = make_item({"type": "message", "role": "user", "content": text})
+        await self._tell(answer, steer_payload(answer.response_id, [message]))
+
+    async def _tell(self, answer: Answer, payload: Payload) -> None:
+        """Sends a message about a response, and waits until the server must have read it."""
         answer.stopping()
-        self._outbox.post(cancel_payload(answer.response_id, answer.lane))
+        self._outbox.post(payload)
         if self._socket is not None and await self._socket.alive(self._within):
             # The first ping may have left before the message; this one leaves after it.
             await self._socket.alive(self._within)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypedDict
+
+import msgspec
+from msgspec import Meta
 
 from pipecat_responses.sandbox.faults import Fault, fault_from_json
 from pipecat_responses.sandbox.transcript import Transcript, item_text
+from pipecat_responses.sandbox.typed import made
+
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=86_400)]
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class Text:
         for each in self.annotations:
             if isinstance(each, Citation) and each.quote not in self.text:
                 raise ValueError(f"The text does not have what it cites: {each.quote!r}")
+            if not isinstance(each, Citation) and not isinstance(_end_of(each), int):
+                raise ValueError("The index of an annotation, and its end_index, are numbers")
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:
@@ -78,13 +86,16 @@ class Text:
 
     def _note(self, given: Citation | Mapping[str, Any]) -> Note:
         if not isinstance(given, Citation):
-            end = given.get("end_index", given.get("index", 0))
-            return Note(min(end, len(self.text)), given)
+            return Note(min(_end_of(given), len(self.text)), given)
         start = self.text.index(given.quote)
         end = start + len(given.quote)
         places = {"start_index": start, "end_index": end}
         cited = {"type": "url_citation", "url": given.url, "title": given.title}
         return Note(end, {**cited, **places})
+
+
+def _end_of(annotation: Mapping[str, Any]) -> Any:
+    return annotation.get("end_index", annotation.get("index", 0))
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,11 @@ class Call:
     name: str
     arguments: Mapping[str, Any] | str = field(default_factory=dict)
     call_id: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses arguments that are neither an object nor a string."""
+        if not isinstance(self.arguments, Mapping | str):
+            raise ValueError(f"The arguments of a Call are an object, not {self.arguments!r:.80}")
 
     @property
     def raw_arguments(self) -> str:
@@ -145,6 +161,36 @@ class Compaction:
     items: Sequence[Mapping[str, Any]] = ()
 
 
+class _AnyHosted(TypedDict, total=False):
+    id: str
+    status: str
+
+
+class _CodeCall(_AnyHosted, total=False):
+    code: str | None
+
+
+class _McpCall(_AnyHosted, total=False):
+    arguments: str
+
+
+class _Commands(TypedDict, total=False):
+    commands: list[str]
+
+
+class _ShellCall(_AnyHosted):
+    action: _Commands
+
+
+_HOSTED: Mapping[str, type] = {
+    "code_interpreter_call": _CodeCall,
+    "mcp_call": _McpCall,
+    "shell_call": _ShellCall,
+}
+"""What items must have whose events tell of it piece by piece."""
+_NOT_HOSTED = ("message", "reasoning", "function_call", "custom_tool_call", "configuration_update")
+
+
 @dataclass(frozen=True)
 class HostedCall:
     """A call of one of the API's own tools: with what came of it, if the server runs it.
@@ -160,13 +206,20 @@ class HostedCall:
     """
 
     item: Mapping[str, Any]
-    seconds: float | None = None
+    seconds: Seconds | None = None
     partial_images: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Checks that the item says what it is."""
-        if not isinstance(self.item.get("type"), str):
+        kind = self.item.get("type")
+        if not isinstance(kind, str):
             raise ValueError("The item of a HostedCall needs a type, such as 'web_search_call'")
+        if kind in _NOT_HOSTED or kind.endswith("_output"):
+            raise ValueError(f"A {kind} is no call of one of the API's own tools")
+        try:
+            msgspec.convert(dict(self.item), _HOSTED.get(kind, _AnyHosted))
+        except msgspec.ValidationError as error:
+            raise ValueError(f"Not a {kind}: {error}") from error
 
 
 Part = Text | Refusal | Call | Reasoning | Compaction | HostedCall
@@ -193,8 +246,8 @@ class Answer:
     parts: Sequence[Part | str] = ()
     incomplete_reason: str | None = None
     failed: Mapping[str, Any] | None = None
-    time_to_first_token: float | None = None
-    tokens_per_second: float | None = None
+    time_to_first_token: Seconds | None = None
+    tokens_per_second: Annotated[float, Meta(ge=0)] | None = None
     faults: Sequence[Fault] = ()
 
     def __post_init__(self) -> None:
@@ -246,15 +299,15 @@ def answer_from_json(value: object) -> Answer:
     if not isinstance(value, dict):
         raise ValueError("An answer is a string or an object")
     fields = dict(value)
-    parts = fields.pop("parts", [])
-    faults = fields.pop("faults", [])
-    if not isinstance(parts, list) or not isinstance(faults, list):
-        raise ValueError("The parts of an answer, and its faults, are arrays")
-    fields["faults"] = tuple(fault_from_json(fault) for fault in faults)
-    try:
-        return Answer(tuple(_part_from_json(part) for part in parts), **fields)
-    except TypeError as error:
-        raise ValueError(f"Not an answer: {error}") from error
+    readers: dict[str, Callable[[object], Any]] = {
+        "parts": _part_from_json,
+        "faults": fault_from_json,
+    }
+    for name, read in readers.items():
+        if not isinstance(fields.get(name, []), list):
+            raise ValueError("The parts of an answer, and its faults, are arrays")
+        fields[name] = [read(each) for each in fields.get(name, ())]
+    return made(Answer, fields, "An answer", {"parts": Any, "faults": Any})
 
 
 def _part_from_json(value: object) -> Part:
@@ -264,21 +317,27 @@ def _part_from_json(value: object) -> Part:
         raise ValueError("A part is a string or an object")
     fields = dict(value)
     kind = fields.pop("type", "text")
-    makers: dict[str, type[Part]] = {
+    makers: dict[str, Callable[..., Part]] = {
         "text": Text,
         "refusal": Refusal,
         "call": Call,
         "reasoning": Reasoning,
         "hosted": HostedCall,
     }
-    if kind not in makers:
-        raise ValueError(f"Unknown part {kind!r}; known are {', '.join(makers)}")
+    if not isinstance(kind, str) or kind not in makers:
+        raise ValueError(f"Unknown part {kind!r:.80}; known are {', '.join(makers)}")
     if isinstance(fields.get("annotations"), list):
         fields["annotations"] = [
-            Citation(**each) if isinstance(each, dict) and "quote" in each else each
+            made(Citation, each, "A citation")
+            if isinstance(each, dict) and "quote" in each
+            else msgspec.convert(each, dict[str, Any])
             for each in fields["annotations"]
         ]
-    return makers[kind](**fields)
+    types: dict[str, dict[str, Any]] = {
+        "text": {"annotations": list[Any]},
+        "reasoning": {"summary": str | list[str]},
+    }
+    return made(makers[kind], fields, f"A part of type {kind!r}", types.get(kind, {}))
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,8 @@ class SandboxConfig:
         max_connection_age: Seconds a WebSocket lives. Its timer is set when a connection opens.
         max_recorded: Requests, handshakes and other messages that are kept, each; older ones are
             dropped.
-        max_recorded_bytes: Bytes of all requests that are kept, and of all other messages.
+        max_recorded_bytes: Bytes of all requests that are kept, of all other messages and of the
+            headers of handshakes, all sessions together.
         max_body: Largest request in bytes. Read when a connection opens.
         max_message: The same for a message of a WebSocket, if it is less.
         names_parents: Whether a response names the one that it continues from, as the API's type
@@ -223,7 +224,8 @@ class SandboxConfig:
             beyond that the oldest are dropped.
         max_stored_events: Events of background responses that are kept to be streamed again; beyond
             that those of the oldest responses are dropped.
-        max_stored_bytes: Bytes of all files; beyond that the oldest are dropped.
+        max_stored_bytes: Bytes of all files, and of the requests whose responses are stored, all
+            sessions together; beyond that the oldest of the session that has most are dropped.
         replay_secs: Seconds during which a background response can be streamed again (five minutes
             by the words of the API's own refusal).
         cancel_finished: What becomes of the cancelling of a background response that has ended

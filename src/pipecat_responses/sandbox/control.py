@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
@@ -18,6 +18,7 @@ from pipecat_responses.sandbox.config import SandboxConfig
 from pipecat_responses.sandbox.faults import fault_from_json
 from pipecat_responses.sandbox.http import json_response
 from pipecat_responses.sandbox.records import masked
+from pipecat_responses.sandbox.typed import checked, types_of
 
 if TYPE_CHECKING:
     from pipecat_responses.sandbox.server import Sandbox
@@ -143,17 +144,10 @@ def checked_changes(changes: Any) -> dict[str, Any]:
     """
     if not isinstance(changes, dict):
         raise ValueError("The changes are an object")
-    known = set(_types()) - set(_NOT_SCALAR)
-    checked: dict[str, Any] = {}
-    for name, value in changes.items():
-        if name not in known:
-            raise ValueError(f"The configuration has no {name!r}; it has {sorted(known)}")
-        try:
-            checked[name] = msgspec.convert(value, _types()[name])
-        except msgspec.ValidationError as error:
-            raise ValueError(f"{name}: {error}") from error
-        _check_bounds(name, checked[name])
-    return checked
+    values = checked(changes, _types(), "The configuration")
+    for name, value in values.items():
+        _check_bounds(name, value)
+    return values
 
 
 def _check_bounds(name: str, value: object) -> None:
@@ -172,7 +166,7 @@ def _check_bounds(name: str, value: object) -> None:
 
 @cache
 def _types() -> dict[str, Any]:
-    return get_type_hints(SandboxConfig)
+    return {n: each for n, each in types_of(SandboxConfig).items() if n not in _NOT_SCALAR}
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from pipecat_responses.sandbox.answers import Answer, Compaction, ModelInput, as_answer
+from pipecat_responses.sandbox.bounds import Bounds
 from pipecat_responses.sandbox.caching import use_cache
 from pipecat_responses.sandbox.composer import Composer, Event, effective_effort
 from pipecat_responses.sandbox.config import SandboxConfig
@@ -187,13 +188,16 @@ class Run:
 class Engine:
     """Accepts requests and runs their responses."""
 
-    def __init__(self, config: SandboxConfig, faults: Faults, store: Store) -> None:
-        """Shares the sandbox's configuration, faults and stored responses."""
+    def __init__(self, config: SandboxConfig, faults: Faults, store: Store, bounds: Bounds) -> None:
+        """Shares the sandbox's configuration, faults, stored responses and bounds."""
         self.config = config
         self.faults = faults
         self.store = store
         self.conversations = Conversations()
         self.files = Files()
+        self.bounds = bounds
+        bounds.stored.hold(store)
+        bounds.stored.hold(self.files)
         self.script: deque[Answer] = deque()
         self.stubs = Stubs()
 
@@ -618,7 +622,9 @@ class Engine:
         )
         given = run.given.transcript
         if status != "failed" and response["store"]:
-            self.store.keep(new, response, given, maximum=self.config.max_stored)
+            maximum = self.config.max_stored
+            self.store.keep(new, response, given, size=run.record.size, maximum=maximum)
+            self.bounds.stored.settle()
         if run.conversation is not None and status != "failed":
             run.conversation.add([*given.added, *run.composer.output])
         _unlock(run)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal, get_args
+
+from msgspec import Meta
 
 from pipecat_responses.sandbox.errors import ApiError
+from pipecat_responses.sandbox.typed import checked, made
 
 Moment = Literal["handshake", "idle", "request", "created", "tool", "text", "call", "terminal"]
 Kind = Literal[
@@ -79,20 +82,51 @@ _ENDING = (
 )
 """Kinds after which nothing else can happen at the same moment."""
 _WEBSOCKET_ONLY = ("wrong_stream_id", "handshake_status", "close_after_accept")
-_PARAMS: dict[str, tuple[str, ...]] = {
-    "close": ("code", "reason"),
-    "close_after_accept": ("code", "reason"),
-    "delay": ("seconds",),
-    "error": ("status", "type", "code", "message", "param", "headers", "shape", "omit"),
-    "failed": ("code", "message"),
-    "incomplete": ("reason",),
-    "garbage": ("data", "base64", "binary", "size"),
-    "unknown_events": ("events",),
-    "wrong_stream_id": ("stream_id",),
-    "missing_fields": ("fields",),
-    "http_html": ("status", "html"),
-    "handshake_status": ("status", "headers", "code", "message"),
+_HEADER = r"^[^\x00-\x08\x0a-\x1f\x7f]*$"
+_Status = Annotated[int, Meta(ge=200, le=599)]
+_Headers = dict[
+    Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")],
+    Annotated[str, Meta(pattern=_HEADER)],
+]
+_CLOSING = {
+    "code": Annotated[int, Meta(ge=1000, le=4999)],
+    # As much as fits into a close frame, whatever the characters.
+    "reason": Annotated[str, Meta(max_length=30)],
 }
+_PARAMS: dict[str, dict[str, Any]] = {
+    "close": _CLOSING,
+    "close_after_accept": _CLOSING,
+    "delay": {"seconds": Annotated[float, Meta(ge=0, le=86_400)]},
+    "error": {
+        "status": _Status,
+        "type": str | None,
+        "code": str | None,
+        "message": str,
+        "param": str | None,
+        "headers": _Headers | None,
+        "shape": Literal["nested", "flat"] | None,
+        "omit": list[str],
+    },
+    "failed": {"code": str, "message": str},
+    "incomplete": {"reason": str},
+    "garbage": {
+        "data": str,
+        "base64": str,
+        "binary": bool,
+        "size": Annotated[int, Meta(ge=0, le=256 * 1024 * 1024)],
+    },
+    "unknown_events": {"events": list[dict[str, Any]]},
+    "wrong_stream_id": {"stream_id": str},
+    "missing_fields": {"fields": list[str]},
+    "http_html": {"status": _Status, "html": str},
+    "handshake_status": {
+        "status": _Status,
+        "headers": _Headers | None,
+        "code": str | None,
+        "message": str,
+    },
+}
+"""What each kind takes, and of what type it is where it comes as JSON."""
 
 
 @dataclass
@@ -149,9 +183,9 @@ class Fault:
 
     kind: Kind
     moment: Moment = "request"
-    times: int | None = 1
-    after: int = 0
-    skip: int = 0
+    times: Annotated[int, Meta(ge=1)] | None = 1
+    after: Annotated[int, Meta(ge=0)] = 0
+    skip: Annotated[int, Meta(ge=0)] = 0
     transport: Transport | None = None
     stream_id: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
@@ -175,7 +209,7 @@ class Fault:
         self._check_transport()
         if self.after and self.moment not in ("text", "call"):
             raise ValueError(f"'after' counts deltas; there are none at {self.moment!r}")
-        unknown = set(self.params) - set(_PARAMS.get(self.kind, ()))
+        unknown = set(self.params) - set(_PARAMS.get(self.kind, {}))
         if unknown:
             raise ValueError(f"A fault of kind {self.kind!r} takes no {', '.join(sorted(unknown))}")
 
@@ -246,10 +280,6 @@ class Fault:
         }
 
 
-_BOUNDS = {"status": (200, 599), "seconds": (0, 86_400)}
-"""The least and the most of parameters that are numbers."""
-
-
 def fault_from_json(value: object) -> Fault:
     """Reads a fault as the control endpoint takes it: an object with the fields of ``Fault``.
 
@@ -258,17 +288,12 @@ def fault_from_json(value: object) -> Fault:
     """
     if not isinstance(value, Mapping):
         raise ValueError("A fault is an object")
-    known = {item.name for item in fields(Fault)}
-    unknown = set(value) - known
-    if unknown:
-        raise ValueError(f"A fault has no {', '.join(sorted(unknown))}; it has {sorted(known)}")
-    if "kind" not in value:
-        raise ValueError("A fault needs a kind")
-    fault = Fault(**value)
-    for name, (least, most) in _BOUNDS.items():
-        number = fault.params.get(name, least)
-        if not isinstance(number, int | float) or not least <= number <= most:
-            raise ValueError(f"{name}: a number from {least} to {most}, not {number!r:.80}")
+    # What names there are, a fault says better itself.
+    names = {"kind": str, "moment": str, "transport": str | None}
+    fault = made(Fault, value, "A fault", names)
+    fault.params = checked(fault.params, _PARAMS.get(fault.kind, {}), f"A {fault.kind}")
+    if "base64" in fault.params:
+        base64.b64decode(fault.params["base64"])
     return fault
 
 

@@ -55,24 +55,35 @@ class File:
 
 
 class Files:
-    """All files there are; beyond a maximum number or size, the oldest are dropped."""
+    """All files there are; beyond a maximum number, the oldest are dropped.
+
+    Attributes:
+        bytes: How large they are.
+    """
 
     def __init__(self) -> None:
         """Begins with none."""
         self._all: dict[str, File] = {}
-        self._bytes = 0
+        self.bytes = 0
 
     def clear(self) -> None:
         """Deletes all of them."""
         self._all.clear()
-        self._bytes = 0
+        self.bytes = 0
 
-    def add(self, file: File, *, maximum: int, max_bytes: int) -> None:
+    def add(self, file: File, *, maximum: int) -> None:
         """Keeps a file, and makes room for it."""
         self._all[file.id] = file
-        self._bytes += len(file.content)
-        while len(self._all) > maximum or self._bytes > max_bytes:
+        self.bytes += len(file.content)
+        while len(self._all) > maximum:
             self._drop(next(iter(self._all)))
+
+    def shed(self) -> bool:
+        """Drops the oldest file; False when there is no other than that."""
+        if len(self._all) <= 1:
+            return False
+        self._drop(next(iter(self._all)))
+        return True
 
     def all(self) -> list[File]:
         """All of them, oldest first."""
@@ -119,7 +130,7 @@ class Files:
                 self._drop(file.id)
 
     def _drop(self, file_id: str) -> None:
-        self._bytes -= len(self._all.pop(file_id).content)
+        self.bytes -= len(self._all.pop(file_id).content)
 
 
 def _named(items: Iterable[Item]) -> Iterator[tuple[str, str]]:

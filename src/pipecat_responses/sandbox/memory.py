@@ -33,6 +33,7 @@ class Store:
     """Responses kept because of ``store: true``; they survive connections.
 
     Attributes:
+        bytes: How large the requests for them were.
         responses: What can be continued from, by response id.
         bodies: The response objects, by response id.
         inputs: What the model saw, by response id.
@@ -43,11 +44,29 @@ class Store:
     bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
     inputs: dict[str, Transcript] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
+    bytes: int = 0
+    _sizes: dict[str, int] = field(default_factory=dict)
 
     def keep(
-        self, remembered: Remembered, body: dict[str, Any], given: Transcript, *, maximum: int
+        self,
+        remembered: Remembered,
+        body: dict[str, Any],
+        given: Transcript,
+        *,
+        size: int,
+        maximum: int,
     ) -> None:
-        """Stores a response and its output items; beyond a maximum, the oldest are dropped."""
+        """Stores a response and its output items.
+
+        Args:
+            remembered: What can be continued from.
+            body: The response.
+            given: What the model saw.
+            size: Bytes of the request.
+            maximum: Beyond so many responses, the oldest are dropped.
+        """
+        self._sizes[remembered.response_id] = size
+        self.bytes += size
         self.responses[remembered.response_id] = remembered
         self.bodies[remembered.response_id] = body
         self.inputs[remembered.response_id] = given
@@ -57,10 +76,15 @@ class Store:
         while len(self.bodies) > maximum:
             self.drop(next(iter(self.bodies)))
 
+    def shed(self) -> bool:
+        """Drops the oldest response; False when there is no other than that."""
+        return len(self.bodies) > 1 and self.drop(next(iter(self.bodies)))
+
     def drop(self, response_id: str) -> bool:
         """Deletes a response with its output items; False when there is none of that id."""
         self.responses.pop(response_id, None)
         self.inputs.pop(response_id, None)
+        self.bytes -= self._sizes.pop(response_id, 0)
         body = self.bodies.pop(response_id, None)
         for item in body["output"] if body is not None else ():
             self.items.pop(item.get("id"), None)
@@ -72,6 +96,8 @@ class Store:
         self.bodies.clear()
         self.inputs.clear()
         self.items.clear()
+        self._sizes.clear()
+        self.bytes = 0
 
 
 class LaneMemory:

@@ -25,6 +25,10 @@ AB1 AB12 ABC123 ABC-123 AB-1234 ABC-1234 A-1 1A 0 1 12 123 1234 12345 123456 123
 2026-01-15T09:30:00Z ada@example.com @ada #tag example.com https://example.com/
 http://example.com/ /path /path/to/file file.txt en en-US EUR US 192.0.2.1 true yes $9.99 50% KEY
 """
+_SIMPLE_GROUP = re.compile(r"\((?:\?:)?(?:[^()?*+{|]|\{\d+\})*\)")
+"""A group whose length does not vary."""
+_REPETITIONS = 2
+"""So many repetitions, one after the other, are quick with long strings."""
 
 
 class _Short(Random):
@@ -60,10 +64,23 @@ def matching(
     Returns:
         The string; None when none was found.
     """
-    for candidate in (*_found(pattern, text), *known, *_ORDINARY.split()):
-        if fits(candidate):
+    longest = _longest(pattern)
+    for candidate in (*_found(pattern, text[:longest]), *known, *_ORDINARY.split()):
+        if len(candidate) <= longest and fits(candidate):
             return candidate
     return next(filter(fits, _generated(pattern, seed)), None)
+
+
+def _longest(pattern: str) -> int:
+    """How long a string may be that a pattern is tried with: its matching might take for ever.
+
+    Going back over what repeats within what repeats takes time that doubles with each character;
+    with some repetitions one after the other, it grows by as many powers.
+    """
+    varying = re.findall(r"\)([*+{])", _SIMPLE_GROUP.sub("", pattern))
+    if varying:
+        return 6 if "{" in varying else 16
+    return 200 if len(re.findall(r"[*+]|,\}", pattern)) > _REPETITIONS else 2000
 
 
 def _found(pattern: str, text: str) -> Iterator[str]:
@@ -83,6 +100,6 @@ def _generated(pattern: str, seed: str) -> Iterator[str]:
         chance = _Short(f"{seed} {attempt}", spread=attempt // 4)
         try:
             yield Rstr(chance).xeger(pattern)
-        except (KeyError, IndexError, re.error):
-            # A construct that it does not know, or no regular expression at all.
+        except (KeyError, IndexError, ValueError, re.error):
+            # A construct or a number that it does not know, or no regular expression at all.
             return

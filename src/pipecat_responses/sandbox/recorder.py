@@ -187,7 +187,11 @@ class Recorder(Listener):
         }
         try:
             server = await self._session.ws_connect(
-                self._url(request), headers=headers, max_msg_size=0, compress=0
+                self._url(request),
+                headers=headers,
+                protocols=_protocols_of(request.headers),
+                max_msg_size=0,
+                compress=0,
             )
         except aiohttp.WSServerHandshakeError as error:
             self.cassette.handshakes.append(error.status)
@@ -198,7 +202,8 @@ class Recorder(Listener):
             self.cassette.handshakes.append(NO_ANSWER)
             return _broken_off(request)
         self.cassette.handshakes.append(101)
-        client = web.WebSocketResponse(max_msg_size=0, compress=False)
+        chosen = (server.protocol,) if server.protocol else ()
+        client = web.WebSocketResponse(protocols=chosen, max_msg_size=0, compress=False)
         await client.prepare(request)
         tape = _WebSocketTape(self, request)
         pumps = [
@@ -311,6 +316,12 @@ def _lane(said: Said | Any) -> str | None:
 
 def _passed(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in _OF_THE_HOP}
+
+
+def _protocols_of(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """The subprotocols that a handshake offers."""
+    offered = headers.get("sec-websocket-protocol", "").split(",")
+    return tuple(each.strip() for each in offered if each.strip())
 
 
 def _worth_keeping(headers: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipecat_responses.sandbox.redaction import key_of_protocols
 from pipecat_responses.sandbox.transcript import Item, Transcript
 
 
@@ -105,6 +106,9 @@ def redact(headers: Mapping[str, str]) -> dict[str, str]:
         if name in safe:
             scheme, _, key = safe[name].rpartition(" ")
             safe[name] = f"{scheme} {masked(key)}".strip()
+    protocols = safe.get("sec-websocket-protocol", "")
+    if key := key_of_protocols(protocols):
+        safe["sec-websocket-protocol"] = protocols.replace(key, masked(key))
     return safe
 
 

@@ -35,8 +35,18 @@ _SECRETS = (
     r"(?i:\bbearer)\s+[A-Za-z0-9._~+/=-]{8,}",
 )
 """What keys look like, wherever they stand."""
+_KEY_PROTOCOL = "openai-insecure-api-key."
+"""How the subprotocol begins that has a key."""
 _LEAST = 6
 """A shorter secret is no secret: to take it out everywhere would take out words."""
+
+
+def key_of_protocols(offered: str) -> str:
+    """The key that a browser's client has among its subprotocols; empty without one.
+
+    It cannot set headers, so it sends the key there.
+    """
+    return offered.partition(_KEY_PROTOCOL)[2].partition(",")[0].strip()
 
 
 class Redactor:
@@ -67,6 +77,9 @@ class Redactor:
                     if len(words) > 1 and name.lower().endswith("authorization"):
                         del words[0]
                     self._known |= {word for word in (value, *words) if len(word) >= _LEAST}
+                elif name.lower() == "sec-websocket-protocol":
+                    key = key_of_protocols(value)
+                    self._known |= {key} if len(key) >= _LEAST else set()
 
     def text(self, text: str) -> str:
         """A text without secrets."""

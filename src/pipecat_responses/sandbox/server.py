@@ -18,6 +18,7 @@ from pipecat_responses.sandbox import endpoints, page
 from pipecat_responses.sandbox.access import check_key, is_upgrade, missing_query, no_websockets
 from pipecat_responses.sandbox.answers import Answer, ModelInput, Part, as_answer
 from pipecat_responses.sandbox.background import Background
+from pipecat_responses.sandbox.bounds import Bounds
 from pipecat_responses.sandbox.certificates import Certificates
 from pipecat_responses.sandbox.composer import new_id
 from pipecat_responses.sandbox.config import SandboxConfig, copied
@@ -101,9 +102,15 @@ class Sandbox:
             self._config.api_keys = {token}
         self._initial = copied(self._config)
         self.faults = Faults()
-        self.requests: Journal[RecordedRequest] = Journal(self._config, lambda each: each.size)
-        self.messages: Journal[dict[str, Any]] = Journal(self._config, size_of)
-        self.handshakes: Journal[RecordedHandshake] = Journal(self._config)
+        self.requests: Journal[RecordedRequest] = Journal(
+            self._config, self.bounds.recorded, lambda each: each.size
+        )
+        self.messages: Journal[dict[str, Any]] = Journal(
+            self._config, self.bounds.recorded, size_of
+        )
+        self.handshakes: Journal[RecordedHandshake] = Journal(
+            self._config, self.bounds.recorded, lambda each: size_of(dict(each.headers))
+        )
         self.connections_opened = 0
         self.scenario: ScenarioRun | None = None
         self.answering: Counter[asyncio.BaseTransport] = Counter()
@@ -112,7 +119,7 @@ class Sandbox:
         self._port = port
         self._certificates = Certificates() if tls else None
         self._store = Store()
-        self._engine = Engine(self._config, self.faults, self._store)
+        self._engine = Engine(self._config, self.faults, self._store, self.bounds)
         cache = PrefixCache()
         self._background = Background(self._engine, cache)
         self._http = HttpApi(self._engine, self.requests, self._background, cache)
@@ -192,6 +199,11 @@ class Sandbox:
     def stubs(self) -> Stubs:
         """What ``when`` has added."""
         return self._engine.stubs
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """How much it keeps, all sessions together."""
+        return Bounds(self._config)
 
     @cached_property
     def sessions(self) -> Sessions:
@@ -410,6 +422,12 @@ class Sandbox:
         except web.HTTPMethodNotAllowed as error:
             return error_response(
                 ApiError(f"Not allowed: {request.method} {request.path}", status=error.status)
+            )
+        except web.RequestPayloadError:
+            return error_response(
+                ApiError(
+                    "We could not read the body of your request: it is not encoded as it says."
+                )
             )
         except web.HTTPRequestEntityTooLarge as error:
             return error_response(

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import TypeVar
 
 from aiohttp import web
 
 from pipecat_responses.sandbox.access import check_key
+from pipecat_responses.sandbox.bounds import Bounds
 from pipecat_responses.sandbox.config import copied
 from pipecat_responses.sandbox.errors import ApiError
 from pipecat_responses.sandbox.guard import Guard
@@ -41,9 +43,22 @@ class Session(Sandbox):
 
     def __init__(self, name: str, owner: Sandbox) -> None:
         """Begins with the configuration that the owner has now."""
+        self._owner = owner
         super().__init__(copied(owner.config))
         self.name = name
-        self._owner = owner
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """How much it and the others keep together."""
+        return self._owner.bounds
+
+    def end(self) -> None:
+        """Drops its connections, and lets go of what it keeps."""
+        self.cut()
+        for journal in (self.requests, self.messages, self.handshakes):
+            self.bounds.recorded.release(journal)
+        for kept in (self._store, self._engine.files):
+            self.bounds.stored.release(kept)
 
     @property
     def port(self) -> int:
@@ -114,7 +129,7 @@ class Sessions:
         """Ends a session, and its connections; False when there is none of that name."""
         session = self._sessions.pop(name, None)
         if session is not None:
-            session.cut()
+            session.end()
         return session is not None
 
     def routes(self) -> list[web.RouteDef]:

@@ -82,9 +82,14 @@ class Expectation:
 
         Args:
             after: How many turns may have sent everything, since nothing was known before them.
+                There has to be one more than that, or there would be nothing to judge.
         """
         __tracebackhide__ = True
         reports = self._reports()
+        if len(reports) <= after:
+            raise AssertionError(
+                f"There is no turn to judge: of {len(reports)}, the first {after} may be full."
+            )
         if any(not report.incremental for report in reports[after:]):
             raise AssertionError(f"A turn has sent everything.\n{_turns(reports, _sent)}")
         return self

@@ -25,6 +25,7 @@ class FilesApi:
         """Shares the files."""
         self._config = engine.config
         self._files = engine.files
+        self._bound = engine.bounds.stored
 
     def routes(self) -> list[web.RouteDef]:
         """The endpoint's routes."""
@@ -50,9 +51,8 @@ class FilesApi:
             raise invalid_type("file", "a file", uploaded)
         shapes.choice(*PURPOSES)(purpose, "purpose")
         file = File(uploaded.filename, str(purpose), uploaded.file.read(), _lifetime(dict(form)))
-        self._files.add(
-            file, maximum=self._config.max_stored, max_bytes=self._config.max_stored_bytes
-        )
+        self._files.add(file, maximum=self._config.max_stored)
+        self._bound.settle()
         return json_response(file.body())
 
     async def list(self, request: web.Request) -> web.StreamResponse:

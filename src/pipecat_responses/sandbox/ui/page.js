@@ -3,7 +3,7 @@
 
 const SHOWN = 100;
 const FAULTS = [
-  ["Cut the connection after 3 words", { kind: "reset", moment: "text", after: 3 }],
+  ["Cut it off after 3 words", { kind: "reset", moment: "text", after: 3 }],
   ["Fall silent after 3 words", { kind: "silence", moment: "text", after: 3 }],
   ["Stall the connection", { kind: "stall", moment: "text", after: 1 }],
   ["Wait 3 seconds", { kind: "delay", moment: "created", params: { seconds: 3 } }],
@@ -80,7 +80,7 @@ function show(record) {
     const [who, what] = lineOf(item);
     const line = add(entry, "p", "", "said");
     add(line, "b", who ?? "");
-    line.append(` ${what}`);
+    add(line, "span", what);
   }
   const how = [
     `${record.number}`, record.transport, record.stream_id ? `lane ${record.stream_id}` : null,
@@ -92,10 +92,10 @@ function show(record) {
 async function look() {
   const state = await ask("GET", "../_sandbox");
   at("state").textContent =
-    `${state.base_url} · ${state.connections} open WebSockets · ${state.scripted} queued answers`;
+    `${state.base_url} · ${state.connections} open ${state.connections === 1 ? "WebSocket" : "WebSockets"} · ${state.scripted} queued answers`;
   at("waiting").replaceChildren();
   for (const fault of state.faults) {
-    add(at("waiting"), "li", `${fault.kind} at ${fault.moment}${fault.after ? ` ${fault.after}` : ""}`);
+    add(at("waiting"), "li", `${fault.kind} at ${fault.moment}${fault.after ? `, after ${fault.after}` : ""}`);
   }
   const { requests } = await ask("GET", `requests?since=-${SHOWN}`);
   const there = new Set(requests.map((record) => record.number));
