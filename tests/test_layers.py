@@ -47,7 +47,7 @@ LIBRARIES = {
         "websockets",
     },
     "session": {"openai", "loguru", "msgspec", "websockets"},
-    "sandbox": {"PIL", "aiohttp", "msgspec", "rstr", "trustme", "yaml"},
+    "sandbox": {"PIL", "aiohttp", "msgspec", "num2words", "rstr", "trustme", "yaml"},
     "doctor": {"openai", "httpx2"},
     "testing": {"pipecat", "pytest"},
 }
