@@ -22,13 +22,14 @@ WITH_SOCKETS := tests/transport tests/test_connection.py tests/test_checkpoints.
   tests/faults/test_slow.py tests/faults/test_teardown.py
 CHECKED := src tests benchmarks clients examples docs
 
-.PHONY: help setup chat test test-websockets clients coverage bench docs lint format fuzz clean
+.PHONY: help setup chat test test-websockets calls clients coverage bench docs lint format fuzz clean
 
 help:
 	@echo "make setup     build $(VENV) (the other targets do it by themselves)"
 	@echo "make chat      talk to the bot; options by ARGS=\"--transport http\""
 	@echo "make test      run the tests; options for pytest by ARGS=..."
 	@echo "make test-websockets  run those of connections with each version of websockets"
+	@echo "make calls     hold all calls with sound, the long ones too"
 	@echo "make clients   try other people's clients against the sandbox; some by ARGS=\"langchain\""
 	@echo "make lint      check style and types"
 	@echo "make format    put style right as far as that can be done"
@@ -66,6 +67,9 @@ chat: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+calls: $(STAMP)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "long_calls or not long_calls" tests/voice $(ARGS)
 
 coverage: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-report=html $(ARGS)

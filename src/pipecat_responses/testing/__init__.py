@@ -29,6 +29,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipecat_responses.testing.autojump import AutojumpEventLoop, LoopClock
     from pipecat_responses.testing.bots import Bots
     from pipecat_responses.testing.caller import Caller, Speech
     from pipecat_responses.testing.conversation import Conversation
@@ -38,10 +39,12 @@ if TYPE_CHECKING:
     from pipecat_responses.testing.voice import Voice, VoiceKind
 
 __all__ = [
+    "AutojumpEventLoop",
     "Bots",
     "Caller",
     "Conversation",
     "Expectation",
+    "LoopClock",
     "Speech",
     "Tap",
     "Voice",
@@ -51,10 +54,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AutojumpEventLoop": "autojump",
     "Bots": "bots",
     "Caller": "caller",
     "Conversation": "conversation",
     "Expectation": "expectations",
+    "LoopClock": "autojump",
     "Speech": "caller",
     "Tap": "taps",
     "Voice": "voice",
