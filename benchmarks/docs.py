@@ -44,7 +44,8 @@ def write(results: Results, page: Path, *, whole: bool = True) -> None:
 
 def _findings(findings: Findings) -> str:
     parts = [_table(table) for table in findings.tables]
-    parts += [f"![{plot.title}](plots/{plot.name}.svg)\n" for plot in findings.plots]
+    drawn = [*findings.plots, *findings.timelines]
+    parts += [f"![{plot.title}](plots/{plot.name}.svg)\n" for plot in drawn]
     parts += [f"{remark}\n" for remark in findings.remarks]
     return "\n".join(parts)
 
