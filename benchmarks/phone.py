@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from examples.voice.stt import PocketSphinxSTTService
+from examples.voice.tts import SAMPLE_RATE, HibariTTSService, synthesizer
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.pipeline.pipeline import Pipeline
@@ -16,8 +18,6 @@ from pipecat.processors.aggregators.llm_response_universal import (
 )
 from pipecat.workers.runner import WorkerRunner
 
-from examples.voice.stt import PocketSphinxSTTService
-from examples.voice.tts import SAMPLE_RATE, HibariTTSService, synthesizer
 from pipecat_responses.testing import Caller, LoopClock, Speech
 
 BREATH = 0.2

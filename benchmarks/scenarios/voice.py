@@ -20,6 +20,7 @@ from benchmarks.server import Server
 from benchmarks.server.link import SlowLink
 from pipecat_responses.sandbox import Sandbox, SandboxConfig
 from pipecat_responses.testing import AutojumpEventLoop
+from pipecat_responses.testing.line import SLOT
 
 ROUND_TRIP = 0.08
 WIDE = 1e9
@@ -33,6 +34,15 @@ TOOL = 2.0
 SEARCH = 3.0
 PAUSE = 0.4
 CANCELS = ("ignored", "honoured")
+SHOWN = 25.0
+"""Seconds of a call that are drawn."""
+
+
+def _over(cancel: str) -> str:
+    return f"talked over, cancel {cancel}"
+
+
+KINDS = ("plain", *map(_over, CANCELS), "function", "search")
 
 
 @dataclass
@@ -52,11 +62,11 @@ async def run(server: Server, quick: bool) -> Findings:
     """Calls with sound."""
     findings = Findings("voice", "Calls with sound")
     # A loop of its own: in its time nothing takes time but waiting.
-    found, strips = await asyncio.to_thread(_hold_calls, 1 if quick else 6)
+    found, strips = await asyncio.to_thread(_hold_calls, 1 if quick else 4)
     note = (
-        f"Over {ROUND_TRIP * 1e3:.0f} ms of round trip; the server begins after 0.35 s in the median "
-        f"and gives {PACE:.0f} tokens a second. Computing takes no time here: what is measured is "
-        "what everybody waits for, on the clock of the audio, to 20 ms."
+        f"Over {ROUND_TRIP * 1e3:.0f} ms of round trip; the server begins after 0.35 s in the "
+        f"median and gives {PACE:.0f} tokens a second. Computing takes no time here: what is "
+        "measured is what everybody waits for, on the clock of the audio, to 20 ms."
     )
     _table(findings, "voice_answers", "bot's first audible sample", "answers", found, note)
     _table(
@@ -69,7 +79,7 @@ async def run(server: Server, quick: bool) -> Findings:
         f"{LISTENED:g} s. The function takes {TOOL:g} s, and the search {SEARCH:g} s, before which "
         "the model says that it looks that up.",
     )
-    over = "after talking over it, cancel ignored"
+    over = KINDS[1]
     plot = Plot(
         "voice",
         "From the caller's last sample to the answer, after talking over the bot",
@@ -104,7 +114,7 @@ def _table(
     found: dict[Contestant, Times],
     note: str,
 ) -> None:
-    kinds = list(getattr(found[OUR_WS], what))
+    kinds = [kind for kind in KINDS if kind in getattr(found[OUR_WS], what)]
     table = findings.table(
         name,
         f"From the caller's last sample to the {until}, ms"
@@ -175,8 +185,8 @@ async def _story(phone: Phone, times: Times, cancel: str) -> None:
     said = await phone.tells("What is seven times eight?")
     silent = await phone.hears_end(pause=PAUSE)
     answer = await phone.hears()
-    times.silences[f"cancel {cancel}"].append(silent - said.begin)
-    times.answers[f"after talking over it, cancel {cancel}"].append(answer.begin - said.end)
+    times.silences[_over(cancel)].append(silent - said.begin)
+    times.answers[_over(cancel)].append(answer.begin - said.end)
 
 
 async def _function(phone: Phone, times: Times, _: str) -> None:
@@ -203,9 +213,13 @@ async def get_time(params: FunctionCallParams) -> None:
 
 
 def _strips(contestant: Contestant, phone: Phone) -> list[Strip]:
-    """The call's first turn: a story that is talked over."""
+    """Both sides of a call's beginning: a story that is talked over."""
     line = phone.transport
+    sides = {"caller": line.spoken, "bot": line.played}
     return [
-        Strip(f"{contestant.name}: caller", [each / 32767 for each in line.spoken.peaks]),
-        Strip(f"{contestant.name}: bot", [each / 32767 for each in line.played.peaks]),
+        Strip(
+            f"{contestant.name}: {side}",
+            [round(peak / 32767, 3) for peak in track.peaks[: round(SHOWN / SLOT)]],
+        )
+        for side, track in sides.items()
     ]
