@@ -69,7 +69,7 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 calls: $(STAMP)
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "long_calls or not long_calls" tests/voice tests/evals $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "long_calls or not long_calls" tests/voice tests/evals tests/test_benchmarks.py $(ARGS)
 
 coverage: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-report=html $(ARGS)

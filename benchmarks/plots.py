@@ -12,6 +12,9 @@ COLOURS = {"Pipecat WebSocket": "#d1495b", "Pipecat HTTP": "#edae49"}
 OUR_COLOURS = {"ours WebSocket": "#00798c", "ours HTTP": "#2e4057"}
 GREY = "#8d99ae"
 
+DRAWN = 3
+"""Slots of 20 ms that are one point of a time line."""
+
 
 def draw(results: Results, folder: Path) -> list[Path]:
     """Draws every plot into a folder.
@@ -52,10 +55,11 @@ def _line(timeline: Timeline, path: Path) -> Path:
     picture = Figure(figsize=(7.2, 0.9 * len(timeline.strips) + 0.8), facecolor="white")
     all_axes: Any = picture.subplots(len(timeline.strips), sharex=True, squeeze=False)
     for axes, strip in zip(all_axes[:, 0], timeline.strips, strict=True):
-        seconds = [n * SLOT for n in range(len(strip.peaks))]
-        low = [-peak for peak in strip.peaks]
+        high = [max(strip.peaks[n : n + DRAWN]) for n in range(0, len(strip.peaks), DRAWN)]
+        seconds = [n * DRAWN * SLOT for n in range(len(high))]
+        low = [-peak for peak in high]
         colour = _style(strip.label)["color"] if strip.label.endswith("bot") else GREY
-        axes.fill_between(seconds, low, strip.peaks, color=colour, linewidth=0)
+        axes.fill_between(seconds, low, high, color=colour, linewidth=0)
         axes.set_ylim(-1, 1)
         axes.set_yticks([])
         axes.set_ylabel(strip.label.replace(": ", "\n"), rotation=0, ha="right", va="center")

@@ -34,7 +34,7 @@ TOOL = 2.0
 SEARCH = 3.0
 PAUSE = 0.4
 CANCELS = ("ignored", "honoured")
-SHOWN = 25.0
+SHOWN = 20.0
 """Seconds of a call that are drawn."""
 
 
