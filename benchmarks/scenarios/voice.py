@@ -183,7 +183,7 @@ async def _story(phone: Phone, times: Times, cancel: str) -> None:
     await phone.hears_beginning()
     await phone.waits(LISTENED)
     said = await phone.tells("What is seven times eight?")
-    silent = await phone.hears_end(pause=PAUSE)
+    silent = await phone.hears_end(pause=PAUSE, since=said.begin)
     answer = await phone.hears()
     times.silences[_over(cancel)].append(silent - said.begin)
     times.answers[_over(cancel)].append(answer.begin - said.end)

@@ -68,7 +68,8 @@ def test_what_was_told_is_remembered() -> None:
 def test_the_story_goes_on_where_it_was_heard(cut: int) -> None:
     heard = " ".join(CHAPTERS[0][:cut]) + " " + CHAPTERS[0][cut][:20]
     items = [user("tell me a story"), assistant(heard.strip()), user("hold on"), assistant("Yes.")]
-    assert answer([*items, user("go on")]).text == " ".join(CHAPTERS[0][cut:])
+    for asked in ("go on", "please continue", "what happened next"):
+        assert answer([*items, user(asked)]).text == " ".join(CHAPTERS[0][cut:])
 
 
 def test_the_story_has_chapters_and_an_end() -> None:

@@ -6,6 +6,8 @@ import asyncio
 import math
 import wave
 from array import array
+from collections.abc import Callable, Coroutine
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
-from pipecat_responses.testing import Caller
+from pipecat_responses.testing import AutojumpEventLoop, Caller, LoopClock
 
 RATE = 16_000
 
@@ -31,6 +33,17 @@ RATE = 16_000
 def tone(seconds: float, rate: int = RATE) -> bytes:
     wave_ = (8000 * math.sin(n * 2 * math.pi * 440 / rate) for n in range(round(seconds * rate)))
     return array("h", map(int, wave_)).tobytes()
+
+
+def in_no_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Runs a test where a busy machine changes nothing."""
+
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        with asyncio.Runner(loop_factory=AutojumpEventLoop) as runner:
+            runner.run(test(*args, **kwargs))
+
+    return run
 
 
 class Heard(FrameProcessor):
@@ -53,7 +66,9 @@ class Bot:
         self.transport = caller.transport
         self.ear = Heard()
         pipeline = Pipeline([self.transport.input(), self.ear, self.transport.output()])
-        self.worker = PipelineWorker(pipeline, enable_rtvi=False, idle_timeout_secs=None)
+        self.worker = PipelineWorker(
+            pipeline, clock=LoopClock(), enable_rtvi=False, idle_timeout_secs=None
+        )
         self.connected = 0
 
     async def run(self, *, hang_up: bool = True) -> None:
@@ -76,6 +91,7 @@ class Bot:
 
 
 @pytest.mark.parametrize("rate", [RATE, 24_000])
+@in_no_time
 async def test_what_is_said_on_either_side_is_heard_on_the_other(rate: int, tmp_path: Path) -> None:
     caller = Caller()
     bot = Bot(caller)
@@ -99,6 +115,7 @@ async def test_what_is_said_on_either_side_is_heard_on_the_other(rate: int, tmp_
     assert both[1::2].tobytes() == caller.heard()
 
 
+@in_no_time
 async def test_an_interruption_is_heard_at_once() -> None:
     caller = Caller()
     bot = Bot(caller)
@@ -115,6 +132,22 @@ async def test_an_interruption_is_heard_at_once() -> None:
         assert (await caller.hears(pause=0.1)).begin > end
 
 
+@in_no_time
+async def test_the_end_is_found_where_the_next_answer_has_begun_already() -> None:
+    caller = Caller()
+    bot = Bot(caller)
+    async with caller.calls(bot.run()):
+        await bot.say(tone(0.2) + bytes(RATE) + tone(0.2) + bytes(RATE) + tone(0.2))
+        begin = await caller.hears_beginning()
+        await caller.waits(1.6)
+        # The first pause is one between two sentences.
+        end = await caller.hears_end(pause=0.3, since=begin + 0.6)
+        assert end - begin == pytest.approx(0.9, abs=0.1)
+        rest = await caller.hears(pause=0.2)
+        assert rest.begin - begin == pytest.approx(1.4, abs=0.1)
+
+
+@in_no_time
 async def test_a_bot_that_fails_says_so() -> None:
     async def bot() -> None:
         raise LookupError("no key")
@@ -124,6 +157,7 @@ async def test_a_bot_that_fails_says_so() -> None:
             pass
 
 
+@in_no_time
 async def test_a_bot_that_returns_at_once() -> None:
     async def bot() -> None: ...
 
@@ -132,6 +166,7 @@ async def test_a_bot_that_returns_at_once() -> None:
             pass
 
 
+@in_no_time
 async def test_a_bot_that_never_ends_is_ended() -> None:
     caller = Caller(patience=1.0)
     bot = Bot(caller)
@@ -145,6 +180,7 @@ async def test_a_bot_that_never_ends_is_ended() -> None:
     assert asyncio.all_tasks() == before
 
 
+@in_no_time
 async def test_patience_has_an_end() -> None:
     caller = Caller(patience=0.1)
     bot = Bot(caller)

@@ -61,9 +61,11 @@ def spoken_answer(given: ModelInput) -> str:
     if not (text or "").strip():
         return _one_of(_GREETINGS, given)
     words = words_of(text or "")
-    for keywords, say in _INTENTS:
-        if any(_has(words, each) for each in keywords) and (said := say(given, words)):
-            return said
+    # What was meant exactly goes before what only sounds like it: "continue" is not "counting".
+    for same in (_equal, _alike):
+        for keywords, say in _INTENTS:
+            if any(_has(words, each, same) for each in keywords) and (said := say(given, words)):
+                return said
     return _anything(given, words)
 
 
@@ -121,18 +123,22 @@ def with_commentary(given: ModelInput, parts: Sequence[Part]) -> tuple[Part, ...
 # -- what is meant --------------------------------------------------------------------------------
 
 
-def _has(words: Sequence[str], keywords: str) -> bool:
+def _has(words: Sequence[str], keywords: str, same: Callable[[str, str], bool]) -> bool:
     """Whether words follow each other as the keywords do, one or two others between them."""
     wanted = keywords.split()
     at = -1
     for keyword in wanted:
         begin = 0 if at < 0 else at + 1
         end = len(words) if at < 0 else min(len(words), begin + 3)
-        found = [each for each in range(begin, end) if _alike(words[each], keyword)]
+        found = [each for each in range(begin, end) if same(words[each], keyword)]
         if not found:
             return False
         at = found[0]
     return True
+
+
+def _equal(word: str, keyword: str) -> bool:
+    return word == keyword
 
 
 def _alike(word: str, keyword: str) -> bool:

@@ -59,8 +59,8 @@ class Caller:
             answer = await caller.hears()
             await caller.say(tell_a_story)
             await caller.hears_beginning()
-            await caller.say(stop)  # over the bot
-            cut_at = await caller.hears_end()
+            said = await caller.say(stop)  # over the bot
+            cut_at = await caller.hears_end(since=said.begin)
         caller.save("call.wav")
 
     What it says is PCM of any rate: recorded, or synthesised by whatever there is.
@@ -179,28 +179,27 @@ class Caller:
         self._listened = found
         return found * SLOT
 
-    async def hears_end(self, *, pause: float = PAUSE) -> float:
+    async def hears_end(self, *, pause: float = PAUSE, since: float = 0.0) -> float:
         """Waits until the bot is silent.
 
         Args:
             pause: Seconds of silence after which it is.
+            since: Pauses that began before do not count: where the caller talks over the bot, when
+                that began.
 
         Returns:
             When its last audible sample was heard, in seconds since the call began. What is heard
-            after it counts as not listened to yet.
+            after the pause counts as not listened to yet.
         """
         slots = round(pause / SLOT)
         begin = self._listened
-        played = self.transport.played
-
-        def silent() -> bool:
-            newest = played.peaks[-slots:]
-            return len(played.peaks) >= begin + slots and max(newest, default=0) < AUDIBLE
-
-        await self._until(silent)
-        self._listened = len(played.peaks)
-        last = self._last_audible(begin)
-        return begin * SLOT if last is None else (last + 1) * SLOT
+        start = max(begin, round(since / SLOT))
+        await self._until(lambda: self._pause(start, slots) is not None)
+        silent = self._pause(start, slots)
+        assert silent is not None
+        self._listened = silent + slots
+        last = self._last_audible(begin, silent)
+        return (begin if last is None else last + 1) * SLOT
 
     async def hears(self, *, pause: float = PAUSE) -> Speech:
         """Waits until the bot has spoken, and is silent.
@@ -263,9 +262,19 @@ class Caller:
         peaks = self.transport.played.peaks
         return next((n for n in range(self._listened, len(peaks)) if peaks[n] >= AUDIBLE), None)
 
-    def _last_audible(self, begin: int) -> int | None:
+    def _last_audible(self, begin: int, end: int) -> int | None:
         peaks = self.transport.played.peaks
-        return next((n for n in reversed(range(begin, len(peaks))) if peaks[n] >= AUDIBLE), None)
+        return next((n for n in reversed(range(begin, end)) if peaks[n] >= AUDIBLE), None)
+
+    def _pause(self, start: int, slots: int) -> int | None:
+        """Where the first pause of so many slots begins."""
+        peaks = self.transport.played.peaks
+        silent = 0
+        for n in range(start, len(peaks)):
+            silent = silent + 1 if peaks[n] < AUDIBLE else 0
+            if silent == slots:
+                return n + 1 - slots
+        return None
 
     async def _until(self, condition: Callable[[], bool], longer: float = 0.0) -> None:
         async with asyncio.timeout(self.patience + longer):
