@@ -22,7 +22,7 @@ WITH_SOCKETS := tests/transport tests/test_connection.py tests/test_checkpoints.
   tests/faults/test_slow.py tests/faults/test_teardown.py
 CHECKED := src tests benchmarks clients examples docs
 
-.PHONY: help setup chat serve test test-websockets clients compare coverage bench docs lint format fuzz clean
+.PHONY: help setup chat serve test test-websockets calls clients compare coverage bench docs lint format fuzz clean
 
 help:
 	@echo "make setup     build $(VENV) (the other targets do it by themselves)"
@@ -30,6 +30,7 @@ help:
 	@echo "make serve     run the sandbox as a server; options by ARGS=\"--port 9000\""
 	@echo "make test      run the tests; options for pytest by ARGS=..."
 	@echo "make test-websockets  run those of connections with each version of websockets"
+	@echo "make calls     hold all calls with sound, the long ones too"
 	@echo "make clients   try other people's clients against the sandbox; some by ARGS=\"langchain\""
 	@echo "                 SUITE=DIR runs the tests of Open Responses, of a checkout of theirs"
 	@echo "make compare   put the same questions to other servers that stand in for this API"
@@ -73,6 +74,9 @@ serve: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+calls: $(STAMP)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "long_calls or not long_calls" tests/voice tests/evals tests/test_benchmarks.py $(ARGS)
 
 coverage: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-report=html $(ARGS)

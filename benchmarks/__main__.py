@@ -23,6 +23,7 @@ NAMES = (
     "interruptions",
     "traffic",
     "voices",
+    "voice",
     "link",
     "sessions",
     "blocking",

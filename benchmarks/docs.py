@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmarks.model import Findings, Results, Table
+from benchmarks.model import Findings, Plot, Results, Table, Timeline
 from benchmarks.report import figure, shown
 
 _MARKED = re.compile(
@@ -44,7 +44,8 @@ def write(results: Results, page: Path, *, whole: bool = True) -> None:
 
 def _findings(findings: Findings) -> str:
     parts = [_table(table) for table in findings.tables]
-    parts += [f"![{plot.title}](plots/{plot.name}.svg)\n" for plot in findings.plots]
+    drawn: list[Plot | Timeline] = [*findings.plots, *findings.timelines]
+    parts += [f"![{plot.title}](plots/{plot.name}.svg)\n" for plot in drawn]
     parts += [f"{remark}\n" for remark in findings.remarks]
     return "\n".join(parts)
 

@@ -52,6 +52,23 @@ class Plot:
 
 
 @dataclass
+class Strip:
+    """One side of a call: how loud it is, from 0 to 1, each 20 ms."""
+
+    label: str
+    peaks: list[float]
+
+
+@dataclass
+class Timeline:
+    """Sides of calls, one below the other."""
+
+    name: str
+    title: str
+    strips: list[Strip] = field(default_factory=list)
+
+
+@dataclass
 class Check:
     """A figure that has a bound."""
 
@@ -80,6 +97,7 @@ class Findings:
     title: str
     tables: list[Table] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
+    timelines: list[Timeline] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     seconds: float = 0.0

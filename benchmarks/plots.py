@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.model import Plot, Results
+from benchmarks.model import Plot, Results, Timeline
+from pipecat_responses.testing.line import SLOT
 
 COLOURS = {"Pipecat WebSocket": "#d1495b", "Pipecat HTTP": "#edae49"}
 OUR_COLOURS = {"ours WebSocket": "#00798c", "ours HTTP": "#2e4057"}
 GREY = "#8d99ae"
+
+DRAWN = 3
+"""Slots of 20 ms that are one point of a time line."""
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
@@ -35,10 +39,36 @@ def draw(results: Results, folder: Path) -> list[Path]:
     )
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        _draw(plot, folder / f"{plot.name}.svg")
+        drawn
         for findings in results.findings
-        for plot in findings.plots
+        for drawn in (
+            *(_draw(plot, folder / f"{plot.name}.svg") for plot in findings.plots),
+            *(_line(each, folder / f"{each.name}.svg") for each in findings.timelines),
+        )
     ]
+
+
+def _line(timeline: Timeline, path: Path) -> Path:
+    """The sides of calls, one below the other over the same seconds."""
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(7.2, 0.9 * len(timeline.strips) + 0.8), facecolor="white")
+    all_axes: Any = picture.subplots(len(timeline.strips), sharex=True, squeeze=False)
+    for axes, strip in zip(all_axes[:, 0], timeline.strips, strict=True):
+        high = [max(strip.peaks[n : n + DRAWN]) for n in range(0, len(strip.peaks), DRAWN)]
+        seconds = [n * DRAWN * SLOT for n in range(len(high))]
+        low = [-peak for peak in high]
+        colour = _style(strip.label)["color"] if strip.label.endswith("bot") else GREY
+        axes.fill_between(seconds, low, high, color=colour, linewidth=0)
+        axes.set_ylim(-1, 1)
+        axes.set_yticks([])
+        axes.set_ylabel(strip.label.replace(": ", "\n"), rotation=0, ha="right", va="center")
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+    all_axes[0, 0].set_title(timeline.title, loc="left", fontweight="bold")
+    all_axes[-1, 0].set_xlabel("seconds")
+    picture.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return path
 
 
 def _draw(plot: Plot, path: Path) -> Path:

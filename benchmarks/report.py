@@ -10,7 +10,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks.model import NOTHING, Cell, Check, Findings, Plot, Results, Series, Table
+from benchmarks.model import (
+    NOTHING,
+    Cell,
+    Check,
+    Findings,
+    Plot,
+    Results,
+    Series,
+    Strip,
+    Table,
+    Timeline,
+)
 
 
 def shown(cell: Cell) -> str:
@@ -74,6 +85,9 @@ def load(path: Path) -> Results:
             plot["series"] = [Series(**series) for series in plot["series"]]
         raw["tables"] = [Table(**table) for table in raw["tables"]]
         raw["plots"] = [Plot(**plot) for plot in raw["plots"]]
+        for timeline in raw["timelines"]:
+            timeline["strips"] = [Strip(**strip) for strip in timeline["strips"]]
+        raw["timelines"] = [Timeline(**timeline) for timeline in raw["timelines"]]
         raw["checks"] = [Check(**check) for check in raw["checks"]]
         found.append(Findings(**raw))
     return Results(data["environment"], data["quick"], found, data["failed"])

@@ -1,5 +1,6 @@
 """That the pieces of the benchmark run; no time is looked at."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,10 +11,12 @@ from benchmarks import __main__ as command
 from benchmarks import docs, material, measure, report, script
 from benchmarks.contestants import ALL, OUR_HTTP, OUR_WS, PIPECAT_WS, Contestant, NoService
 from benchmarks.heard import Heard, paid, tables
-from benchmarks.model import Findings, Plot, Results
-from benchmarks.scenarios import SCENARIOS, tail, traffic, voices
+from benchmarks.model import Findings, Plot, Results, Strip, Timeline
+from benchmarks.scenarios import SCENARIOS, tail, traffic, voice, voices
 from benchmarks.server import Server
 from benchmarks.stage import Stage
+
+from pipecat_responses.testing import AutojumpEventLoop
 
 
 @pytest_asyncio.fixture
@@ -31,6 +34,8 @@ def results(*, quick: bool = False) -> Results:
     plot = Plot("cpu", "Times", "items", "ms")
     plot.line("ours WebSocket", {10: 1.5, 100: 1.6})
     findings.plots.append(plot)
+    strips = [Strip("ours WebSocket: caller", [0.0, 0.5]), Strip("ours WebSocket: bot", [0.5, 0.0])]
+    findings.timelines.append(Timeline("line", "A call", strips))
     return Results(measure.environment(), quick, [findings])
 
 
@@ -101,8 +106,9 @@ def test_plots_are_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from benchmarks import plots
 
-    [path] = plots.draw(results(), tmp_path)
-    assert "<svg" in path.read_text(encoding="utf-8")
+    paths = plots.draw(results(), tmp_path)
+    assert [path.name for path in paths] == ["cpu.svg", "line.svg"]
+    assert all("<svg" in path.read_text(encoding="utf-8") for path in paths)
 
 
 def test_percentiles() -> None:
@@ -266,3 +272,14 @@ def test_tables_of_what_was_heard() -> None:
     ]
     assert findings.tables[0].rows == [["ours", 500, 500, 500, 500]]
     assert paid(bill) == 4100
+
+
+@pytest.mark.long_calls
+def test_calls_with_sound_are_measured() -> None:
+    times = voice.Times()
+    with asyncio.Runner(loop_factory=AutojumpEventLoop) as runner:
+        phone = runner.run(voice._call(OUR_WS, "ignored", 1, times))
+    assert set(times.answers) == {kind for kind in voice.KINDS if "honoured" not in kind}
+    # The commentary is heard while the search goes on.
+    assert times.answers["search"][0] < voice.SEARCH
+    assert phone.transport.played.peaks

@@ -98,6 +98,13 @@ def test_any_model(command: Command, options: tuple[str, ...], status: int) -> N
     assert command("serve", "--port", "0", *options, meanwhile=meanwhile)[0] == 0
 
 
+def test_somebody_to_talk_to(command: Command) -> None:
+    async def meanwhile(base_url: str) -> None:
+        assert "One, two, three." in str(await ask(base_url, "count to three"))
+
+    assert command("serve", "--port", "0", "--persona", meanwhile=meanwhile)[0] == 0
+
+
 def test_a_host_with_a_token(command: Command) -> None:
     async def meanwhile(base_url: str) -> None:
         base_url = base_url.replace("0.0.0.0", "127.0.0.1")

@@ -49,7 +49,7 @@ LIBRARIES = {
     },
     "session": {"openai", "loguru", "msgspec", "websockets"},
     "inspector": {"aiohttp", "loguru", "msgspec"},
-    "sandbox": {"PIL", "aiohttp", "msgspec", "rstr", "trustme", "yaml"},
+    "sandbox": {"PIL", "aiohttp", "msgspec", "num2words", "rstr", "trustme", "yaml"},
     "doctor": {"openai", "httpx2"},
     "testing": {"pipecat", "pytest"},
 }

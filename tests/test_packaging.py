@@ -173,7 +173,7 @@ def test_the_example_in_the_readme_is_the_example() -> None:
     "target",
     [
         *("setup", "chat", "serve", "test", "test-websockets", "coverage", "bench", "docs", "lint"),
-        *("format", "fuzz"),
+        *("format", "fuzz", "calls"),
     ],
 )
 def test_make_knows_its_targets(target: str) -> None:

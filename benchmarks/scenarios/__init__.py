@@ -16,6 +16,7 @@ from benchmarks.scenarios import (
     storm,
     tail,
     traffic,
+    voice,
     voices,
 )
 from benchmarks.server import Server
@@ -28,6 +29,7 @@ SCENARIOS: dict[str, Scenario] = {
     "interruptions": interruptions.run,
     "traffic": traffic.run,
     "voices": voices.run,
+    "voice": voice.run,
     "link": slowlink.run,
     "sessions": sessions.run,
     "blocking": blocking.run,

@@ -60,6 +60,7 @@ ITS_OWN = {
     "max_stored_bytes",
     "max_stored_events",
     "models",
+    "persona",
     "responder",
     "seed",
     "time_to_created",

@@ -26,7 +26,7 @@ def examples(page: str) -> list[str]:
     [
         ("README.md", 1, "strict"),
         ("README.md", 1, "auto"),
-        ("docs/testing.md", 9, "strict"),
+        ("docs/testing.md", 10, "strict"),
         ("docs/unknown.md", 1, "strict"),
     ],
 )

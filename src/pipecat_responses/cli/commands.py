@@ -210,6 +210,12 @@ def serve(
         bool,
         typer.Option("--any-model", help="Take any model's name, as OpenAI does not."),
     ] = False,
+    persona: Annotated[
+        bool,
+        typer.Option(
+            "--persona", help="Answer as somebody to talk to, with searches that take a while."
+        ),
+    ] = False,
     scenario: Annotated[
         Path | None,
         typer.Option(
@@ -272,6 +278,8 @@ def serve(
     if cancel is not None:
         config.cancel = cancel.value
     config.any_model = config.any_model or any_model
+    if persona:
+        config.persona, config.hosted_seconds = True, 3.0
     options = ServeOptions(config, server, host, port, token, scenario, replay, timing)
     raise typer.Exit(run(options))
 

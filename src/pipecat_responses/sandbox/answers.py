@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypedDict
 
@@ -356,6 +357,8 @@ class ModelInput:
         stream_id: The lane's name, None on the default lane and over HTTP.
         family: The known model behind a deployment's name; None when the model's own name says it.
         seed: Which of the possible values the built-in answers take.
+        persona: Whether the built-in answers are those of the persona.
+        now: The time of the request, as the clock on the wall shows it.
     """
 
     model: str
@@ -369,6 +372,8 @@ class ModelInput:
     stream_id: str | None
     family: str | None = None
     seed: int = 0
+    persona: bool = False
+    now: datetime = field(default_factory=datetime.now)
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:

@@ -37,11 +37,18 @@ def as_python(expression: str) -> str:
 
 def result_of(expression: str) -> str:
     """What a calculation gives; ``undefined`` where that cannot be said."""
-    try:
-        value = _value(ast.parse(as_python(expression), mode="eval").body)
-    except (SyntaxError, ValueError, ArithmeticError):
+    value = value_of(expression)
+    if value is None:
         return "undefined"
     return str(int(value)) if value == int(value) else str(value)
+
+
+def value_of(expression: str) -> float | None:
+    """The value of a calculation; None where that cannot be said."""
+    try:
+        return _value(ast.parse(as_python(expression), mode="eval").body)
+    except (SyntaxError, ValueError, ArithmeticError):
+        return None
 
 
 def _value(node: ast.expr) -> float:

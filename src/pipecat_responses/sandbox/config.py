@@ -239,6 +239,8 @@ class SandboxConfig:
             or without those that it continued from (``own``). No document says.
         seed: Which values the built-in answers take where there is a choice, such as those of a
             structured output: the same seed, the same values. 0 takes the plainest.
+        persona: Whether the built-in answers are those of somebody to talk to, written for the ear:
+            counts, calculates, tells the time and stories, says that it looks something up.
         hosted_seconds: How long a tool runs that the server runs by itself, such as a search on the
             web; a scripted ``HostedCall`` may say so itself.
     """
@@ -299,6 +301,7 @@ class SandboxConfig:
     cancelled_stream: Literal["ends", "incomplete"] = "ends"
     listed_input: Literal["all", "own"] = "all"
     seed: int = 0
+    persona: bool = False
     hosted_seconds: float = 0.0
 
     @classmethod

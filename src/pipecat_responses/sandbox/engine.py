@@ -299,6 +299,7 @@ class Engine:
             stream_id=place.lane,
             family=config.deployments.get(body["model"]),
             seed=config.seed,
+            persona=config.persona,
         )
         check_json_is_asked_for(given)
         said = (given.last_user_text or "").lower()

@@ -24,7 +24,7 @@ from pipecat_responses.sandbox.transcript import Item, item_text
 Parts = tuple[Part, ...]
 
 _ASKS = {
-    "web_search": r"search|google|internet|online|the web|news|latest|look up|browse",
+    "web_search": r"search|google|internet|online|the web|news|latest|look (?:\w+ )?up|browse",
     "file_search": r"files?|documents?|docs|pdfs?|handbook|manual|knowledge base|policy|search",
     "code_interpreter": r"python|code|run|compute|calculate|plot|chart|csv|solve",
     "image_generation": r"draw|paint|sketch|illustrate|(?:image|picture|photo|logo|drawing) of|"

@@ -11,6 +11,22 @@ _TOLD = re.compile(
     re.IGNORECASE,
 )
 _ASKS = re.compile(r"\b(?:what|which|repeat|tell|say|recall|remember|remind|know)\b", re.IGNORECASE)
+_QUESTION = re.compile(r"^\s*(?:what|which|who|where|when|how|is|do|can)\b|\?\s*$", re.IGNORECASE)
+
+
+def told(text: str) -> tuple[str, str, str] | None:
+    """What a text tells, if it is no question.
+
+    Args:
+        text: ``My name is Ada.``
+
+    Returns:
+        Whose it is (``my`` or ``the``), what it is, and its value; None if it tells nothing.
+    """
+    if _QUESTION.search(text) or not (found := _TOLD.findall(text)):
+        return None
+    owner, thing, value = found[-1]
+    return owner.lower(), thing.lower(), value
 
 
 def recalled(question: str, before: Iterable[str]) -> str | None:

@@ -12,9 +12,11 @@ from pipecat_responses.sandbox.answers import Answer, Call, ModelInput, Part, Te
 from pipecat_responses.sandbox.choices import chosen
 from pipecat_responses.sandbox.hosted import hosted_parts, report_of_outputs
 from pipecat_responses.sandbox.intents import make_call, wanted_calls
+from pipecat_responses.sandbox.persona import read_out, spoken_answer, with_commentary
 from pipecat_responses.sandbox.recall import recalled
 from pipecat_responses.sandbox.remote import after_approval, listings
 from pipecat_responses.sandbox.samples import sample
+from pipecat_responses.sandbox.story import STORY
 from pipecat_responses.sandbox.transcript import Item, Transcript, item_text
 
 _COUNT = re.compile(r"\bcount(?:\s+from\s+\w+)?\s+to\s+(\d+)", re.IGNORECASE)
@@ -22,19 +24,6 @@ _WORD_QUESTION = re.compile(r"\bwhich word\b", re.IGNORECASE)
 _WORD = re.compile(r"\bthe word is (\w+)", re.IGNORECASE)
 _FUNCTIONS = ("function", "custom")
 _MAX_COUNT = 10_000
-_STORY = """\
-Once upon a time, a lighthouse keeper named Ada lived on an island at the edge of the map. \
-Every evening she climbed one hundred and twelve steps and lit the great lamp. \
-One night the fog was so thick that the light came back to her like an echo. \
-She heard a bell, far out, where no ship should have been. \
-So she took the small boat and a lantern, and rowed toward the sound. \
-The sea was flat, and the oars left rings that did not fade. \
-In the middle of the fog she found a ship without a crew, with its table set for dinner. \
-On the plate of the captain lay a letter, and the letter had her name on it. \
-It said that the lamp had once guided this ship home, and that the ship had come to say thanks. \
-Ada rang the bell three times, as sailors do for a friend. \
-When the fog lifted in the morning, the ship was gone, and the rings on the water with it. \
-But the bell hung in the lighthouse from then on, and nobody ever asked how it had got there."""
 
 
 def answer_by_rules(given: ModelInput) -> Answer:
@@ -52,6 +41,9 @@ def answer_by_rules(given: ModelInput) -> Answer:
        what else was told and is asked for (``my name is ...``); a story, or counting, when asked
        for.
     6. What the user said, and how many items the model sees.
+
+    With ``SandboxConfig.persona``, somebody to talk to (see ``persona``) takes the place of 5 and
+    6.
 
     Args:
         given: What the model sees.
@@ -113,9 +105,16 @@ def _after_outputs(given: ModelInput) -> Answer | None:
     if outputs:
         if not given.parallel_tool_calls and (left := _calls(given, made)):
             return Answer(left[:1])
-        names = {call["call_id"]: call["name"] for call in made}
-        said = " ".join(f"{names[item['call_id']]} says {item_text(item)}." for item in outputs)
+        said = " ".join(_returned(given, item, made) for item in outputs)
     return Answer((_formed(given, said) or Text(said),)) if said else None
+
+
+def _returned(given: ModelInput, output: Item, made: list[Item]) -> str:
+    """What a tool has returned, in words."""
+    if given.persona:
+        return read_out(item_text(output))
+    names = {call["call_id"]: call["name"] for call in made}
+    return f"{names[output['call_id']]} says {item_text(output)}."
 
 
 def _since_the_user_spoke(given: ModelInput) -> tuple[list[Item], list[Item]]:
@@ -159,6 +158,8 @@ def _hosted(given: ModelInput, parts: tuple[Part, ...]) -> Answer | None:
     """What a tool of the API's came to, said in the form that the request asks for."""
     if not parts:
         return None
+    if given.persona:
+        parts = with_commentary(given, parts)
     return Answer(
         tuple(
             (_formed(given, part.text) or part) if isinstance(part, Text) else part
@@ -181,6 +182,8 @@ def _speak(given: ModelInput) -> Text:
     text = given.last_user_text
     if formed := _formed(given, text or ""):
         return formed
+    if given.persona:
+        return Text(spoken_answer(given))
     if text is None:
         return Text("Hello! How can I help you?")
     if _WORD_QUESTION.search(text):
@@ -191,7 +194,7 @@ def _speak(given: ModelInput) -> Text:
         top = min(int(count[1]), _MAX_COUNT)
         return Text(", ".join(str(number) for number in range(1, top + 1)) + ".")
     if "story" in text.lower():
-        return Text(_STORY)
+        return Text(STORY)
     noun = "item" if given.count == 1 else "items"
     return Text(f'You said: "{text}".{_seen(given)} I remember {given.count} {noun}.')
 

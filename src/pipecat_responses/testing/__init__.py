@@ -15,6 +15,7 @@ a test needs nothing outside its own process::
                 assert talk.history[-1] == ("assistant", "Once upon a time")
                 assert await talk.say("Enough.") == "As you like."
 
+``Caller`` calls a bot with audio, through everything that a bot has around its model.
 ``expect(talk)`` judges such a conversation, and ``plugin`` gives pytest the fixtures
 ``responses_sandbox`` and ``responses_bot``. The guide is ``docs/testing.md``.
 
@@ -28,19 +29,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipecat_responses.testing.autojump import AutojumpEventLoop, LoopClock
     from pipecat_responses.testing.bots import Bots
+    from pipecat_responses.testing.caller import Caller, Speech
     from pipecat_responses.testing.conversation import Conversation
     from pipecat_responses.testing.expectations import Expectation, expect
     from pipecat_responses.testing.history import plain
     from pipecat_responses.testing.taps import Tap
     from pipecat_responses.testing.voice import Voice, VoiceKind
 
-__all__ = ["Bots", "Conversation", "Expectation", "Tap", "Voice", "VoiceKind", "expect", "plain"]
+__all__ = [
+    "AutojumpEventLoop",
+    "Bots",
+    "Caller",
+    "Conversation",
+    "Expectation",
+    "LoopClock",
+    "Speech",
+    "Tap",
+    "Voice",
+    "VoiceKind",
+    "expect",
+    "plain",
+]
 
 _HOMES = {
+    "AutojumpEventLoop": "autojump",
     "Bots": "bots",
+    "Caller": "caller",
     "Conversation": "conversation",
     "Expectation": "expectations",
+    "LoopClock": "autojump",
+    "Speech": "caller",
     "Tap": "taps",
     "Voice": "voice",
     "VoiceKind": "voice",
