@@ -52,6 +52,11 @@ class Parts:
     target: Target
     model: str
 
+    def sentence(self, error: BaseException | str) -> str:
+        """Says what went wrong and what to do."""
+        target = self.target
+        return sentence(error, where=target.where, model=self.model, has_key=target.has_key)
+
 
 async def talk(connection: SmallWebRTCConnection, parts: Parts) -> None:
     """Talks with a caller until one of the two has gone.
@@ -97,12 +102,7 @@ async def talk(connection: SmallWebRTCConnection, parts: Parts) -> None:
 
     @worker.event_handler("on_pipeline_error")
     async def on_pipeline_error(_: object, frame: ErrorFrame) -> None:
-        target = parts.target
-        error = frame.exception or frame.error
-        tell_problem(
-            connection,
-            sentence(error, where=target.where, model=parts.model, has_key=target.has_key),
-        )
+        tell_problem(connection, parts.sentence(frame.exception or frame.error))
 
     @worker.event_handler("on_idle_timeout")
     async def on_idle_timeout(_: object) -> None:

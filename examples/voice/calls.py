@@ -47,6 +47,8 @@ class Calls:
             BusyError: If there are as many calls as there may be.
             ValueError: If the offer is none.
         """
+        if "m=audio" not in sdp:
+            raise ValueError("it offers no sound")
         if len(self._tasks) >= self._most:
             raise BusyError
         connection = SmallWebRTCConnection()
@@ -64,7 +66,7 @@ class Calls:
                 await connection.initialize(sdp, "offer")
                 answer = connection.get_answer()
             except Exception as error:  # noqa: BLE001 - it comes from whoever called
-                answered.set_exception(ValueError(f"The offer cannot be answered: {error}"))
+                answered.set_exception(ValueError(str(error)))
                 return
             assert answer is not None
             answered.set_result(answer["sdp"])
