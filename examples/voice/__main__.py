@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -84,6 +85,9 @@ async def serve(options: Options) -> None:
         target = find_target(options.transport, None, sandbox_url)
         parts = Parts(stt, tts, target, options.model)
         await check(parts)
+        # Collecting after a call then looks at what came since, and takes milliseconds.
+        gc.collect()
+        gc.freeze()
         mind = "the sandbox on this machine" if sandbox_url else f"{parts.model} at {target.where}"
         calls = Calls(partial(talk, parts=parts))
         about = f"It hears with {options.stt}, thinks with {mind}, speaks with {options.tts}."

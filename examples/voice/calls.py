@@ -1,6 +1,7 @@
 """The calls under way: each has a bot of its own, and there are only so many."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 from loguru import logger
@@ -55,8 +56,14 @@ class Calls:
         answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._call(connection, sdp, answered))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
         return await answered
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # Models of a call, 50 MB, hang on cycles of a few objects, which are no reason for Python
+        # to collect.
+        gc.collect()
 
     async def _call(
         self, connection: SmallWebRTCConnection, sdp: str, answered: asyncio.Future[str]

@@ -19,6 +19,8 @@ import pytest
 from examples.voice.calls import MOST
 from examples.voice.tts import SAMPLE_RATE, synthesizer
 
+from pipecat_responses.sandbox import BackgroundSandbox, Fault
+
 playwright = pytest.importorskip("playwright.sync_api")
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +46,9 @@ STATISTICS = """(async () => {
 """Those of the call, in the page."""
 
 
+REFUSED = {"status": 401, "type": "invalid_request_error", "code": "invalid_api_key"}
+
+
 @dataclass
 class Server:
     """The server, in a process of its own."""
@@ -62,21 +67,21 @@ class Server:
         return self.process.returncode, err
 
 
-def serving(*options: str) -> Server:
+def serving(*options: str, **variables: str) -> Server:
     """Starts the server, and waits until it tells its address."""
     environment = {key: value for key, value in os.environ.items() if key != "OPENAI_API_KEY"}
     process = subprocess.Popen(
         [sys.executable, "-m", "examples.voice", "--port", "0", *options],
         cwd=ROOT,
-        env=environment,
+        env={**environment, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if found := re.search(r"http://\S+", line):
-            return Server(process, found.group())
+        if found := re.search(r"^Open (\S+)", line):
+            return Server(process, found[1])
     raise AssertionError(process.communicate()[1])
 
 
@@ -219,6 +224,27 @@ def test_a_microphone_that_is_refused_is_a_sentence(server: Server, browser: Ope
     call.says("#problem", "microphone")
     assert call.page.inner_text("#call") == "Call"
     assert call.console == []
+
+
+def test_no_microphone_is_a_sentence(server: Server, browser: Open) -> None:
+    call = browser(server.address, microphone=False)
+    call.page.context.grant_permissions(["microphone"])
+    call.page.click("#call")
+    call.says("#problem", "There is no microphone: plug one in, then call again.")
+
+
+def test_a_model_that_cannot_be_used_any_more_ends_the_call(browser: Open) -> None:
+    with BackgroundSandbox() as sandbox:
+        started = serving(OPENAI_API_KEY="sk-any", OPENAI_BASE_URL=sandbox.base_url)
+        try:
+            call = browser(started.address, 9.0, "What time is it?", 20.0)
+            sandbox.faults.add(Fault("error", "request", times=9, params=REFUSED))
+            call.page.click("#call")
+            call.says("#transcript .bot", "Hello!")
+            call.says("#problem", "refuses the API key: set OPENAI_API_KEY to one that is valid.")
+            call.says("#status", "Not in a call.")
+        finally:
+            started.interrupt()
 
 
 def test_when_all_lines_are_taken_the_next_caller_is_told(browser: Open) -> None:
