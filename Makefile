@@ -12,7 +12,9 @@ BIN := $(VENV)/bin
 # Named after what is installed, so that other constraints build it anew.
 STAMP := $(VENV)/.installed-$(notdir $(CONSTRAINTS))
 BENCH_STAMP := $(VENV)/.installed-bench
+BROWSER_STAMP := $(VENV)/.installed-browser
 DOCS_STAMP := $(VENV)/.installed-docs
+VOICE_STAMP := $(VENV)/.installed-voice
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The tests that take their number of examples from the environment.
 FUZZED = $(shell grep -rl FUZZ_EXAMPLES tests --include='test_*.py')
@@ -22,13 +24,15 @@ WITH_SOCKETS := tests/transport tests/test_connection.py tests/test_checkpoints.
   tests/faults/test_slow.py tests/faults/test_teardown.py
 CHECKED := src tests benchmarks clients examples docs
 
-.PHONY: help setup chat serve test test-websockets calls clients compare coverage bench docs lint format fuzz clean
+.PHONY: help setup chat serve voice test test-browser test-websockets calls clients compare coverage bench docs lint format fuzz clean
 
 help:
 	@echo "make setup     build $(VENV) (the other targets do it by themselves)"
 	@echo "make chat      talk to the bot; options by ARGS=\"--transport http\""
 	@echo "make serve     run the sandbox as a server; options by ARGS=\"--port 9000\""
+	@echo "make voice     talk to the bot in the browser; options by ARGS=\"--port 8000\""
 	@echo "make test      run the tests; options for pytest by ARGS=..."
+	@echo "make test-browser     run those with a real browser, where Chromium is found"
 	@echo "make test-websockets  run those of connections with each version of websockets"
 	@echo "make calls     hold all calls with sound, the long ones too"
 	@echo "make clients   try other people's clients against the sandbox; some by ARGS=\"langchain\""
@@ -42,17 +46,33 @@ help:
 	@echo "make fuzz      run the property tests with many more examples"
 	@echo "make clean     remove $(VENV), build and caches"
 
+define FIND_PYTHON
+command -v $(PYTHON) >/dev/null || \
+  { echo "$(PYTHON) was not found: install Python 3.11 or newer, or name one with PYTHON=..." >&2; exit 1; }; \
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+  { echo "$(PYTHON) is too old: Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
+endef
+
 setup: $(STAMP)
 
 # A `make` that fails half-way must not leave a stamp, so it is written last.
 $(STAMP): pyproject.toml $(CONSTRAINTS)
-	@command -v $(PYTHON) >/dev/null || \
-	  { echo "$(PYTHON) was not found: install Python 3.11 or newer, or name one with PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "$(PYTHON) is too old: Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
+	@$(FIND_PYTHON)
 	@echo "Building $(VENV) (once; it takes a minute or two) ..." >&2
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) -e '.[dev]' -c $(CONSTRAINTS) </dev/null >&2
+	@touch $@
+
+# What a call needs and no more, so that the first one begins soon.
+$(VOICE_STAMP): pyproject.toml $(CONSTRAINTS)
+	@$(FIND_PYTHON)
+	@test -x $(BIN)/python || { \
+	  echo "Building $(VENV) (once; it takes a minute) ..." >&2; $(PYTHON) -m venv $(VENV); }
+	@$(PIP) -e '.[voice]' -c $(CONSTRAINTS) </dev/null >&2
+	@touch $@
+
+$(BROWSER_STAMP): $(STAMP)
+	@$(PIP) -e '.[dev,browser]' -c $(CONSTRAINTS) </dev/null >&2
 	@touch $@
 
 $(BENCH_STAMP): $(STAMP)
@@ -72,6 +92,9 @@ chat: $(STAMP)
 serve: $(STAMP)
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/pipecat-responses serve $(ARGS); exit $$?
 
+voice: $(VOICE_STAMP)
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/python -m examples.voice $(ARGS); exit $$?
+
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
@@ -80,6 +103,9 @@ calls: $(STAMP)
 
 coverage: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-report=html $(ARGS)
+
+test-browser: $(BROWSER_STAMP)
+	@$(BIN)/python -m pytest tests/voice/test_browser.py $(ARGS)
 
 # The warning is about a successor of MkDocs that is not used here.
 docs: $(DOCS_STAMP)

@@ -116,7 +116,9 @@ def test_every_dependency_has_a_constraint() -> None:
     extras = PROJECT["optional-dependencies"]
     wanted = [*PROJECT["dependencies"]]
     wanted += [
-        each for extra in ("cli", "dev", "bench", "docs", "scenarios") for each in extras[extra]
+        each
+        for extra in ("cli", "dev", "bench", "browser", "docs", "scenarios", "voice")
+        for each in extras[extra]
     ]
     pinned = versions_of("constraints.txt")
     assert {name_of(each) for each in wanted} - {"pipecat-responses"} <= set(pinned)

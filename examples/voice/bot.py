@@ -1,0 +1,128 @@
+"""The bot of one call: what it hears with, thinks with and speaks with, in a pipeline."""
+
+from dataclasses import dataclass
+
+from loguru import logger
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.frames.frames import ErrorFrame, TTSSpeakFrame
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
+from pipecat.processors.frameworks.rtvi import RTVIObserverParams
+from pipecat.processors.frameworks.rtvi.observer import RTVIFunctionCallReportLevel
+from pipecat.transports.base_transport import TransportParams
+from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
+from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
+from pipecat.workers.runner import WorkerRunner
+
+from examples.voice.services import Make
+from pipecat_responses.cli.failures import sentence
+from pipecat_responses.cli.target import Target
+from pipecat_responses.cli.tools import TOOLS
+
+SYSTEM = (
+    "You are a friendly assistant on the phone. What you say is spoken aloud: keep it short, and "
+    "use no lists, markup or emoji. What the caller says comes from a speech recogniser, without "
+    "punctuation and with a wrong word now and then."
+)
+
+GREETING = "Hello! I can tell the time, and calculate. What would you like to know?"
+
+SILENCE = 120
+"""Seconds without a word from either side after which a call ends."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the bot of a call is made of.
+
+    Attributes:
+        stt: Makes what it hears with.
+        tts: Makes what it speaks with.
+        target: The server that thinks for it.
+        model: The model there.
+    """
+
+    stt: Make
+    tts: Make
+    target: Target
+    model: str
+
+    def sentence(self, error: BaseException | str) -> str:
+        """Says what went wrong and what to do."""
+        target = self.target
+        return sentence(error, where=target.where, model=self.model, has_key=target.has_key)
+
+
+async def talk(connection: SmallWebRTCConnection, parts: Parts) -> None:
+    """Talks with a caller until one of the two has gone.
+
+    Args:
+        connection: The call, whose offer has been answered.
+        parts: What to make the bot of.
+    """
+    transport = SmallWebRTCTransport(
+        connection, TransportParams(audio_in_enabled=True, audio_out_enabled=True)
+    )
+    llm = parts.target.service(parts.model, SYSTEM)
+    aggregators = LLMContextAggregatorPair(
+        LLMContext(tools=TOOLS),
+        user_params=LLMUserAggregatorParams(vad_analyzer=SileroVADAnalyzer()),
+    )
+    worker = PipelineWorker(
+        Pipeline(
+            [
+                transport.input(),
+                parts.stt(),
+                aggregators.user(),
+                llm,
+                parts.tts(),
+                transport.output(),
+                aggregators.assistant(),
+            ]
+        ),
+        params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
+        idle_timeout_secs=SILENCE,
+        # Nobody listens to a bot that cannot answer any more.
+        processor_unusable_policy=ProcessorUnusablePolicy.CANCEL,
+        rtvi_observer_params=RTVIObserverParams(
+            function_call_report_level={"*": RTVIFunctionCallReportLevel.FULL},
+            tts_raw_text_enabled=True,
+            vad_user_speaking_enabled=True,
+        ),
+    )
+
+    @worker.rtvi.event_handler("on_client_ready")
+    async def on_client_ready(_: object) -> None:
+        await worker.queue_frame(TTSSpeakFrame(GREETING))
+
+    @worker.event_handler("on_pipeline_error")
+    async def on_pipeline_error(_: object, frame: ErrorFrame) -> None:
+        tell_problem(connection, parts.sentence(frame.exception or frame.error))
+
+    @worker.event_handler("on_idle_timeout")
+    async def on_idle_timeout(_: object) -> None:
+        tell_problem(connection, "Nobody has said a word for two minutes: the bot has hung up.")
+
+    @transport.event_handler("on_client_disconnected")
+    async def on_client_disconnected(*_: object) -> None:
+        await worker.cancel()
+
+    runner = WorkerRunner(handle_sigint=False)
+    await runner.add_workers(worker)
+    try:
+        await runner.run()
+    finally:
+        logger.info("What the call took: {}", llm.stats)
+
+
+def tell_problem(connection: SmallWebRTCConnection, problem: str) -> None:
+    """Shows the caller a sentence."""
+    logger.warning("A caller is told: {}", problem)
+    connection.send_app_message(
+        {"label": "rtvi-ai", "type": "server-message", "data": {"problem": problem}}
+    )
