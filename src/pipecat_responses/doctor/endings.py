@@ -16,10 +16,8 @@ from pipecat_responses.doctor.words import (
     recall_on,
     telling_and_counting,
 )
-from pipecat_responses.protocol.doubts import says_steer
 from pipecat_responses.protocol.errors import ConnectionLostError
 from pipecat_responses.protocol.events import Status, SteerAccepted, SteerFailed, SteerPending
-from pipecat_responses.protocol.steering import takes_steering
 
 _TOP = 100
 """As far as the model is to count."""
@@ -29,6 +27,9 @@ _FEWEST_TOKENS = 16
 
 _MOST_TOKENS = 160
 """What an answer that is not stopped may cost."""
+
+_STEERABLE = "gpt-6"
+"""How the names of models begin whose responses can be steered."""
 
 _WAITS = "Nothing to do: what is said meanwhile waits for the next turn."
 
@@ -70,7 +71,7 @@ async def cancel(server: Server) -> Finding:
     if answer.cancel_error is None:
         await answer.until_ended(server.within)
     if answer.cancel_error is not None:
-        if ended and not _is_about_the_message(answer):
+        if ended and not _is_about_the_message(answer, "response.cancel"):
             return _too_quick()
         return no(
             f"response.cancel is refused: {said(answer.cancel_error)}",
@@ -105,7 +106,7 @@ async def interrupted(server: Server) -> Finding:
 
 async def steering(server: Server) -> Finding:
     """Whether a response takes more input while it runs."""
-    if not takes_steering(server.model):
+    if not server.model.lower().startswith(_STEERABLE):
         return nothing_to_check("Only models of the gpt-6 family take input while they answer.")
     async with server.another_line() as line:
         request = server.request(telling_and_counting(new_word(), _TOP))
@@ -125,7 +126,7 @@ async def steering(server: Server) -> Finding:
             return no(f"response.steer is refused: {said(event.error)}", _WAITS, steering=False)
         case SteerFailed():
             return _too_quick()
-        case None if answer.cancel_error is not None and says_steer(answer.cancel_error):
+        case None if answer.cancel_error and _is_about_the_message(answer, "response.steer"):
             words = said(answer.cancel_error)
             return no(f"response.steer is refused: {words}", _WAITS, steering=False)
         case None:
@@ -159,10 +160,10 @@ def _too_quick() -> Finding:
     )
 
 
-def _is_about_the_message(answer: Answer) -> bool:
+def _is_about_the_message(answer: Answer, kind: str) -> bool:
     """Whether a refusal is of the message as such, and not of its coming too late."""
     error = answer.cancel_error
-    return error is not None and ("response.cancel" in error.message or error.param == "type")
+    return error is not None and (kind in error.message or error.param == "type")
 
 
 def _came_to_its_end(answer: Answer) -> bool:

@@ -10,8 +10,7 @@ from pipecat_responses.protocol.encoding import encode
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError
 from pipecat_responses.protocol.events import Created, Event
 from pipecat_responses.protocol.failures import Failure
-from pipecat_responses.protocol.items import make_item
-from pipecat_responses.protocol.requests import Payload, cancel_payload, steer_payload
+from pipecat_responses.protocol.requests import Payload, cancel_payload
 from pipecat_responses.transport.outbox import Outbox
 from pipecat_responses.transport.websocket import Socket, SocketOptions
 
@@ -91,8 +90,12 @@ class Line:
     async def steer(self, answer: Answer, text: str) -> None:
         """Gives the server more input to a response, and waits until it must have read that."""
         assert answer.response_id is not None
-        message = make_item({"type": "message", "role": "user", "content": text})
-        await self._tell(answer, steer_payload(answer.response_id, [message]))
+        message = {
+            "type": "response.steer",
+            "previous_response_id": answer.response_id,
+            "input": [{"type": "message", "role": "user", "content": text}],
+        }
+        await self._tell(answer, _payload(message))
 
     async def _tell(self, answer: Answer, payload: Payload) -> None:
         """Sends a message about a response, and waits until the server must have read it."""
