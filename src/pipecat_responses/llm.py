@@ -302,6 +302,7 @@ class OpenAIResponsesLLMService(
 
     async def _on_notice(self, notice: Notice) -> None:
         await tell(self, notice)
+        self._telemetry.count()
 
 
 class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):

@@ -19,6 +19,7 @@ from pipecat.frames.frames import (
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
 )
+from pipecat.metrics.metrics import LLMTokenUsage
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
@@ -48,7 +49,7 @@ from pipecat_responses.service.compaction import (
     to_summarize,
 )
 from pipecat_responses.service.errors import category_of, is_about_a_file
-from pipecat_responses.service.frame_writer import FrameWriter
+from pipecat_responses.service.frame_writer import FrameWriter, token_usage
 from pipecat_responses.service.function_calls import TurnCalls
 from pipecat_responses.service.request_builder import RequestBuilder, settled
 from pipecat_responses.service.secrets import ApiKey
@@ -61,6 +62,7 @@ from pipecat_responses.service.settings import (
     supports_response_schema,
 )
 from pipecat_responses.service.steering import Steering
+from pipecat_responses.service.telemetry import Telemetry
 from pipecat_responses.service.turn_reports import TurnReports
 from pipecat_responses.session.endpoint import EndpointSession
 from pipecat_responses.session.hedge import HedgePolicy, HedgingBackend
@@ -247,7 +249,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             cache=self._cache_keeping(keep_cache, model_family),
         )
         self._compactions = CompactionWatch()
-        self._turn_reports = TurnReports(self, self._log)
+        self._telemetry = Telemetry(self, self._access)
+        self._turn_reports = TurnReports(self, self._log, self._telemetry)
         self._endpoint_arguments = (
             self._access.arguments_for(hedge.endpoint) if hedge and hedge.endpoint else {}
         )
@@ -330,6 +333,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                     if isinstance(event, Text):
                         text.append(event.text)
                     elif isinstance(event, TurnDone):
+                        if event.usage is not None:
+                            self._telemetry.tokens(token_usage(event.usage))
                         return "".join(text) or None
         except ResponsesError as error:
             if error.failure is Failure.EMPTY:
@@ -449,8 +454,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             await self._report(error, context)
         except LLMContextConversionError as error:
             context.remove_invalid_file_message()
+            self._telemetry.error("context")
             await self.push_error(str(error), exception=error, category=ErrorCategory.APPLICATION)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call goes on
+            self._telemetry.error()
             await self.push_error(
                 self._secrets.mask(f"The turn failed: {type(error).__name__}: {error}"),
                 exception=error,
@@ -561,6 +568,15 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     async def _request(self, context: LLMContext) -> Request:
         return await self._requests.build(context, self._settings)
 
+    async def start_llm_usage_metrics(self, tokens: LLMTokenUsage) -> None:
+        """Reports the tokens of a response.
+
+        Args:
+            tokens: How many it has used.
+        """
+        self._telemetry.tokens(tokens)
+        await super().start_llm_usage_metrics(tokens)
+
     # -- function calls ---------------------------------------------------------------------------
 
     async def broadcast_frame(self, frame_cls: type[Frame], **kwargs: Any) -> None:
@@ -598,6 +614,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._unusable = error if permanent else None
         # What fails over to another service goes by this alone. Turns go on trying meanwhile.
         self._out_of_reach = not permanent and error.transport == "handshake"
+        self._telemetry.error(str(error.failure))
         await self.push_error(
             str(error),
             exception=error,
@@ -719,6 +736,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
+        self._telemetry.count()
         self._steering.close()
         if "_side_session" in vars(self):
             await self._side_session.close()

@@ -233,6 +233,7 @@ class WebSocketExchange:
         request: Request,
         *,
         turn: int,
+        connection: int,
         keeps: bool = True,
         background: bool = False,
         join: bool = True,
@@ -245,6 +246,7 @@ class WebSocketExchange:
             plan: Where it runs and what it carries.
             request: The request.
             turn: The number of its turn.
+            connection: The number of the connection.
             keeps: Whether the conversation may be continued from it.
             background: Whether it gives way to other messages.
             join: Whether text that waits is joined.
@@ -267,6 +269,9 @@ class WebSocketExchange:
             changed_at=None if plan.changed_at is None else request.message_of(plan.changed_at),
             messages=request.messages,
             prepared=plan.checkpoint is not None and plan.checkpoint.prepared,
+            previous_response_id=None if plan.checkpoint is None else plan.checkpoint.response_id,
+            connection=connection,
+            lane=plan.lane.name,
         )
 
     @property

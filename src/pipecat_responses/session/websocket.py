@@ -227,6 +227,7 @@ class WebSocketSession:
             todo,
             request,
             turn=self.stats.turns,
+            connection=member.number,
             keeps=keeps,
             background=background,
             join=self._join_deltas,
