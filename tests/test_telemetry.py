@@ -27,6 +27,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 
 from pipecat_responses import Cause, HedgePolicy
 from pipecat_responses.protocol.failures import Failure
+from pipecat_responses.protocol.names import NAMES
 from pipecat_responses.protocol.planning import FullReason
 from pipecat_responses.sandbox import Answer, Fault, Sandbox
 from tests.faults import support
@@ -275,7 +276,7 @@ class TestWhatHappens:
         async with talking(sandbox, "websocket") as talk:
             talk.context.set_messages([{"role": "oracle", "content": {}}])  # type: ignore[list-item]
             await talk.turn("count to 3")
-        assert telemetry.sum("pipecat_responses.errors", error__type="context") == 1
+        assert telemetry.sum("pipecat_responses.errors", error__type="context_message") == 1
 
 
 class TestMetrics:
@@ -322,7 +323,7 @@ class TestMetrics:
             "gen_ai.token.type": {"input", "output"},
             "server.address": {"127.0.0.1"},
             "server.port": {sandbox.port},
-            "error.type": {*Failure, "context", "_OTHER"},
+            "error.type": {*NAMES, "_OTHER"},
             "pipecat_responses.transport": {"websocket", "http"},
             "pipecat_responses.outcome": {"answered", "failed", "interrupted"},
             "pipecat_responses.cause": set(Cause),

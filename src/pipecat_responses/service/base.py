@@ -30,6 +30,7 @@ from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure, Recovery
+from pipecat_responses.protocol.names import ErrorName, hint, named
 from pipecat_responses.protocol.options import allowed_tools_refused
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.protocol.tool_choice import is_left_out
@@ -362,7 +363,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             ValueError: If the text is empty.
         """
         if not text.strip():
-            raise ValueError("steer() needs some text")
+            raise named(ValueError("steer() needs some text"), ErrorName.ARGUMENT)
         return await self._steering.steer(text)
 
     async def compact(self, context: LLMContext) -> CompactionReport:
@@ -388,7 +389,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         whole = await self._requests.build_to_compact(context, self._settings)
         request = settled(whole)
         if not messages or not request.items:
-            raise ValueError("There is nothing to compact: nothing has been said that is complete")
+            raise named(
+                ValueError("There is nothing to compact: nothing has been said that is complete"),
+                ErrorName.COMPACTION,
+            )
         count = len(messages)
         if len(request.items) < len(whole.items):
             count = whole.message_of(len(request.items)) or 0
@@ -417,7 +421,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             system_instruction=frame.summarization_prompt,
         )
         if not summary:
-            raise RuntimeError("The model gave no summary")
+            raise named(RuntimeError("The model gave no summary"), ErrorName.SUMMARY)
         return summary.strip(), last
 
     # -- frames -----------------------------------------------------------------------------------
@@ -454,8 +458,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             await self._report(error, context)
         except LLMContextConversionError as error:
             context.remove_invalid_file_message()
-            self._telemetry.error("context")
             await self.push_error(str(error), exception=error, category=ErrorCategory.APPLICATION)
+            self._say_more(ErrorName.CONTEXT_MESSAGE)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call goes on
             self._telemetry.error()
             await self.push_error(
@@ -614,13 +618,18 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         self._unusable = error if permanent else None
         # What fails over to another service goes by this alone. Turns go on trying meanwhile.
         self._out_of_reach = not permanent and error.transport == "handshake"
-        self._telemetry.error(str(error.failure))
         await self.push_error(
             str(error),
             exception=error,
             category=category_of(error),
             force_treat_as_permanent=permanent or self._out_of_reach,
         )
+        self._say_more(error.name)
+
+    def _say_more(self, name: str) -> None:
+        """A failure was reported: it is counted by its name, and the log says who knows more."""
+        self._telemetry.error(name)
+        self._log.info("{}", hint(name))
 
     async def _back_in_reach(self) -> None:
         """The server can be reached again, if it could not."""
@@ -700,7 +709,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         if wanted is False:
             return None
         if wanted is not True and not isinstance(wanted, ToolsSchema):
-            raise TypeError("keep_cache must be True, False or a ToolsSchema")
+            raise named(
+                TypeError("keep_cache must be True, False or a ToolsSchema"), ErrorName.ARGUMENT
+            )
         return CacheKeeping(
             model_family,
             lambda: [] if wanted is True else self.get_llm_adapter().declared(wanted),
