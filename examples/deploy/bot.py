@@ -67,10 +67,9 @@ def ears_and_mouth() -> tuple[list[FrameProcessor], FrameProcessor, LLMUserAggre
     return [], Voice(), LLMUserAggregatorParams(user_turn_strategies=as_text)
 
 
-async def run_bot(transport: BaseTransport, runner_args: RunnerArguments) -> None:
-    """Holds a call, until the caller hangs up."""
-    listening, voice, params = ears_and_mouth()
-    llm = OpenAIResponsesLLMService(
+def language_model() -> OpenAIResponsesLLMService:
+    """What thinks."""
+    return OpenAIResponsesLLMService(
         settings=OpenAIResponsesLLMService.Settings(
             model=os.environ.get("MODEL", "gpt-4.1"),
             system_instruction="You are on the phone: keep it short, without lists or markup.",
@@ -78,6 +77,12 @@ async def run_bot(transport: BaseTransport, runner_args: RunnerArguments) -> Non
         # The sandbox of compose.yaml is another host, on a network of its own.
         allow_insecure_transport="ALLOW_INSECURE_TRANSPORT" in os.environ,
     )
+
+
+async def run_bot(transport: BaseTransport, runner_args: RunnerArguments) -> None:
+    """Holds a call, until the caller hangs up."""
+    listening, voice, params = ears_and_mouth()
+    llm = language_model()
     aggregators = LLMContextAggregatorPair(LLMContext(), user_params=params)
     worker = PipelineWorker(
         Pipeline(
@@ -112,4 +117,7 @@ async def bot(runner_args: RunnerArguments) -> None:
 
 
 if __name__ == "__main__":
+    # Imported and loaded before anybody calls, or the first callers would wait for it.
+    ears_and_mouth()
+    language_model()
     serve()
