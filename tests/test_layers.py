@@ -31,7 +31,7 @@ BELOW = {
 
 OF_PROTOCOL = {
     "transport": {"events", "errors", "failures", "requests", "sse"},
-    "doctor": {"encoding", "events", "errors", "failures", "requests"},
+    "doctor": {"encoding", "events", "errors", "failures", "names", "requests"},
 }
 """Which modules of ``protocol`` a layer may import, where not all."""
 

@@ -146,13 +146,21 @@ def test_each_major_of_websockets_is_among_those_to_be_tried() -> None:
     assert versions_of("constraints.txt")["websockets"] == tried.split()[-1]
 
 
-def test_the_container_file() -> None:
-    lines = (ROOT / "Containerfile").read_text().replace("\\\n", "").splitlines()
+@pytest.mark.parametrize(
+    "file",
+    ["Containerfile", "examples/deploy/Containerfile", "examples/telemetry/Containerfile"],
+)
+def test_what_a_container_file_copies_is_there(file: str) -> None:
+    lines = (ROOT / file).read_text().replace("\\\n", "").splitlines()
     copied = [line.split()[1:-1] for line in lines if line.startswith("COPY")]
     allowed = (ROOT / ".dockerignore").read_text().splitlines()
     for name in (each for names in copied for each in names):
         assert (ROOT / name).exists()
-        assert f"!{name}" in allowed
+        assert {f"!{name}", f"!{name.partition('/')[0]}"} & set(allowed)
+
+
+def test_the_container_file() -> None:
+    lines = (ROOT / "Containerfile").read_text().replace("\\\n", "").splitlines()
     [entry] = [line for line in lines if line.startswith("ENTRYPOINT")]
     command, *options = json.loads(entry.removeprefix("ENTRYPOINT"))
     assert command in PROJECT["scripts"]

@@ -18,6 +18,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import WebsocketLLMService
 
+from pipecat_responses.protocol.names import ErrorName, named
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.service.addresses import http_address, ws_address
 from pipecat_responses.service.base import _BaseOpenAIResponsesLLMService
@@ -134,17 +135,33 @@ class OpenAIResponsesLLMService(
                 value that makes no sense.
         """
         if anchor_threshold_bytes is not None and anchor_threshold_bytes < 0:
-            raise ValueError("anchor_threshold_bytes must not be negative; None turns anchors off")
+            raise named(
+                ValueError("anchor_threshold_bytes must not be negative; None turns anchors off"),
+                ErrorName.ARGUMENT,
+            )
         if connection_max_age_secs <= 0:
-            raise ValueError("connection_max_age_secs must be more than 0")
+            raise named(
+                ValueError("connection_max_age_secs must be more than 0"), ErrorName.ARGUMENT
+            )
         if coverage not in ("words", "exact"):
-            raise ValueError(f'coverage must be "words" or "exact", not {coverage!r}')
+            raise named(
+                ValueError(f'coverage must be "words" or "exact", not {coverage!r}'),
+                ErrorName.ARGUMENT,
+            )
         if transport not in ("auto", "websocket"):
-            raise ValueError(f'transport must be "auto" or "websocket", not {transport!r}')
+            raise named(
+                ValueError(f'transport must be "auto" or "websocket", not {transport!r}'),
+                ErrorName.ARGUMENT,
+            )
         if steering not in ("auto", "off"):
-            raise ValueError(f'steering must be "auto" or "off", not {steering!r}')
+            raise named(
+                ValueError(f'steering must be "auto" or "off", not {steering!r}'),
+                ErrorName.ARGUMENT,
+            )
         if warm_up not in ("auto", "off"):
-            raise ValueError(f'warm_up must be "auto" or "off", not {warm_up!r}')
+            raise named(
+                ValueError(f'warm_up must be "auto" or "off", not {warm_up!r}'), ErrorName.ARGUMENT
+            )
         told = kwargs.get("base_url") or kwargs.get("client")
         if ws_url != DEFAULT_WS_URL and not told:
             kwargs["base_url"] = os.environ.get("OPENAI_BASE_URL") or http_address(ws_url)
@@ -303,6 +320,7 @@ class OpenAIResponsesLLMService(
 
     async def _on_notice(self, notice: Notice) -> None:
         await tell(self, notice)
+        self._telemetry.count()
 
 
 class OpenAIResponsesHttpLLMService(_BaseOpenAIResponsesLLMService):

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 
+from pipecat_responses.protocol.names import ErrorName, named
+
 __all__ = [
     "code_interpreter",
     "custom",
@@ -137,8 +139,9 @@ def mcp(
         ValueError: If neither or both of ``server_url`` and ``connector_id`` are given.
     """
     if (server_url is None) == (connector_id is None):
-        raise ValueError(
-            "An MCP server is named by server_url or by connector_id: give one of them"
+        raise named(
+            ValueError("An MCP server is named by server_url or by connector_id: give one of them"),
+            ErrorName.ARGUMENT,
         )
     return _tool(
         "mcp",

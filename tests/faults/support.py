@@ -155,8 +155,9 @@ async def talking(
     sandbox: Sandbox, transport: Transport, /, *, tools: bool = False, **kwargs: Any
 ) -> AsyncIterator[Talk]:
     """A conversation with the sandbox, whose frames are checked at its end."""
-    metrics = kwargs.pop("metrics", True)
-    talk = Talk(new_service(sandbox, transport, **kwargs), tools=tools, metrics=metrics)
+    metrics, tracing = kwargs.pop("metrics", True), kwargs.pop("tracing", False)
+    llm = new_service(sandbox, transport, **kwargs)
+    talk = Talk(llm, tools=tools, metrics=metrics, tracing=tracing)
     async with talk:
         yield talk
     talk.check_frames()

@@ -14,13 +14,13 @@ from typing import Protocol
 from rich.console import Console
 
 from pipecat_responses.cli.bot import Bot, Turn
-from pipecat_responses.cli.failures import UnusableError, sentence, unreachable
+from pipecat_responses.cli.failures import UnusableError, name_of, sentence, unreachable
 from pipecat_responses.cli.lines import Lines
 from pipecat_responses.cli.screen import Screen, Stream
 from pipecat_responses.cli.target import Target, Transport, find_target
 from pipecat_responses.inspector import Inspector
 from pipecat_responses.protocol.errors import ResponsesError
-from pipecat_responses.protocol.failures import Recovery
+from pipecat_responses.protocol.failures import Failure, Recovery
 from pipecat_responses.protocol.planning import FullReason
 from pipecat_responses.sandbox import Fault, Sandbox, SandboxConfig
 
@@ -123,7 +123,7 @@ async def chat(options: ChatOptions, screen: Screen, lines: Source, *, live: boo
                 screen.note(f"See what happens: {inspector.url}")
                 return await talk.run(live=live)
     except UnusableError as error:
-        screen.failure(str(error))
+        screen.failure(str(error), error.name)
         return 1
 
 
@@ -201,9 +201,10 @@ class Chat:
         problem = await self._bot.start()
         errors = self._bot.take_errors()
         if errors:
-            raise UnusableError(self._sentence(errors[-1].exception or errors[-1].error))
+            error = errors[-1].exception or errors[-1].error
+            raise UnusableError(self._sentence(error), name_of(error))
         if problem is not None:
-            raise UnusableError(unreachable(self._target.where, problem))
+            raise UnusableError(unreachable(self._target.where, problem), Failure.CONNECTION)
 
     def _introduce(self, *, live: bool) -> None:
         if self._sandbox is not None:
@@ -350,9 +351,9 @@ class Chat:
             and error.exception.recovery is Recovery.PERMANENT
         )
         if permanent or not self._answered:
-            raise UnusableError(said)
+            raise UnusableError(said, name_of(error.exception or error.error))
         self._failed = True
-        self._screen.failure(said)
+        self._screen.failure(said, name_of(error.exception or error.error))
 
     def _sentence(self, error: BaseException | str) -> str:
         target = self._target

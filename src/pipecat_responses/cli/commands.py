@@ -336,3 +336,16 @@ def record(
     from pipecat_responses.cli.record import RecordOptions, run
 
     raise typer.Exit(run(RecordOptions(to, upstream, port, tuple(redact or ()))))
+
+
+@app.command()
+def explain(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="An error's name; without one, all names.", show_default=False),
+    ] = None,
+) -> None:
+    """Tell what an error means and what to do about it."""
+    from pipecat_responses.cli.explain import run
+
+    raise typer.Exit(run(name))

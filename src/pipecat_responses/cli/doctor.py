@@ -15,10 +15,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pipecat_responses.cli.failures import UnusableError
+from pipecat_responses.cli.failures import UnusableError, complain
 from pipecat_responses.cli.screen import printable
 from pipecat_responses.cli.target import OPENAI, address_of
 from pipecat_responses.doctor import CheckResult, Diagnosis, Verdict, diagnose
+from pipecat_responses.protocol.names import ErrorName, hint, noted_name
 
 _STYLES = {
     Verdict.OK: "green",
@@ -71,7 +72,7 @@ def run(options: DoctorOptions) -> int:
     try:
         return asyncio.run(_run(options))
     except UnusableError as error:
-        print(error, file=sys.stderr)
+        complain(error, error.name)
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -99,11 +100,13 @@ async def _run(options: DoctorOptions) -> int:
             on_result=on_result,
         )
     except ValueError as error:
-        raise UnusableError(str(error)) from error
+        raise UnusableError(str(error), noted_name(error)) from error
     if options.as_json:
         print(json.dumps(as_json(diagnosis), indent=2))
     else:
         out.print(Text(f"\n{_conclusion(diagnosis, options)}"), soft_wrap=True)
+        for name in dict.fromkeys(each.error for each in diagnosis.checks if each.error):
+            out.print(Text(hint(name)), soft_wrap=True)
     if options.write is not None:
         _write(diagnosis, options.write)
     return 0 if diagnosis.usable else 1
@@ -124,6 +127,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
                 "milliseconds": round(each.seconds * 1000),
                 "seen": each.seen,
                 "advice": each.advice,
+                "error": each.error,
             }
             for each in diagnosis.checks
         ],
@@ -182,5 +186,7 @@ def _write(diagnosis: Diagnosis, file: Path) -> None:
     try:
         file.write_text(json.dumps(diagnosis.capabilities, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise UnusableError(f"{file} cannot be written: {error.strerror or error}.") from error
+        raise UnusableError(
+            f"{file} cannot be written: {error.strerror or error}.", ErrorName.FILE
+        ) from error
     print(f"Written: {file}", file=sys.stderr)

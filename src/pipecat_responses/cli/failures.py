@@ -2,12 +2,56 @@
 
 from __future__ import annotations
 
+import sys
+
 from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesError
 from pipecat_responses.protocol.failures import Failure
+from pipecat_responses.protocol.names import hint, noted_name
 
 
 class UnusableError(Exception):
-    """The chat cannot go on; the message is a sentence for the user."""
+    """A command cannot go on; the message is a sentence for the user.
+
+    Attributes:
+        name: The error's name, for ``pipecat-responses explain``, if it has one.
+    """
+
+    def __init__(self, message: str, name: str | None = None) -> None:
+        """Creates the error.
+
+        Args:
+            message: A sentence for the user.
+            name: The error's name, if it has one.
+        """
+        super().__init__(message)
+        self.name = name
+
+
+def complain(message: object, name: str | None = None) -> None:
+    """Says on stderr what went wrong, and who knows more.
+
+    Args:
+        message: A sentence.
+        name: The error's name, if it has one.
+    """
+    print(message, file=sys.stderr)
+    if name is not None:
+        print(hint(name), file=sys.stderr)
+
+
+def name_of(error: BaseException | str) -> str | None:
+    """An error's name, if it has one.
+
+    Args:
+        error: What went wrong.
+    """
+    match error:
+        case ResponsesError():
+            return error.name
+        case BaseException():
+            return noted_name(error)
+        case _:
+            return None
 
 
 def sentence(error: BaseException | str, *, where: str, model: str, has_key: bool) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipecat_responses.cli.serve import until_stopped
+from pipecat_responses.cli.failures import complain
+from pipecat_responses.cli.serve import port_refused, until_stopped
+from pipecat_responses.protocol.names import ErrorName, noted_name
 from pipecat_responses.sandbox import Recorder
 
 
@@ -41,16 +42,14 @@ def run(options: RecordOptions) -> int:
     try:
         asyncio.run(_record(options))
     except ValueError as error:
-        print(error, file=sys.stderr)
+        complain(error, noted_name(error))
         return 1
     except OSError as error:
         reason = error.strerror or str(error)
-        print(
-            f"{error.filename} cannot be written ({reason})."
-            if error.filename
-            else f"Port {options.port} cannot be used ({reason}): choose another one with --port.",
-            file=sys.stderr,
-        )
+        if error.filename:
+            complain(f"{error.filename} cannot be written ({reason}).", ErrorName.FILE)
+        else:
+            complain(port_refused(options.port, reason), ErrorName.PORT)
         return 1
     except KeyboardInterrupt:
         # Where signals cannot be had, Ctrl-C arrives like this.

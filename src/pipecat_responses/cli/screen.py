@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
+from pipecat_responses.protocol.names import hint
+
 _NO_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
@@ -101,11 +103,18 @@ class Screen:
             self._write(" --", style="bold red")
         self.close_line()
 
-    def failure(self, sentence: str) -> None:
-        """Says what went wrong, in a sentence, on stderr."""
+    def failure(self, sentence: str, name: str | None = None) -> None:
+        """Says what went wrong, in a sentence, on stderr, and who knows more.
+
+        Args:
+            sentence: What went wrong.
+            name: The error's name, if it has one.
+        """
         self.close_line()
         one_line = " ".join(printable(sentence).split())
         self._err.write(f"{one_line}\n", style="red")
+        if name is not None:
+            self._err.write(f"{hint(name)}\n", style="dim")
 
     def help(self, text: str) -> None:
         """Shows lines as they are."""

@@ -9,7 +9,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipecat_responses.sandbox import Replay, Sandbox, SandboxConfig
+from pipecat_responses.cli.failures import complain
+from pipecat_responses.protocol.names import ErrorName
+from pipecat_responses.sandbox import (
+    CassetteError,
+    Replay,
+    Sandbox,
+    SandboxConfig,
+    ScenarioError,
+)
 
 
 @dataclass(frozen=True)
@@ -49,20 +57,29 @@ def run(options: ServeOptions) -> int:
     try:
         return asyncio.run(_replay(options) if options.replay else _serve(options))
     except (ValueError, RuntimeError) as error:
-        print(error, file=sys.stderr)
+        complain(error, _name_of(error))
         return 1
     except OSError as error:
         reason = error.strerror or str(error)
-        print(
-            f"{error.filename} cannot be read ({reason})."
-            if error.filename
-            else f"Port {options.port} cannot be used ({reason}): choose another one with --port.",
-            file=sys.stderr,
-        )
+        if error.filename:
+            complain(f"{error.filename} cannot be read ({reason}).", ErrorName.FILE)
+        else:
+            complain(port_refused(options.port, reason), ErrorName.PORT)
         return 1
     except KeyboardInterrupt:
         # Where signals cannot be had, Ctrl-C arrives like this.
         return 0
+
+
+def port_refused(port: int, reason: str) -> str:
+    """Says that a port cannot be listened on."""
+    return f"Port {port} cannot be used ({reason}): choose another one with --port."
+
+
+def _name_of(error: Exception) -> ErrorName | None:
+    if isinstance(error, ScenarioError):
+        return ErrorName.SCENARIO
+    return ErrorName.CASSETTE if isinstance(error, CassetteError) else None
 
 
 async def until_stopped() -> None:

@@ -12,6 +12,7 @@ from pipecat_responses.llm import (
     OpenAIResponsesHttpLLMService,
     OpenAIResponsesLLMService,
 )
+from pipecat_responses.protocol.names import ErrorName, noted_name
 
 Service = OpenAIResponsesLLMService | OpenAIResponsesHttpLLMService
 Transport = Literal["websocket", "http"]
@@ -60,7 +61,7 @@ class Target:
                 api_key=self.api_key, ws_url=self.url, settings=settings
             )
         except ValueError as error:
-            raise UnusableError(_insecure(self.url) or str(error)) from error
+            raise UnusableError(_insecure(self.url) or str(error), noted_name(error)) from error
 
 
 def find_target(transport: Transport, url: str | None, sandbox_url: str | None) -> Target:
@@ -99,7 +100,8 @@ def address_of(url: str, transport: Transport) -> str:
     if not valid or parts.scheme not in ("http", "https", "ws", "wss"):
         raise UnusableError(
             f"{url!r} is no address of a server: give --url one that begins with wss://, https://, "
-            "ws:// or http://, such as https://api.openai.com/v1."
+            "ws:// or http://, such as https://api.openai.com/v1.",
+            ErrorName.ADDRESS,
         )
     secure = "s" if parts.scheme in ("https", "wss") else ""
     base = parts.path.rstrip("/").removesuffix("/responses")

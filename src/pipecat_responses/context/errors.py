@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pipecat.adapters.llm.base_llm_adapter import LLMContextConversionError
 
+from pipecat_responses.protocol.names import ErrorName, named
+
 REFUSALS = (
     AttributeError,
     LookupError,
@@ -19,9 +21,12 @@ class ContextMessageError(LLMContextConversionError):
     """A message of the context cannot be sent.
 
     Attributes:
+        name: The error's name, for ``pipecat-responses explain``.
         index: The message's index in the context.
         role: Its role, or None if it has none.
     """
+
+    name = str(ErrorName.CONTEXT_MESSAGE)
 
     def __init__(self, index: int, role: str | None, problem: object) -> None:
         """Creates the error.
@@ -39,6 +44,7 @@ class ContextMessageError(LLMContextConversionError):
                 "Correct the message or remove it; until then every turn fails."
             )
         )
+        named(self, ErrorName.CONTEXT_MESSAGE)
 
 
 def problem_of(error: Exception) -> str:

@@ -10,6 +10,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMe
 
 from pipecat_responses.context.pending import IN_PROGRESS
 from pipecat_responses.protocol.encoding import encode_mended
+from pipecat_responses.protocol.names import ErrorName, named
 
 _VERSION = 1
 
@@ -32,7 +33,10 @@ def dump(context: LLMContext) -> str:
     try:
         return encode_mended(saved).decode()
     except (TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"The conversation cannot be written as JSON: {error}") from error
+        raise named(
+            ValueError(f"The conversation cannot be written as JSON: {error}"),
+            ErrorName.SAVED_CONVERSATION,
+        ) from error
 
 
 def load(text: str | bytes) -> LLMContext:
@@ -50,10 +54,16 @@ def load(text: str | bytes) -> LLMContext:
     try:
         saved = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise ValueError(f"This is no conversation that dump() has written: {error}") from None
+        raise named(
+            ValueError(f"This is no conversation that dump() has written: {error}"),
+            ErrorName.SAVED_CONVERSATION,
+        ) from None
     messages = saved.get("messages") if isinstance(saved, dict) else None
     if not isinstance(messages, list) or saved.get("version") != _VERSION:
-        raise ValueError("This is no conversation that dump() of this version has written")
+        raise named(
+            ValueError("This is no conversation that dump() of this version has written"),
+            ErrorName.SAVED_CONVERSATION,
+        )
     return LLMContext([_loaded(message) for message in messages if not _is_pending(message)])
 
 
@@ -65,7 +75,10 @@ def _saved(message: Any) -> Any:
 
 def _loaded(message: Any) -> Any:
     if not isinstance(message, Mapping):
-        raise ValueError("A message of the conversation is no JSON object")
+        raise named(
+            ValueError("A message of the conversation is no JSON object"),
+            ErrorName.SAVED_CONVERSATION,
+        )
     if "role" not in message and isinstance(message.get("llm"), str):
         return LLMSpecificMessage(message["llm"], message.get("message"))
     return message

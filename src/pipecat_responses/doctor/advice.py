@@ -6,6 +6,7 @@ from pipecat_responses.doctor.findings import Finding, Verdict
 from pipecat_responses.doctor.server import Server
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure
+from pipecat_responses.protocol.names import ErrorName
 
 
 def ok(seen: str, advice: str = "", /, **learned: bool) -> Finding:
@@ -18,9 +19,9 @@ def no(seen: str, advice: str, /, **learned: bool) -> Finding:
     return Finding(Verdict.NO, seen, advice, learned)
 
 
-def failed(seen: str, advice: str) -> Finding:
+def failed(seen: str, advice: str, error: str = ErrorName.DOCTOR) -> Finding:
     """Something is wrong."""
-    return Finding(Verdict.FAILED, seen, advice)
+    return Finding(Verdict.FAILED, seen, advice, error=str(error))
 
 
 def unclear(seen: str, advice: str = "", /, **learned: bool) -> Finding:
@@ -36,7 +37,7 @@ def nothing_to_check(seen: str, advice: str = "") -> Finding:
 def trouble(error: ResponsesError, server: Server) -> Finding:
     """Something went wrong that says nothing of what the server can do."""
     seen, _, hint = error.message.partition(": check ")
-    return failed(sentence(seen), _advice(error, server) or sentence(f"Check {hint}"))
+    return failed(sentence(seen), _advice(error, server) or sentence(f"Check {hint}"), error.name)
 
 
 def said(error: ResponsesError) -> str:

@@ -68,6 +68,7 @@ async def run_checks(
             server.mask(finding.seen),
             server.mask(finding.advice),
             finding.learned,
+            finding.error,
         )
         findings[check.name].set_result(finding)
         while told < len(checks) and checks[told].name in results:

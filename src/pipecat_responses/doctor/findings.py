@@ -36,6 +36,7 @@ class Finding:
         advice: What to do, in a sentence; empty where nothing is to be done.
         learned: Which capabilities it settles.
         cause: For a check that was skipped, the one that it would have needed.
+        error: For a check that has failed, the error's name; else empty.
     """
 
     verdict: Verdict
@@ -43,6 +44,7 @@ class Finding:
     advice: str = ""
     learned: Mapping[str, bool] = field(default_factory=dict)
     cause: str | None = None
+    error: str = ""
 
     @property
     def blocks(self) -> bool:
@@ -63,6 +65,7 @@ class CheckResult:
         seen: What the server said or did, in a sentence.
         advice: What to do, in a sentence; empty where nothing is to be done.
         learned: Which capabilities it settles.
+        error: For a check that has failed, the error's name, for ``pipecat-responses explain``.
     """
 
     name: str
@@ -71,6 +74,7 @@ class CheckResult:
     seen: str
     advice: str
     learned: Mapping[str, bool]
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

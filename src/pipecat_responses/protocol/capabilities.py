@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from pipecat_responses.protocol.names import ErrorName, named
 from pipecat_responses.protocol.options import RefusedOption
 
 _FORMAT = 1
@@ -147,7 +148,10 @@ class ServerCapabilities:
         known = {each.value: saved.get(each.value) for each in Capability}
         for name, value in known.items():
             if value is not None and not isinstance(value, bool):
-                raise ValueError(f"{name} must be true, false or null, not {value!r}")
+                raise named(
+                    ValueError(f"{name} must be true, false or null, not {value!r}"),
+                    ErrorName.CAPABILITIES_FILE,
+                )
         said = saved.get("why")
         why = {str(name): str(text) for name, text in said.items()} if _is_object(said) else {}
         refused = [_option(each, why) for each in saved.get("refused_fields") or ()]
@@ -167,11 +171,16 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, An
         try:
             saved = msgspec.json.decode(Path(source).read_bytes())
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise ValueError(f"{source} holds no capabilities: {error}") from None
+            raise named(
+                ValueError(f"{source} holds no capabilities: {error}"), ErrorName.CAPABILITIES_FILE
+            ) from None
     if not _is_object(saved) or saved.get("format") != _FORMAT:
-        raise ValueError(
-            "These are no capabilities that `pipecat-responses doctor` or save() of this version "
-            "has written"
+        raise named(
+            ValueError(
+                "These are no capabilities that `pipecat-responses doctor` or save() of this "
+                "version has written"
+            ),
+            ErrorName.CAPABILITIES_FILE,
         )
     return saved
 
@@ -202,8 +211,14 @@ def _option(saved: Any, why: Mapping[str, str]) -> RefusedOption:
     if isinstance(saved, str):
         saved = {"path": saved}
     if not _is_object(saved) or not all(isinstance(part, str) for part in saved.values()):
-        raise ValueError(f"refused_fields must name fields, not {saved!r}")
+        raise named(
+            ValueError(f"refused_fields must name fields, not {saved!r}"),
+            ErrorName.CAPABILITIES_FILE,
+        )
     path = saved.get("path")
     if path is None:
-        raise ValueError(f"refused_fields must name fields, not {saved!r}")
+        raise named(
+            ValueError(f"refused_fields must name fields, not {saved!r}"),
+            ErrorName.CAPABILITIES_FILE,
+        )
     return RefusedOption(path, why.get(path, ""), saved.get("value"), saved.get("model"))

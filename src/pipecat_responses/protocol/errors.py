@@ -18,6 +18,7 @@ from pipecat_responses.protocol.failures import (
     Failure,
     Recovery,
 )
+from pipecat_responses.protocol.names import ErrorName
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +200,11 @@ class ResponsesError(Exception):
         self.failure = failure if failure is not None else classify(self)
 
     @property
+    def name(self) -> str:
+        """Its name, for ``pipecat-responses explain``: the failure's."""
+        return str(self.failure)
+
+    @property
     def recovery(self) -> Recovery:
         """What to do about it."""
         return RECOVERIES[self.failure]
@@ -264,6 +270,11 @@ class ResponsesError(Exception):
 
 class MidResponseLossError(ResponsesError):
     """A response was lost after part of it had been said, and could not be resumed."""
+
+    @property
+    def name(self) -> str:
+        """Its name; ``failure`` is what the last attempt failed of."""
+        return str(ErrorName.MID_RESPONSE_LOSS)
 
 
 class ConnectionLostError(ResponsesError):

@@ -7,6 +7,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlencode, urlsplit
 
+from pipecat_responses.protocol.names import ErrorName, named
 from pipecat_responses.transport.proxies import NO_SOCKS, Proxy, has_socks
 
 
@@ -25,13 +26,19 @@ def check_address(url: str, *, allow_insecure: bool) -> None:
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
         # Without its query and password: they may be secret.
         shown = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
-        raise ValueError(f"{shown!r} is no address of a server: use https:// or wss://")
+        raise named(
+            ValueError(f"{shown!r} is no address of a server: use https:// or wss://"),
+            ErrorName.ADDRESS,
+        )
     if parts.scheme in ("https", "wss") or allow_insecure:
         return
     if not is_loopback(parts.hostname):
-        raise ValueError(
-            f"{parts.scheme}://{parts.hostname} would send the API key in clear text: use "
-            f"{parts.scheme}s://, or pass allow_insecure_transport=True if the network is safe"
+        raise named(
+            ValueError(
+                f"{parts.scheme}://{parts.hostname} would send the API key in clear text: use "
+                f"{parts.scheme}s://, or pass allow_insecure_transport=True if the network is safe"
+            ),
+            ErrorName.INSECURE_ADDRESS,
         )
 
 
@@ -45,9 +52,9 @@ def check_proxy(address: str) -> Proxy:
     try:
         proxy = Proxy.parse(address)
     except ValueError as error:
-        raise ValueError(f"proxy {error}") from None
+        raise named(ValueError(f"proxy {error}"), ErrorName.PROXY) from None
     if proxy.is_socks and not has_socks():
-        raise ImportError(NO_SOCKS)
+        raise named(ImportError(NO_SOCKS), ErrorName.SOCKS)
     return proxy
 
 

@@ -15,6 +15,8 @@ from typing import Any, Literal, Protocol, TypeAlias, get_args
 from pipecat.frames.frames import DataFrame, Frame, LLMMessagesAppendFrame
 from pipecat.processors.aggregators.llm_context import LLMSpecificMessage
 
+from pipecat_responses.protocol.names import ErrorName, named
+
 Rule: TypeAlias = Literal["ask", "always", "never"]
 
 McpApproval: TypeAlias = (
@@ -76,9 +78,12 @@ def check_approval(policy: McpApproval) -> None:
     rules = policy.values() if isinstance(policy, Mapping) else [policy]
     for rule in rules:
         if not callable(rule) and rule not in get_args(Rule):
-            raise ValueError(
-                'mcp_approval must be "ask", "always" or "never", one of these for each tool, or a '
-                f"function, not {rule!r}"
+            raise named(
+                ValueError(
+                    'mcp_approval must be "ask", "always" or "never", one of these for each tool, '
+                    f"or a function, not {rule!r}"
+                ),
+                ErrorName.ARGUMENT,
             )
 
 

@@ -8,6 +8,7 @@ from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING
 
+from pipecat_responses.protocol.names import ErrorName, named
 from pipecat_responses.service.secrets import ApiKey
 from pipecat_responses.service.settings import OpenAIResponsesLLMSettings
 
@@ -32,7 +33,9 @@ def check_known(service: type, arguments: Mapping[str, object]) -> None:
             hint = f"; did you mean {close[0]!r}?" if close else ""
             if name in {each.name for each in fields(OpenAIResponsesLLMSettings)}:
                 hint = f"; pass settings={service.__name__}.Settings({name}=...)"
-            raise TypeError(f"{service.__name__} has no argument {name!r}{hint}")
+            raise named(
+                TypeError(f"{service.__name__} has no argument {name!r}{hint}"), ErrorName.ARGUMENT
+            )
 
 
 def check_values(on_loss: str, retry_timeout: float | None, max_message_bytes: int) -> None:
@@ -42,11 +45,20 @@ def check_values(on_loss: str, retry_timeout: float | None, max_message_bytes: i
         ValueError: For the first of them.
     """
     if on_loss not in ("resume", "stop"):
-        raise ValueError(f'on_mid_response_loss must be "resume" or "stop", not {on_loss!r}')
+        raise named(
+            ValueError(f'on_mid_response_loss must be "resume" or "stop", not {on_loss!r}'),
+            ErrorName.ARGUMENT,
+        )
     if retry_timeout is not None and retry_timeout <= 0:
-        raise ValueError(f"retry_timeout_secs must be more than 0, not {retry_timeout!r}")
+        raise named(
+            ValueError(f"retry_timeout_secs must be more than 0, not {retry_timeout!r}"),
+            ErrorName.ARGUMENT,
+        )
     if max_message_bytes <= 0:
-        raise ValueError(f"max_message_bytes must be more than 0, not {max_message_bytes!r}")
+        raise named(
+            ValueError(f"max_message_bytes must be more than 0, not {max_message_bytes!r}"),
+            ErrorName.ARGUMENT,
+        )
 
 
 def check_client(client: object, **others: object) -> None:
@@ -63,10 +75,16 @@ def check_client(client: object, **others: object) -> None:
     from openai import AsyncOpenAI
 
     if not isinstance(client, AsyncOpenAI):
-        raise TypeError(f"client must be an openai.AsyncOpenAI, not {type(client).__name__}")
+        raise named(
+            TypeError(f"client must be an openai.AsyncOpenAI, not {type(client).__name__}"),
+            ErrorName.ARGUMENT,
+        )
     given = [name for name, value in others.items() if value is not None]
     if given:
-        raise ValueError(f"client has its own {', '.join(given)}: pass one or the other")
+        raise named(
+            ValueError(f"client has its own {', '.join(given)}: pass one or the other"),
+            ErrorName.ARGUMENT,
+        )
 
 
 def key_of(client: AsyncOpenAI) -> ApiKey:

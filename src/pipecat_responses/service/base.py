@@ -21,6 +21,7 @@ from pipecat.frames.frames import (
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
 )
+from pipecat.metrics.metrics import LLMTokenUsage
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
@@ -31,6 +32,7 @@ from pipecat_responses.context.adapter import OpenAIResponsesLLMAdapter
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure, Recovery
+from pipecat_responses.protocol.names import ErrorName, hint, named
 from pipecat_responses.protocol.options import allowed_tools_refused
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.protocol.tool_choice import is_left_out
@@ -50,7 +52,7 @@ from pipecat_responses.service.compaction import (
     to_summarize,
 )
 from pipecat_responses.service.errors import category_of, is_about_a_file
-from pipecat_responses.service.frame_writer import FrameWriter
+from pipecat_responses.service.frame_writer import FrameWriter, token_usage
 from pipecat_responses.service.function_calls import TurnCalls
 from pipecat_responses.service.request_builder import RequestBuilder, settled
 from pipecat_responses.service.secrets import ApiKey
@@ -63,6 +65,7 @@ from pipecat_responses.service.settings import (
     supports_response_schema,
 )
 from pipecat_responses.service.steering import Steering
+from pipecat_responses.service.telemetry import Telemetry
 from pipecat_responses.service.turn_reports import TurnReports
 from pipecat_responses.session.endpoint import EndpointSession
 from pipecat_responses.session.hedge import HedgingBackend
@@ -266,7 +269,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             cache=self._cache_keeping(keep_cache, model_family),
         )
         self._compactions = CompactionWatch()
-        self._turn_reports = TurnReports(self, self._log)
+        self._telemetry = Telemetry(self, self._access)
+        self._turn_reports = TurnReports(self, self._log, self._telemetry)
         self._endpoint_arguments = (
             self._access.arguments_for(hedge.endpoint) if hedge and hedge.endpoint else {}
         )
@@ -354,6 +358,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
                     if isinstance(event, Text):
                         text.append(event.text)
                     elif isinstance(event, TurnDone):
+                        if event.usage is not None:
+                            self._telemetry.tokens(token_usage(event.usage))
                         return "".join(text) or None
         except ResponsesError as error:
             if error.failure is Failure.EMPTY:
@@ -381,7 +387,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             ValueError: If the text is empty.
         """
         if not text.strip():
-            raise ValueError("steer() needs some text")
+            raise named(ValueError("steer() needs some text"), ErrorName.ARGUMENT)
         return await self._steering.steer(text)
 
     async def compact(self, context: LLMContext) -> CompactionReport:
@@ -407,7 +413,10 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         whole = await self._requests.build_to_compact(context, self._settings)
         request = settled(whole)
         if not messages or not request.items:
-            raise ValueError("There is nothing to compact: nothing has been said that is complete")
+            raise named(
+                ValueError("There is nothing to compact: nothing has been said that is complete"),
+                ErrorName.COMPACTION,
+            )
         count = len(messages)
         if len(request.items) < len(whole.items):
             count = whole.message_of(len(request.items)) or 0
@@ -436,7 +445,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             system_instruction=frame.summarization_prompt,
         )
         if not summary:
-            raise RuntimeError("The model gave no summary")
+            raise named(RuntimeError("The model gave no summary"), ErrorName.SUMMARY)
         return summary.strip(), last
 
     # -- frames -----------------------------------------------------------------------------------
@@ -474,7 +483,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         except LLMContextConversionError as error:
             context.remove_invalid_file_message()
             await self.push_error(str(error), exception=error, category=ErrorCategory.APPLICATION)
+            self._say_more(ErrorName.CONTEXT_MESSAGE)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call goes on
+            self._telemetry.error()
             await self.push_error(
                 self._secrets.mask(f"The turn failed: {type(error).__name__}: {error}"),
                 exception=error,
@@ -600,6 +611,15 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     async def _request(self, context: LLMContext) -> Request:
         return await self._requests.build(context, self._settings)
 
+    async def start_llm_usage_metrics(self, tokens: LLMTokenUsage) -> None:
+        """Reports the tokens of a response.
+
+        Args:
+            tokens: How many it has used.
+        """
+        self._telemetry.tokens(tokens)
+        await super().start_llm_usage_metrics(tokens)
+
     # -- function calls ---------------------------------------------------------------------------
 
     async def broadcast_frame(self, frame_cls: type[Frame], **kwargs: Any) -> None:
@@ -648,6 +668,12 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             category=category_of(error),
             force_treat_as_permanent=permanent or self._out_of_reach,
         )
+        self._say_more(error.name)
+
+    def _say_more(self, name: str) -> None:
+        """A failure was reported: it is counted by its name, and the log says who knows more."""
+        self._telemetry.error(name)
+        self._log.info("{}", hint(name))
 
     async def _back_in_reach(self) -> None:
         """The server can be reached again, if it could not."""
@@ -731,7 +757,9 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         if wanted is False:
             return None
         if wanted is not True and not isinstance(wanted, ToolsSchema):
-            raise TypeError("keep_cache must be True, False or a ToolsSchema")
+            raise named(
+                TypeError("keep_cache must be True, False or a ToolsSchema"), ErrorName.ARGUMENT
+            )
         return CacheKeeping(
             model_family,
             lambda: [] if wanted is True else self.get_llm_adapter().declared(wanted),
@@ -771,6 +799,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
 
     async def cleanup(self) -> None:
         """Releases everything; nothing of the service is left running."""
+        self._telemetry.count()
         self._steering.close()
         if "_side_session" in vars(self):
             await self._side_session.close()

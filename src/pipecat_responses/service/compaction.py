@@ -15,6 +15,7 @@ from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.events import Usage
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.items import COMPACTION, plain_text
+from pipecat_responses.protocol.names import ErrorName, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,10 @@ def put_in_place(
     messages: list[Any] = context.get_messages()
     same = zip(messages, before[:count], strict=False)
     if len(messages) < count or any(one is not other for one, other in same):
-        raise RuntimeError("The conversation was changed meanwhile, and stays as it is")
+        raise named(
+            RuntimeError("The conversation was changed meanwhile, and stays as it is"),
+            ErrorName.COMPACTION,
+        )
     made = [_message(item, llm, place) for place, item in enumerate(items)]
     context.set_messages([*made, *messages[count:]])
     usage = answer.get("usage")

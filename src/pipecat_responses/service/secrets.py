@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.failures import Failure
+from pipecat_responses.protocol.names import ErrorName, named
 
 ApiKey: TypeAlias = str | Callable[[], Awaitable[str]]
 """A key, or an async callable that gives one each time it is needed."""
@@ -134,11 +135,16 @@ def check_key(key: object) -> None:
         ValueError: If it is refused, without a word of it.
     """
     if not isinstance(key, str):
-        raise ValueError(f"api_key must give a str, not {type(key).__name__}")
+        raise named(
+            ValueError(f"api_key must give a str, not {type(key).__name__}"), ErrorName.API_KEY
+        )
     if not key:
-        raise ValueError("api_key must not be empty")
+        raise named(ValueError("api_key must not be empty"), ErrorName.API_KEY)
     if not key.isascii() or not key.isprintable() or key != key.strip():
-        raise ValueError(
-            "api_key holds white space or characters that cannot stand in a header: check what it "
-            "was read from"
+        raise named(
+            ValueError(
+                "api_key holds white space or characters that cannot stand in a header: check what "
+                "it was read from"
+            ),
+            ErrorName.API_KEY,
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from pipecat_responses.protocol.capabilities import Capability, ServerCapabilities
+from pipecat_responses.protocol.names import ErrorName, named
 from pipecat_responses.service.secrets import ApiKey
 
 if TYPE_CHECKING:
@@ -81,9 +82,12 @@ class Server:
             return self.base_url
         endpoint = os.environ.get(self.endpoint_variable)
         if not endpoint:
-            raise ValueError(
-                f'server="{self.name}" needs an address: pass base_url=... or set the environment '
-                f"variable {self.endpoint_variable}"
+            raise named(
+                ValueError(
+                    f'server="{self.name}" needs an address: pass base_url=... or set the '
+                    f"environment variable {self.endpoint_variable}"
+                ),
+                ErrorName.ADDRESS,
             )
         return endpoint.rstrip("/") + self.endpoint_path
 
@@ -99,9 +103,12 @@ class Server:
         if not self.key_is_needed:
             return NO_KEY
         owner = "OpenAI" if self.name == "openai" else self.name
-        raise ValueError(
-            f"There is no {owner} API key: pass api_key=... or set the environment variable "
-            f"{self.key_variable}"
+        raise named(
+            ValueError(
+                f"There is no {owner} API key: pass api_key=... or set the environment variable "
+                f"{self.key_variable}"
+            ),
+            ErrorName.API_KEY,
         )
 
     def key_headers(self, key: ApiKey) -> dict[str, str | Omit]:
@@ -198,7 +205,9 @@ def find_server(name: str | None, base_url: str | None) -> Server:
     if name is not None:
         if name not in SERVERS:
             names = ", ".join(repr(each) for each in get_args(ServerName))
-            raise ValueError(f"server must be one of {names}, not {name!r}")
+            raise named(
+                ValueError(f"server must be one of {names}, not {name!r}"), ErrorName.ARGUMENT
+            )
         return SERVERS[name]
     return _by_host((urlsplit(base_url or "").hostname or "").lower())
 

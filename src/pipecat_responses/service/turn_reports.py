@@ -1,4 +1,4 @@
-"""The report of a turn, as an application gets it: event, log line and metrics."""
+"""The report of a turn, as an application gets it: event, log line, span and metrics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pipecat.frames.frames import Frame, MetricsFrame
 from pipecat.metrics.metrics import MetricsData
 
 from pipecat_responses.protocol.requests import Fields
+from pipecat_responses.service.telemetry import Telemetry
 from pipecat_responses.session.causes import explain
 from pipecat_responses.session.log import SessionLog
 from pipecat_responses.session.stats import Outcome, ResponseReport, TurnReport
@@ -90,15 +91,17 @@ class Reporter(Protocol):
 class TurnReports:
     """Completes the reports of a service's turns, one after the other."""
 
-    def __init__(self, service: Reporter, log: SessionLog) -> None:
+    def __init__(self, service: Reporter, log: SessionLog, telemetry: Telemetry) -> None:
         """Begins with nothing known of earlier turns.
 
         Args:
             service: The service.
             log: Where lines go.
+            telemetry: What OpenTelemetry is told.
         """
         self._service = service
         self._log = log
+        self._telemetry = telemetry
         self._fields: Fields | None = None
         self._has_cached = False
 
@@ -124,6 +127,7 @@ class TurnReports:
             report,
             outcome=outcome,
             response=response,
+            response_id=(done.response_id if done is not None else None) or report.response_id,
             attempts=watch.attempts,
             failures=tuple(watch.failures),
             resumed=watch.resumed,
@@ -137,7 +141,7 @@ class TurnReports:
         return replace(report, cause=cause, why_slow=why)
 
     async def tell(self, report: TurnReport) -> None:
-        """Writes the log line, and pushes the metrics if they are on.
+        """Writes the log line, tells OpenTelemetry, and pushes the metrics if they are on.
 
         Args:
             report: The report of a turn that has ended.
@@ -146,6 +150,7 @@ class TurnReports:
         assert times is not None
         line = self._log.info if times.answer > SLOW else self._log.debug
         line("Turn {} after {:.2f} s: {}", report.outcome, times.answer, report.why_slow)
+        self._telemetry.turn(report)
         if self._service.metrics_enabled:
             data = metrics_of(report, self._service.name)
             await self._service.push_frame(MetricsFrame(data=[data]))

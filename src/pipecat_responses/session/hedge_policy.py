@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.names import ErrorName, named
 from pipecat_responses.protocol.requests import Request
 from pipecat_responses.session.endpoint import Endpoint
 from pipecat_responses.session.log import SessionLog
@@ -55,15 +56,27 @@ class HedgePolicy:
         for name in ("after_secs", "floor_secs", "min_turns", "initial_secs"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise ValueError(f"HedgePolicy.{name} must be more than 0, not {value!r}")
+                raise named(
+                    ValueError(f"HedgePolicy.{name} must be more than 0, not {value!r}"),
+                    ErrorName.ARGUMENT,
+                )
         if not 0 < self.quantile < 1:
-            raise ValueError(f"HedgePolicy.quantile must be between 0 and 1, not {self.quantile!r}")
+            raise named(
+                ValueError(f"HedgePolicy.quantile must be between 0 and 1, not {self.quantile!r}"),
+                ErrorName.ARGUMENT,
+            )
         if not 0 < self.budget <= 1:
-            raise ValueError(
-                f"HedgePolicy.budget must be more than 0 and at most 1, not {self.budget!r}"
+            raise named(
+                ValueError(
+                    f"HedgePolicy.budget must be more than 0 and at most 1, not {self.budget!r}"
+                ),
+                ErrorName.ARGUMENT,
             )
         if isinstance(self.repeatable_tools, str):
-            raise ValueError("HedgePolicy.repeatable_tools must be a collection of types of tools")
+            raise named(
+                ValueError("HedgePolicy.repeatable_tools must be a collection of types of tools"),
+                ErrorName.ARGUMENT,
+            )
 
     def allows(self, request: Request) -> bool:
         """Whether a request may run twice at the server.

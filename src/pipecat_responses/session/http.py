@@ -270,6 +270,7 @@ class HttpSession:
             size=payload.size,
             changed_at=None if todo.changed_at is None else request.message_of(todo.changed_at),
             messages=request.messages,
+            previous_response_id=None if parent is None else parent.response_id,
         )
         self.stats.sent(report)
         number = self._trace.number()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+from pipecat_responses.protocol.names import ErrorName, named
 from pipecat_responses.protocol.retry import Backoff
 
 
@@ -77,6 +78,9 @@ def _check_positive(limits: TurnLimits | ConnectionLimits) -> None:
         if isinstance(value, Backoff):
             continue
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-            raise ValueError(
-                f"{type(limits).__name__}.{each.name} must be more than 0, not {value!r}"
+            raise named(
+                ValueError(
+                    f"{type(limits).__name__}.{each.name} must be more than 0, not {value!r}"
+                ),
+                ErrorName.ARGUMENT,
             )

@@ -260,6 +260,7 @@ class WebSocketExchange:
         turn: int,
         trace: Trace,
         purpose: Purpose,
+        connection: int,
         keeps: bool = True,
         background: bool = False,
         join: bool = True,
@@ -274,6 +275,7 @@ class WebSocketExchange:
             turn: The number of its turn.
             trace: Is told of it.
             purpose: What it is for.
+            connection: The number of the connection.
             keeps: Whether the conversation may be continued from it.
             background: Whether it gives way to other messages.
             join: Whether text that waits is joined.
@@ -297,6 +299,9 @@ class WebSocketExchange:
             changed_at=None if plan.changed_at is None else request.message_of(plan.changed_at),
             messages=request.messages,
             prepared=plan.checkpoint is not None and plan.checkpoint.prepared,
+            previous_response_id=None if plan.checkpoint is None else plan.checkpoint.response_id,
+            connection=connection,
+            lane=plan.lane.name,
         )
         if (tell := trace.tell) is not None:
             tell(

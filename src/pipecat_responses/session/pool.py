@@ -76,10 +76,15 @@ class PoolOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Member:
-    """A connection of the pool and its socket."""
+    """A connection of the pool and its socket.
+
+    Attributes:
+        number: Which one of the session's it is, from 1.
+    """
 
     live: LiveConnection
     socket: Socket
+    number: int
 
     @property
     def lanes(self) -> LaneSet:
@@ -246,7 +251,8 @@ class ConnectionPool:
                 failure=Failure.TIMEOUT,
                 transport="handshake",
             )
-        return Member(live, socket)
+        # There is one attempt at a time, and what it opens is counted next.
+        return Member(live, socket, self._state.stats.connections_opened + 1)
 
     def _attempt_failed(self, error: ResponsesError) -> None:
         self._failed_attempts += 1

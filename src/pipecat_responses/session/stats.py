@@ -87,6 +87,12 @@ class TurnReport:
         hedge_usage: The tokens of the one that came to nothing, if the server has said so by the
             end of the turn; ``SessionStats.abandoned_tokens`` counts them later, too.
         endpoint: Whether the second server of the hedge policy is the one that answers.
+        previous_response_id: The response it continued from, or None.
+        connection: The number of the connection it went out on, in the order in which the session
+            opened them, from 1. None over HTTP, which shares connections.
+        lane: The name of its lane there (``stream_id``), or None for the default one.
+        response_id: The id of its response as soon as the server has said it, also where the turn
+            was interrupted or failed.
         outcome: How the turn ended, or None while it runs.
         response: What the server has said of its response, once the turn is answered.
         attempts: How many attempts the turn took.
@@ -113,6 +119,10 @@ class TurnReport:
     hedged: Literal["no", "lost", "won"] = "no"
     hedge_usage: Usage | None = None
     endpoint: bool = False
+    previous_response_id: str | None = None
+    connection: int | None = None
+    lane: str | None = None
+    response_id: str | None = None
     outcome: Outcome | None = None
     response: ResponseReport | None = None
     attempts: int = 1

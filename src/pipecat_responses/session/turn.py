@@ -188,8 +188,9 @@ class Turn:
     def report(self) -> TurnReport | None:
         """How its latest request went out, once one has."""
         report = None if self._latest is None else self._latest.report
-        steered = report is not None and self._steering.taken
-        return replace(report, steered=True) if report is not None and steered else report
+        if report is None:
+            return None
+        return replace(report, steered=self._steering.taken, response_id=self._response_id)
 
     @property
     def messages(self) -> list[PutOut]:
@@ -205,6 +206,7 @@ class Turn:
             parked.abandon()
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
+            self._response_id = attempt.stream.response_id or self._response_id
             attempt.exchange.abandon()
 
     # -- what the user says meanwhile ---------------------------------------------------------

@@ -76,6 +76,7 @@ class Conversation:
         paced: bool = False,
         aggregators: bool = True,
         metrics: bool = True,
+        tracing: bool = False,
         record: bool = True,
         extra: Sequence[FrameProcessor] = (),
         patience: float = PATIENCE,
@@ -93,6 +94,7 @@ class Conversation:
                 Without them, contexts are pushed by hand (``push_context``), and the
                 pipeline costs as little as a pipeline can.
             metrics: Whether metrics are on.
+            tracing: Whether Pipecat's tracing is on: spans for conversation, turns and services.
             record: Whether taps keep the frames they see, or only count them.
             extra: Processors to put behind the service, in front of the voice.
             patience: Seconds to wait for anything before ``TimeoutError`` is raised.
@@ -114,7 +116,7 @@ class Conversation:
         if self.pair is not None:
             self.last = Tap("last", record=record)
             inner = [self.pair.user(), *inner, self.pair.assistant(), self.last]
-        self.worker = _worker(inner, clock, metrics)
+        self.worker = _worker(inner, clock, metrics, tracing)
         self._runner = WorkerRunner(handle_sigint=False)
         self._running: asyncio.Task[None] | None = None
 
@@ -387,7 +389,9 @@ class Conversation:
             await mark.arrived.wait()
 
 
-def _worker(inner: list[FrameProcessor], clock: AudioClock | None, metrics: bool) -> PipelineWorker:
+def _worker(
+    inner: list[FrameProcessor], clock: AudioClock | None, metrics: bool, tracing: bool
+) -> PipelineWorker:
     """A pipeline that does nothing of its own accord."""
     return PipelineWorker(
         Pipeline(inner),
@@ -400,5 +404,6 @@ def _worker(inner: list[FrameProcessor], clock: AudioClock | None, metrics: bool
         cancel_on_idle_timeout=False,
         idle_timeout_secs=None,
         enable_rtvi=False,
-        enable_turn_tracking=False,
+        enable_turn_tracking=tracing,
+        enable_tracing=tracing,
     )
