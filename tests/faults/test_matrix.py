@@ -27,6 +27,7 @@ from tests.faults.support import (
     until,
 )
 from tests.faults.table import SECTIONS, SERVER_ACTS, STREAMING, Cell, End, Moment, cells
+from tests.support.portions import covering
 
 WORDS = counted(30)
 LONG = counted(150)
@@ -55,6 +56,16 @@ OF_CONNECTIONS = [
     )
 ]
 """What happens to connections, and may be otherwise with TLS in between."""
+OVER_TLS = list(
+    covering(
+        OF_CONNECTIONS,
+        lambda cell: cell.row.kind,
+        lambda cell: cell.row.lasting,
+        lambda cell: cell.moment,
+        lambda cell: cell.transport,
+        lambda cell: cell.end,
+    )
+)
 ALONE = bool(os.environ.get("FAULTS_ALONE"))
 """Give each cell a service of its own, at its first turn and at a later one (slower)."""
 
@@ -307,7 +318,7 @@ async def test_fault(cell: Cell, stage: Stage) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("cell", OF_CONNECTIONS, ids=[cell.name for cell in OF_CONNECTIONS])
+@pytest.mark.parametrize("cell", OVER_TLS, ids=[cell.name for cell in OVER_TLS])
 async def test_fault_over_tls(cell: Cell, tls_stage: Stage) -> None:
     await judge(cell, tls_stage, tls=True)
 

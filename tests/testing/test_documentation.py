@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -21,14 +19,18 @@ def examples(page: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("page", "count"), [("README.md", 1), ("docs/testing.md", 9), ("docs/unknown.md", 1)]
-)
-def test_the_examples_run(page: str, count: int, tmp_path: Path) -> None:
-    found = examples(page)
-    assert len(found) == count
-    for number, code in enumerate(found):
-        (tmp_path / f"test_{number}.py").write_text(code, encoding="utf-8")
+PAGES = {"README.md": 1, "docs/testing.md": 9, "docs/unknown.md": 1}
+"""How many examples with tests a page has."""
+
+
+def test_the_examples_run(tmp_path: Path) -> None:
+    """All at once, for most of the time goes into starting pytest."""
+    found = {page: examples(page) for page in PAGES}
+    assert {page: len(codes) for page, codes in found.items()} == PAGES
+    codes = [(page, code) for page in PAGES for code in found[page]]
+    for number, (page, code) in enumerate(codes):
+        file = tmp_path / f"test_{Path(page).stem}_{number}.py"
+        file.write_text(code, encoding="utf-8")
     # As in a project of its own, without a configuration.
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     done = subprocess.run(
@@ -41,4 +43,4 @@ def test_the_examples_run(page: str, count: int, tmp_path: Path) -> None:
         timeout=50,
     )
     assert done.returncode == 0, done.stdout
-    assert f"{sum(code.count('def test_') for code in found)} passed" in done.stdout
+    assert f"{sum(code.count('def test_') for _, code in codes)} passed" in done.stdout
