@@ -22,6 +22,7 @@ from tests.faults.support import (
     Talk,
     answer_of_a_booker,
     counted,
+    limits_for,
     short_probe,
     talking,
     until,
@@ -237,19 +238,15 @@ async def stage() -> AsyncIterator[Stage]:
     await stage.close()
 
 
-SILENT = ("stall", "silence", "no_terminal")
-PATIENT = {"quiet_secs": 1.0, "begin_secs": 3.0, "stall_secs": 3.0, "terminal_secs": 3.0}
-
-
 def options_of(cell: Cell) -> dict[str, Any]:
-    # Only where silence is the fault is there a reason to hurry.
-    limits: dict[str, Any] = {} if cell.row.kind in SILENT else dict(PATIENT)
-    connections = {} if cell.row.kind in SILENT else {"open_secs": 3.0}
+    limits = limits_for(cell.row.kind)
+    silent = bool(limits)
+    connections = {"open_secs": 0.3} if silent else {}
     if cell.row.kind == "restart":
         limits["backoff"] = Backoff(first=0.1, cap=0.4)
     elif cell.row.lasting or cell.row.kind == "down":
         # Time alone may end the attempts to reach a server.
-        limits.update(total_secs=0.3, attempts=2 if cell.row.kind in SILENT else 3)
+        limits.update(total_secs=0.3, attempts=2 if silent else 3)
     return {**cell.row.options, "limits": limits, "connections": connections, "metrics": False}
 
 

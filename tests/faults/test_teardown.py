@@ -14,7 +14,7 @@ from pipecat.frames.frames import EndFrame
 
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Fault, Sandbox
-from tests.faults.support import Talk, new_service, our_tasks, short_probe, until
+from tests.faults.support import IMPATIENT, Talk, new_service, our_tasks, short_probe, until
 from tests.support.hurry import Transport
 
 CLOSE = 0.3
@@ -151,7 +151,7 @@ async def test_cancel(sandbox: Sandbox, transport: Transport, moment: str) -> No
 async def test_end(sandbox: Sandbox, transport: Transport, moment: str) -> None:
     """An EndFrame lets the turn that is under way come to its end, which limits bound."""
     sandbox.config.tokens_per_second = None
-    talk, held = talk_at(moment, sandbox, transport, total_secs=0.3)
+    talk, held = talk_at(moment, sandbox, transport, **{**IMPATIENT, "total_secs": 0.3})
     async with talk:
         await bring_about(moment, sandbox, talk, held)
         sandbox.config.tokens_per_second = None
