@@ -19,7 +19,7 @@ from tests.support.hurry import Transport
 
 CLOSE = 0.3
 """The close timeout of services in a hurry (`tests.faults.support`)."""
-SLACK = 1.2
+SLACK = 5.0
 """What a pipeline and a busy machine may take besides."""
 
 WAITING = {"status": 429, "code": "rate_limit_exceeded", "headers": {"retry-after": "60"}}
