@@ -16,8 +16,8 @@ BROWSER_STAMP := $(VENV)/.installed-browser
 DOCS_STAMP := $(VENV)/.installed-docs
 VOICE_STAMP := $(VENV)/.installed-voice
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# The tests that take their number of examples from the environment.
-FUZZED = $(shell grep -rl FUZZ_EXAMPLES tests --include='test_*.py')
+# The tests that take their number of examples from the environment, or all of a product.
+FUZZED = $(shell grep -rlE 'FUZZ_EXAMPLES|support\.portions' tests --include='test_*.py')
 # The lowest and the highest version of each major of websockets that pyproject.toml allows.
 WEBSOCKETS ?= 15.0 15.0.1 16.0 16.1.1 17.0 17.4
 WITH_SOCKETS := tests/transport tests/test_connection.py tests/test_checkpoints.py \
@@ -94,6 +94,9 @@ serve: $(STAMP)
 
 voice: $(VOICE_STAMP)
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/python -m examples.voice $(ARGS); exit $$?
+
+# Each worker, and each command that a test runs, would compile everything anew.
+test coverage: export PYTHONDONTWRITEBYTECODE =
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

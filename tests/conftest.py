@@ -1,12 +1,61 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+import trustme
+from pipecat.turns import user_turn_strategies
+from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
 
 from pipecat_responses.sandbox import Sandbox, SandboxConfig
 from pipecat_responses.session.capabilities import KNOWN
+
+VOICE = Path(__file__).parent / "voice"
+"""Tests in which somebody speaks."""
+
+TIME_LIMIT = pytest.StashKey[Any]()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Clients read the system's authorities, each anew in 20 ms; only OpenAI needs any of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not os.environ.get("OPENAI_API_KEY"):
+            file = tmp_path_factory.mktemp("authority") / "authority.pem"
+            trustme.CA().cert_pem.write_to_path(str(file))
+            patch.setenv("SSL_CERT_FILE", str(file))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_turn_analyzer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody is heard, the model that listens need not be loaded: 40 ms for each pipeline."""
+    if VOICE not in request.path.parents:
+        monkeypatch.setattr(
+            user_turn_strategies,
+            "default_user_turn_stop_strategies",
+            lambda: [ExternalUserTurnStopStrategy()],
+        )
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """Keeps the time limit of a test for its teardown."""
+    item.stash[TIME_LIMIT] = settings
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Begins the time limit anew: pytest-timeout lifts it when a test fails.
+
+    What a failed test has left may never end, and the event loop's teardown waits for it.
+    """
+    if TIME_LIMIT in item.stash:
+        item.config.hook.pytest_timeout_set_timer(item=item, settings=item.stash[TIME_LIMIT])
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from functools import cache
 
 import pytest
 
@@ -48,7 +47,6 @@ found = asyncio.run(call())
 """A call of one turn, and what is imported in it."""
 
 
-@cache
 def modules_after(code: str) -> frozenset[str]:
     """The modules that a fresh interpreter has after some code; those are told by ``found``."""
     tell = "\nimport json, sys\nprint(json.dumps(sorted(globals().get('found', sys.modules))))"
@@ -65,18 +63,14 @@ def libraries(modules: frozenset[str]) -> set[str]:
     return {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
 
 
-def test_an_import_brings_no_library_along_that_pipecats_does_not() -> None:
-    assert libraries(modules_after(OURS)) - libraries(modules_after(PIPECATS)) <= ALLOWED
-
-
-def test_an_import_brings_less_along_than_pipecats() -> None:
-    assert len(modules_after(OURS)) < len(modules_after(PIPECATS))
-
-
-def test_an_import_brings_nothing_along_that_is_for_other_uses() -> None:
-    modules = modules_after(OURS)
-    assert not modules & NEVER
-    assert not modules & {f"pipecat_responses.{name}" for name in FOR_OTHER_USES}
+def test_what_an_import_brings_along() -> None:
+    ours, theirs = modules_after(OURS), modules_after(PIPECATS)
+    # No library that Pipecat's does not, and less than it.
+    assert libraries(ours) - libraries(theirs) <= ALLOWED
+    assert len(ours) < len(theirs)
+    # Nothing that is for other uses.
+    assert not ours & NEVER
+    assert not ours & {f"pipecat_responses.{name}" for name in FOR_OTHER_USES}
 
 
 def test_the_package_by_itself_is_nothing_but_names() -> None:

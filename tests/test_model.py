@@ -63,7 +63,7 @@ from tests.support.reference import (
     wires_of,
 )
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 FUZZ = settings(
     max_examples=EXAMPLES,
     stateful_step_count=50,
@@ -839,7 +839,7 @@ USUAL = {"say": 30, "answers": 40, "leaves": 5, "begins": 12, "speaks": 8, "comp
 def test_a_session_of_500_turns(lanes: LaneMode, after_failure: AfterFailure) -> None:
     names = list(STEPS)
     weights = [USUAL.get(name, 2) for name in names]
-    for _ in range(max(1, EXAMPLES // 200)):
+    for _ in range(max(1, EXAMPLES // 100)):
         seed = random.getrandbits(32)
         rng = random.Random(seed)
         world = World(lanes, after_failure)

@@ -1,24 +1,13 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
-from unittest import mock
 
-import pipecat.turns.user_turn_strategies as turn_strategies
 import pytest
 from loguru import logger
-from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
 
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_turn_analyzer() -> Iterator[None]:
-    """Nobody speaks here, and loading the model that listens costs each pipeline 90 ms."""
-    with mock.patch.object(
-        turn_strategies,
-        "default_user_turn_stop_strategies",
-        side_effect=lambda: [ExternalUserTurnStopStrategy()],
-    ):
-        yield
+from pipecat_responses.session import watch
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +24,9 @@ def log(_silence: None) -> io.StringIO:
     kept = io.StringIO()
     logger.add(kept, level="TRACE", backtrace=True, diagnose=True)
     return kept
+
+
+@pytest.fixture
+def nothing_else_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop counts as free: a machine that is busy is no cause of anything here."""
+    monkeypatch.setattr(watch, "LATE", math.inf)

@@ -20,16 +20,35 @@ from tests.support.hurry import SWIFT, JudgedConversation, Transport, hurried_se
 
 KEY = "sk-test-0123456789abcdef-secret"
 LIMITS: dict[str, Any] = {
-    "quiet_secs": 0.03,
-    "begin_secs": 0.09,
-    "stall_secs": 0.09,
-    "terminal_secs": 0.05,
-    "total_secs": 8.0,
+    "quiet_secs": 1.0,
+    "begin_secs": 3.0,
+    "stall_secs": 3.0,
+    "terminal_secs": 3.0,
+    "total_secs": 30.0,
     "attempts": 4,
     "probe_secs": 1.5,
     "backoff": SWIFT,
 }
-CONNECTIONS: dict[str, Any] = {"open_secs": 0.2, "backoff": SWIFT}
+"""Enough for a machine that is busy with other things."""
+
+IMPATIENT: dict[str, Any] = {
+    "quiet_secs": 0.05,
+    "begin_secs": 0.2,
+    "stall_secs": 0.2,
+    "terminal_secs": 0.1,
+}
+"""Where silence is the fault, and is waited out."""
+
+CONNECTIONS: dict[str, Any] = {"open_secs": 3.0, "backoff": SWIFT}
+
+
+def limits_for(kind: str) -> dict[str, Any]:
+    """Limits of turns in which a fault of a kind happens: what ends by time alone shall end soon.
+
+    Args:
+        kind: The fault's kind.
+    """
+    return dict(IMPATIENT) if kind in ("silence", "stall", "no_terminal") else {}
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat_responses import Cause, TurnMetricsData, TurnReport
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.sandbox import Answer, Fault, HostedCall, Reasoning, Sandbox
+from pipecat_responses.session import watch
+from pipecat_responses.session.watch import LATE
 from tests.faults.support import Talk, new_service, talking, until
 from tests.support.events import told
 from tests.support.hurry import Transport
@@ -32,7 +34,7 @@ PATIENT = {
 
 
 @pytest.fixture(autouse=True)
-def good_servers_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def good_servers_are_quick(nothing_else_runs: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that slow ones need not take long here."""
     monkeypatch.setattr("pipecat_responses.session.causes.USUAL", 0.2)
     monkeypatch.setattr("pipecat_responses.session.causes.USUAL_TO_CREATED", 0.1)
@@ -211,7 +213,10 @@ async def test_a_cache_that_was_lost(sandbox: Sandbox, transport: Transport) -> 
         assert (await report_of(talk)).cause is Cause.SERVER_SLOW
 
 
-async def test_an_event_loop_that_is_kept(sandbox: Sandbox) -> None:
+async def test_an_event_loop_that_is_kept(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LATE", LATE)
     sandbox.config.time_to_first_token = 0.1
 
     async def keep_it() -> None:

@@ -179,10 +179,11 @@ class TestTheRace:
             heard = await talk.round("Write it down.")
             assert heard.text == "Noted."
             assert len(talk.toolbox.runs) == 1
-            assert len(sandbox.requests) == 3
+            # On a machine that is busy, the answer to the result is late as well.
+            assert len(sandbox.requests) in (3, 4)
 
     async def test_the_report_names_the_slow_server_and_no_connection(
-        self, sandbox: Sandbox
+        self, sandbox: Sandbox, nothing_else_runs: None
     ) -> None:
         async with hedged(sandbox, "websocket", HedgePolicy(after_secs=3 * LATER)) as talk:
             await talk.turn("count to 2")
@@ -269,10 +270,11 @@ class TestALegFails:
         limits = {"quiet_secs": 0.2, "probe_secs": 0.05}
         async with hedged(sandbox, "websocket", limits=limits) as talk:
             await talk.turn("count to 2")
+            before = talk.llm.stats.hedges
             sandbox.faults.add(Fault("stall", "request"))
             heard = await talk.turn("count to 3")
             assert (heard.text, heard.errors) == (counted(3), [])
-            assert talk.llm.stats.hedges == 1
+            assert talk.llm.stats.hedges == before + 1
             assert talk.llm.stats.retries == 1
         assert sandbox.connections_opened == 2
 

@@ -22,11 +22,13 @@ from tests.faults.support import (
     Talk,
     answer_of_a_booker,
     counted,
+    limits_for,
     short_probe,
     talking,
     until,
 )
 from tests.faults.table import SECTIONS, SERVER_ACTS, STREAMING, Cell, End, Moment, cells
+from tests.support.portions import covering
 
 WORDS = counted(30)
 LONG = counted(150)
@@ -55,6 +57,16 @@ OF_CONNECTIONS = [
     )
 ]
 """What happens to connections, and may be otherwise with TLS in between."""
+OVER_TLS = list(
+    covering(
+        OF_CONNECTIONS,
+        lambda cell: cell.row.kind,
+        lambda cell: cell.row.lasting,
+        lambda cell: cell.moment,
+        lambda cell: cell.transport,
+        lambda cell: cell.end,
+    )
+)
 ALONE = bool(os.environ.get("FAULTS_ALONE"))
 """Give each cell a service of its own, at its first turn and at a later one (slower)."""
 
@@ -226,19 +238,15 @@ async def stage() -> AsyncIterator[Stage]:
     await stage.close()
 
 
-SILENT = ("stall", "silence", "no_terminal")
-PATIENT = {"quiet_secs": 1.0, "begin_secs": 3.0, "stall_secs": 3.0, "terminal_secs": 3.0}
-
-
 def options_of(cell: Cell) -> dict[str, Any]:
-    # Only where silence is the fault is there a reason to hurry.
-    limits: dict[str, Any] = {} if cell.row.kind in SILENT else dict(PATIENT)
-    connections = {} if cell.row.kind in SILENT else {"open_secs": 3.0}
+    limits = limits_for(cell.row.kind)
+    silent = bool(limits)
+    connections = {"open_secs": 0.3} if silent else {}
     if cell.row.kind == "restart":
         limits["backoff"] = Backoff(first=0.1, cap=0.4)
     elif cell.row.lasting or cell.row.kind == "down":
         # Time alone may end the attempts to reach a server.
-        limits.update(total_secs=0.3, attempts=2 if cell.row.kind in SILENT else 3)
+        limits.update(total_secs=0.3, attempts=2 if silent else 3)
     return {**cell.row.options, "limits": limits, "connections": connections, "metrics": False}
 
 
@@ -307,7 +315,7 @@ async def test_fault(cell: Cell, stage: Stage) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("cell", OF_CONNECTIONS, ids=[cell.name for cell in OF_CONNECTIONS])
+@pytest.mark.parametrize("cell", OVER_TLS, ids=[cell.name for cell in OVER_TLS])
 async def test_fault_over_tls(cell: Cell, tls_stage: Stage) -> None:
     await judge(cell, tls_stage, tls=True)
 

@@ -14,7 +14,7 @@ from pipecat_responses.protocol.errors import MidResponseLossError, ResponsesErr
 from pipecat_responses.protocol.retry import Backoff
 from pipecat_responses.sandbox import Answer, Call, Fault, ModelInput, Reasoning, Sandbox, Text
 from pipecat_responses.sandbox.faults import Kind
-from tests.faults.support import Talk, counted, short_probe, talking, until
+from tests.faults.support import Talk, counted, limits_for, short_probe, talking, until
 from tests.support import history
 from tests.support.hurry import Transport
 
@@ -185,7 +185,9 @@ class TestStop:
     ) -> None:
         sandbox.faults.add(Fault(kind, "text", after=5))
         with short_probe():
-            async with talking(sandbox, transport, on_mid_response_loss="stop") as talk:
+            async with talking(
+                sandbox, transport, on_mid_response_loss="stop", limits=limits_for(kind)
+            ) as talk:
                 heard = await talk.turn("count to 30")
                 assert heard.text.strip() == "1, 2, 3, 4, 5,"
                 [error] = heard.errors
@@ -259,7 +261,7 @@ class TestCalls:
     ) -> None:
         sandbox.faults.add(Fault(kind, "terminal"))
         with short_probe():
-            async with talking(sandbox, transport, tools=True) as talk:
+            async with talking(sandbox, transport, tools=True, limits=limits_for(kind)) as talk:
                 heard = await talk.turn("Please call note.", ends=2)
                 assert heard.text == 'note says "note done".'
                 assert heard.errors == []
@@ -274,7 +276,7 @@ class TestCalls:
     ) -> None:
         sandbox.script(Answer((Call("note", {"words": "a"}), Call("ring", {"words": "b" * 50}))))
         sandbox.faults.add(Fault(kind, "call", after=2, skip=1))
-        async with talking(sandbox, transport, tools=True) as talk:
+        async with talking(sandbox, transport, tools=True, limits=limits_for(kind)) as talk:
             heard = await talk.turn("Go on.", ends=2)
             assert talk.toolbox.runs == [("note", {"words": "a"})]
             assert heard.text == 'note says "note done".'
@@ -292,7 +294,7 @@ class TestCalls:
             Answer((Call("note", {"words": "a"}),)),
         )
         sandbox.faults.add(Fault(kind, "call", after=2))
-        async with talking(sandbox, transport, tools=True) as talk:
+        async with talking(sandbox, transport, tools=True, limits=limits_for(kind)) as talk:
             heard = await talk.turn("Go on.", ends=2)
             assert talk.toolbox.runs == [("note", {"words": "a"})]
             assert heard.text == 'Let me write that down. note says "note done".'
@@ -340,7 +342,9 @@ class TestReasoning:
     ) -> None:
         sandbox.script(Answer(thought), Answer(thought))
         sandbox.faults.add(Fault(kind, "text"))
-        async with talking(sandbox, transport, settings=self.SETTINGS) as talk:
+        async with talking(
+            sandbox, transport, settings=self.SETTINGS, limits=limits_for(kind)
+        ) as talk:
             heard = await talk.turn("What is new?")
             assert heard.text == ("" if kind == "incomplete" else TELLING)
             sandbox._engine.script.clear()
@@ -354,7 +358,9 @@ class TestReasoning:
         rest = TELLING.split(" ", 5)[-1]
         sandbox.script(Answer(thought), Answer((Reasoning("And on."), " " + rest)))
         sandbox.faults.add(Fault(kind, "text", after=5))
-        async with talking(sandbox, transport, settings=self.SETTINGS) as talk:
+        async with talking(
+            sandbox, transport, settings=self.SETTINGS, limits=limits_for(kind)
+        ) as talk:
             heard = await talk.turn("What is new?")
             assert heard.errors == []
             if kind != "incomplete":

@@ -42,7 +42,7 @@ from tests.support import history
 FULL = bool(os.environ.get("SOAK"))
 SEED = int(os.environ.get("SOAK_SEED", "20261122"))
 SESSIONS = 20
-TURNS = int(os.environ.get("SOAK_TURNS", "2000" if FULL else "300"))
+TURNS = int(os.environ.get("SOAK_TURNS", "2000" if FULL else "200"))
 CONTEXT_TURNS = 25
 """Turns after which a session begins a new conversation."""
 

@@ -2,27 +2,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from unittest import mock
 
-import pipecat.turns.user_turn_strategies as turn_strategies
 import pytest
 import pytest_asyncio
 from loguru import logger
-from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
 
 from pipecat_responses.sandbox import Sandbox
 from pipecat_responses.session.stats import SessionStats, TurnReport
 from tests.neighbours.support import Sent
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quick_to_build() -> Iterator[None]:
-    """Nobody is heard, so models need not be loaded."""
-    stop = "default_user_turn_stop_strategies"
-    with mock.patch.object(
-        turn_strategies, stop, side_effect=lambda: [ExternalUserTurnStopStrategy()]
-    ):
-        yield
 
 
 @pytest.fixture(autouse=True)

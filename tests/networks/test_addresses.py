@@ -28,6 +28,7 @@ from tests.support.events import told
 from tests.support.failing import TRANSPORTS, failing, said
 
 BOTH = pytest.mark.parametrize("transport", TRANSPORTS)
+SOON = {"open_secs": 0.2}
 
 
 @dataclass
@@ -162,14 +163,14 @@ async def test_no_tls_at_all(sandbox: Sandbox) -> None:
 
 async def test_a_connection_that_does_not_open() -> None:
     with full() as port:
-        error = await said(Place("127.0.0.1", port))
+        error = await said(Place("127.0.0.1", port), connections=SOON)
     assert error.failure is Failure.TIMEOUT
     assert f"No connection to 127.0.0.1:{port} within 0.2 s" in error.message
 
 
 async def test_no_answer_to_tls() -> None:
     async with serving(silent) as port:
-        error = await said(Place("127.0.0.1", port, secure=True))
+        error = await said(Place("127.0.0.1", port, secure=True), connections=SOON)
     assert error.failure is Failure.TIMEOUT
     assert f"No connection to 127.0.0.1:{port} within 0.2 s" in error.message
 
@@ -178,7 +179,7 @@ async def test_no_answer_to_tls() -> None:
 async def test_no_answer_at_all(transport: Any) -> None:
     async with serving(silent) as port:
         place = Place("127.0.0.1", port)
-        async with failing(place, transport) as (talk, timeouts):
+        async with failing(place, transport, connections=SOON) as (talk, timeouts):
             (report,) = (await talk.turn("count to 3")).errors
             assert isinstance(report.exception, ResponsesError)
             assert report.exception.failure is Failure.TIMEOUT
@@ -395,6 +396,8 @@ async def test_a_bad_key_costs_a_turn(
     async with AsyncOpenAI(api_key=source, base_url=sandbox.base_url) as client:
         own: dict[str, Any] = {"client": client, "api_key": None, "base_url": None}
         chosen = own if clients else {"api_key": source}
+        if name == "hangs":
+            chosen["connections"] = SOON
         async with failing(sandbox, transport, **chosen) as (talk, timeouts):
             heard = await talk.turn("count to 3")
             (report,) = heard.errors
@@ -430,7 +433,8 @@ async def test_a_source_that_fails_once_costs_nothing(sandbox: Sandbox, transpor
 @pytest.mark.parametrize("name", ["hangs", "fails", "nothing"])
 async def test_a_bad_key_at_a_reconnect_while_nobody_speaks(sandbox: Sandbox, name: str) -> None:
     source = Source()
-    llm = new_service(sandbox, "websocket", api_key=source)
+    connections = SOON if name == "hangs" else {}
+    llm = new_service(sandbox, "websocket", api_key=source, connections=connections)
     failed = told(llm, "on_connection_error")
     async with Talk(llm) as talk:
         assert (await talk.turn("count to 3")).text == counted(3)

@@ -299,7 +299,7 @@ async def test_no_machine_has_the_proxys_name(secure: Sandbox) -> None:
 async def test_a_proxy_that_swallows(secure: Sandbox, make: Any) -> None:
     async with make() as proxy:
         proxy.silent = True
-        error = await said(secure, proxy=proxy.url)
+        error = await said(secure, proxy=proxy.url, connections={"open_secs": 0.2})
         assert error.failure is Failure.TIMEOUT
         assert f"by way of the proxy {proxy.place} within" in error.message
 

@@ -9,12 +9,14 @@ import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import (
     AggregatedTextFrame,
+    Frame,
     LLMContextFrame,
     LLMTextFrame,
     TTSAudioRawFrame,
     TTSTextFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.openai.responses.llm import OpenAIResponsesLLMService as Theirs
 
@@ -147,12 +149,32 @@ async def test_errors(sandbox: Sandbox) -> None:
 
 
 async def test_impatience(sandbox: Sandbox) -> None:
-    async with Conversation(websocket_service(sandbox), patience=0.05) as talk:
+    async with Conversation(websocket_service(sandbox)) as talk:
+        patience, talk.patience = talk.patience, 0.05
         with pytest.raises(TimeoutError):
             await talk.answer_ends()
-        talk.patience = 5.0
+        talk.patience = patience
     with pytest.raises(RuntimeError, match="paced"):
         await talk.play(1)
+
+
+class Deaf(FrameProcessor):
+    """Lets nothing through."""
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipeline_that_does_not_start_is_given_up() -> None:
+    async def call() -> None:
+        async with Sandbox() as sandbox:
+            talk = Conversation(websocket_service(sandbox), extra=[Deaf()], patience=0.05)
+            with pytest.raises(TimeoutError):
+                await talk.__aenter__()
+
+    # The loop cancels what is left once, which a pipeline survives, and waits for its end.
+    asyncio.run(call())
 
 
 @pytest.mark.parametrize("tts", [None, *KINDS])

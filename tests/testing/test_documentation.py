@@ -21,20 +21,23 @@ def examples(page: str) -> list[str]:
     ]
 
 
+PAGES = {"README.md": 1, "docs/testing.md": 10, "docs/unknown.md": 1}
+"""How many examples with tests a page has."""
+
+
 @pytest.mark.parametrize(
-    ("page", "count", "mode"),
-    [
-        ("README.md", 1, "strict"),
-        ("README.md", 1, "auto"),
-        ("docs/testing.md", 10, "strict"),
-        ("docs/unknown.md", 1, "strict"),
-    ],
+    ("mode", "pages"), [("strict", tuple(PAGES)), ("auto", ("README.md",))], ids=["strict", "auto"]
 )
-def test_the_examples_run(page: str, count: int, mode: str, tmp_path: Path) -> None:
-    found = examples(page)
-    assert len(found) == count
-    for number, code in enumerate(found):
-        (tmp_path / f"test_{number}.py").write_text(code, encoding="utf-8")
+def test_the_examples_run(mode: str, pages: tuple[str, ...], tmp_path: Path) -> None:
+    """All at once, for most of the time goes into starting pytest."""
+    found = {page: examples(page) for page in pages}
+    assert {page: len(codes) for page, codes in found.items()} == {
+        page: PAGES[page] for page in pages
+    }
+    codes = [(page, code) for page in pages for code in found[page]]
+    for number, (page, code) in enumerate(codes):
+        file = tmp_path / f"test_{Path(page).stem}_{number}.py"
+        file.write_text(code, encoding="utf-8")
     # As in a project of its own, without a configuration.
     (tmp_path / "pytest.ini").write_text(f"[pytest]\nasyncio_mode = {mode}\n", encoding="utf-8")
     done = subprocess.run(
@@ -47,4 +50,4 @@ def test_the_examples_run(page: str, count: int, mode: str, tmp_path: Path) -> N
         timeout=50,
     )
     assert done.returncode == 0, done.stdout
-    assert f"{sum(code.count('def test_') for code in found)} passed" in done.stdout
+    assert f"{sum(code.count('def test_') for _, code in codes)} passed" in done.stdout

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from pipecat_responses.sandbox import Sandbox
+from tests.support.portions import portion
 from tests.voice_between.oracle import item_text
 from tests.voice_between.support import service
 from tests.voice_between.ways import RATE, WAYS
@@ -62,7 +63,7 @@ async def test_what_had_been_heard(sandbox: Sandbox, name: str, written: str, cl
     llm = service(sandbox)
     async with WAYS[name].conversation(llm, paced=True) as talk:
         await talk.say("Hello.")
-        for seconds in times():
+        for seconds in portion(times(), len(name), 2):
             before = len(talk.context.get_messages())
             sandbox.script(written, "As you like.")
             await talk.start("Tell me a story.")

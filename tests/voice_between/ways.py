@@ -18,6 +18,9 @@ from pipecat_responses.testing import Conversation, Voice, VoiceKind
 RATE = 20.0
 """Characters a second. Half of one takes longer than the 20 ms in which audio is played."""
 
+FAST = 2000.0
+"""Characters a second where all is heard at once: audio costs by its length."""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -43,7 +46,11 @@ class Way:
         paced: bool = False,
     ) -> Conversation:
         """A conversation on this way."""
-        voice = None if self.kind is None else Voice(self.kind, rate=RATE, **self.voice())
+        voice = (
+            None
+            if self.kind is None
+            else Voice(self.kind, rate=RATE if paced else FAST, **self.voice())
+        )
         return Conversation(
             llm, context, tts=voice, extra=self.before(), paced=paced, record=False, metrics=False
         )

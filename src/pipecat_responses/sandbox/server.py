@@ -349,7 +349,7 @@ class Sandbox:
         app = web.Application(
             middlewares=[self.sessions.middleware], client_max_size=self.config.max_body + 1
         )
-        app.add_routes(self.sessions.routes())
+        self.sessions.register(app.router)
         app.on_response_prepare.append(_add_request_id)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await runner.setup()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator
-from functools import cached_property
-from typing import TypeVar
+from functools import cache, cached_property
+from typing import Any, TypeAlias, TypeVar
 
 from aiohttp import web
 
@@ -28,10 +28,13 @@ MOST = 1000
 """Sessions that are kept; of more, the one that was not used for longest goes."""
 
 T = TypeVar("T")
+_Route: TypeAlias = tuple[str, str, tuple[tuple[str, Any], ...]]
+"""Method, path, and options."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _PREFIX = re.compile(r"/s/([^/]+)(/.*)")
 _SESSION: web.RequestKey[Sandbox] = web.RequestKey("session", Sandbox)
+_OWNER: web.RequestKey[Sandbox] = web.RequestKey("owner", Sandbox)
 
 
 class Session(Sandbox):
@@ -132,22 +135,17 @@ class Sessions:
             session.end()
         return session is not None
 
-    def routes(self) -> list[web.RouteDef]:
-        """The routes of the server, those of its sessions, and those to see and end them."""
-        return [
-            *(
-                web.RouteDef(
-                    route.method,
-                    prefix + route.path,
-                    _dispatching(route.method, route.path),
-                    dict(route.kwargs),
-                )
-                for prefix in ("", "/s/{session}")
-                for route in self._owner.routes()
-            ),
-            web.get("/_sandbox/sessions", self._list),
-            web.delete("/_sandbox/sessions/{name}", self._delete),
-        ]
+    def register(self, router: web.UrlDispatcher) -> None:
+        """Adds the routes of the server, those of its sessions, and those to see and end them.
+
+        To make them takes longer than to start the server without them. They belong to no server,
+        for each request says whom it is for; so they are made once.
+        """
+        routes = tuple(
+            (each.method, each.path, tuple(each.kwargs.items())) for each in self._owner.routes()
+        )
+        for resource in _resources(routes):
+            router.register_resource(resource)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -167,23 +165,26 @@ class Sessions:
             return error_response(error)
         except ValueError as error:
             return json_response({"error": {"message": str(error)}}, 400)
-        request[_SESSION] = session
+        request[_SESSION], request[_OWNER] = session, self._owner
         return await session.answer(request, handler, path)
 
-    async def _list(self, request: web.Request) -> web.StreamResponse:
-        """``GET /_sandbox/sessions``."""
-        told = {
-            each.name: {"requests": len(each.requests), "connections": each.connections}
-            for each in self
-        }
-        return json_response(told)
 
-    async def _delete(self, request: web.Request) -> web.StreamResponse:
-        """``DELETE /_sandbox/sessions/{name}``."""
-        name = request.match_info["name"]
-        if not self.end(name):
-            raise ApiError(f"There is no session {name!r}.", status=404)
-        return json_response({"deleted": name})
+@cache
+def _resources(routes: tuple[_Route, ...]) -> tuple[web.AbstractResource, ...]:
+    """What answers methods at paths, alone and behind the prefix of a session."""
+    router = web.UrlDispatcher()
+    router.add_routes(
+        [
+            *(
+                web.route(method, prefix + path, _dispatching(method, path), **dict(options))
+                for prefix in ("", "/s/{session}")
+                for method, path, options in routes
+            ),
+            web.get("/_sandbox/sessions", _list),
+            web.delete("/_sandbox/sessions/{name}", _delete),
+        ]
+    )
+    return tuple(router.resources())
 
 
 def _dispatching(method: str, path: str) -> Handler:
@@ -193,3 +194,20 @@ def _dispatching(method: str, path: str) -> Handler:
         return await request[_SESSION].handlers[method, path](request)
 
     return handle
+
+
+async def _list(request: web.Request) -> web.StreamResponse:
+    """``GET /_sandbox/sessions``."""
+    told = {
+        each.name: {"requests": len(each.requests), "connections": each.connections}
+        for each in request[_OWNER].sessions
+    }
+    return json_response(told)
+
+
+async def _delete(request: web.Request) -> web.StreamResponse:
+    """``DELETE /_sandbox/sessions/{name}``."""
+    name = request.match_info["name"]
+    if not request[_OWNER].sessions.end(name):
+        raise ApiError(f"There is no session {name!r}.", status=404)
+    return json_response({"deleted": name})

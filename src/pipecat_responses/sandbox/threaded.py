@@ -20,28 +20,36 @@ L = TypeVar("L", bound=Listener)
 class LoopThread:
     """An event loop in a thread of its own, as a context manager.
 
-    Attributes:
-        loop: The loop.
+    Nobody waits for it in vain: a loop that could not begin says why, and what was asked of one
+    that ends before it has begun with that is cancelled.
     """
-
-    loop: asyncio.AbstractEventLoop
 
     def __init__(self) -> None:
         """Prepares the thread."""
-        self._over: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._main, name="responses-sandbox", daemon=True)
-        self._ready: Future[None] = Future()
+        self._ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        self._asked: set[Future[Any]] = set()
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        """Starts the loop."""
+        """Starts the loop.
+
+        Raises:
+            OSError: When there can be no loop, as of too many open files.
+        """
         self._thread.start()
         self._ready.result()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends the loop, and what still runs in it."""
-        assert self._over is not None
-        self.loop.call_soon_threadsafe(self._over.set)
+        """Ends the loop, and what still runs in it.
+
+        Raises:
+            RuntimeError: In the loop's own thread, which cannot wait for its own end.
+        """
+        self._check_thread()
+        loop, over = self._ready.result()
+        loop.call_soon_threadsafe(over.set)
         self._thread.join()
 
     @property
@@ -49,18 +57,57 @@ class LoopThread:
         """Whether it is the thread that asks."""
         return threading.current_thread() is self._thread
 
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Has the loop do something.
+
+        Raises:
+            RuntimeError: When the loop has ended.
+        """
+        with self._lock:
+            try:
+                future = asyncio.run_coroutine_threadsafe(work, self._ready.result()[0])
+            except RuntimeError:
+                work.close()
+                raise
+            self._asked.add(future)
+        future.add_done_callback(self._asked.discard)
+        return future
+
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
-        """Has the loop do something, and blocks until it is done."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+        """Has the loop do something, and blocks until it is done.
+
+        Raises:
+            RuntimeError: When the loop has ended, and in its own thread, which it would block.
+            concurrent.futures.CancelledError: When the loop ends before it has begun with it.
+        """
+        try:
+            self._check_thread()
+        except RuntimeError:
+            work.close()
+            raise
+        return self.submit(work).result()
+
+    def _check_thread(self) -> None:
+        if self.is_this_one:
+            raise RuntimeError("The sandbox's own thread would wait for itself for ever")
 
     def _main(self) -> None:
-        asyncio.run(self._until_over())
+        try:
+            asyncio.run(self._until_over())
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+        finally:
+            with self._lock:
+                left = tuple(self._asked)
+            for future in left:
+                future.cancel()
 
     async def _until_over(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
-        self._ready.set_result(None)
-        await self._over.wait()
+        over = asyncio.Event()
+        self._ready.set_result((asyncio.get_running_loop(), over))
+        await over.wait()
 
 
 @contextmanager
@@ -122,8 +169,10 @@ class BackgroundSandbox(Sandbox):
         """Stops the server, and waits for that."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.wait_for(super().stop())
-            thread.__exit__()
+            try:
+                thread.wait_for(super().stop())
+            finally:
+                thread.__exit__()
 
     async def __aenter__(self) -> BackgroundSandbox:
         """Starts the server; blocks for the milliseconds that it takes."""
@@ -165,4 +214,4 @@ class BackgroundSandbox(Sandbox):
         if self._thread is None:
             work.close()
             raise RuntimeError("The sandbox has no thread: use it as a context manager")
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._thread.loop))
+        return await asyncio.wrap_future(self._thread.submit(work))

@@ -131,10 +131,20 @@ class Conversation:
         return [self.voice, self.spoken, speaker, self.played]
 
     async def __aenter__(self) -> Self:
-        """Starts the pipeline and waits until it runs."""
+        """Starts the pipeline and waits until it runs.
+
+        Raises:
+            TimeoutError: If it does not start in time; it is given up then.
+        """
         await self._runner.add_workers(self.worker)
         self._running = asyncio.create_task(self._runner.run())
-        await self._pass(self.last)
+        try:
+            await self._pass(self.last)
+        except BaseException:
+            # Nobody else would end it, and an event loop that closes cancels only once: too
+            # little for a pipeline, so the loop would wait for it for ever.
+            await self.drop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
