@@ -39,6 +39,7 @@ NAMED = {
 
 NOBODY_MEETS = {
     "__init__.py": "an attribute that is not there, as Python says it",
+    "cli/__init__.py": "becomes the sentence that names the extra",
     "cli/arithmetic.py": "the answer of a tool, which the model reads",
     "context/captured.py": "becomes a ContextMessageError",
     "context/messages.py": "becomes a ContextMessageError",

@@ -11,7 +11,7 @@ from enum import StrEnum
 HEAD = """\
 # The API, and what becomes of it
 
-Everything that OpenAI's SDK (3.54) knows of the Responses API, and what this package does about it.
+Everything that OpenAI's SDK (3.57) knows of the Responses API, and what this package does about it.
 A test holds each table against the SDK's types and against the code (`tests/api/test_table.py`).
 The tables are written from what it checks (`python -m tests.api.table > docs/api.md`).
 

@@ -53,11 +53,13 @@ def test_what_the_end_overtakes_is_cancelled() -> None:
                 await asyncio.Event().wait()
             finally:
                 loop = asyncio.get_running_loop()
+
+                def close() -> None:
+                    late.append(thread.submit(nothing()))
+                    type(loop).close(loop)
+
                 # Behind all that the loop still does before it is closed.
-                loop.close = lambda: (  # type: ignore[method-assign]
-                    late.append(thread.submit(nothing())),
-                    type(loop).close(loop),
-                )[1]
+                loop.close = close  # type: ignore[method-assign]
 
         thread.submit(is_cancelled())
         thread.wait_for(asyncio.sleep(0))
