@@ -395,7 +395,7 @@ async def test_a_bad_key_costs_a_turn(
     source.give = BAD[name]
     async with AsyncOpenAI(api_key=source, base_url=sandbox.base_url) as client:
         own: dict[str, Any] = {"client": client, "api_key": None, "base_url": None}
-        chosen = own if clients else {"api_key": source}
+        chosen: dict[str, Any] = own if clients else {"api_key": source}
         if name == "hangs":
             chosen["connections"] = SOON
         async with failing(sandbox, transport, **chosen) as (talk, timeouts):
