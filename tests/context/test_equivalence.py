@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from pipecat_responses.context.adapter import Conversion, OpenAIResponsesLLMAdap
 from pipecat_responses.context.wires import MessageWires
 from pipecat_responses.protocol.repairs import NOT_COMPLETED
 from tests.context.support import converted, reasoning, result, specific, tool_call, wires
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "200"))
 
 IDS = st.sampled_from(["c1", "c2", "c1_2"])
 TEXTS = st.sampled_from(["", "a", "b"])
@@ -115,7 +118,7 @@ def without_id(wire: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in wire.items() if key != "call_id"}
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     start=st.lists(ANY_MESSAGE, max_size=8),
     edits=st.lists(st.lists(EDIT, min_size=1, max_size=3), max_size=8),

@@ -20,7 +20,11 @@ from tests.support.hurry import SWIFT, hurried_service
 
 pytestmark = pytest.mark.clear_and_tls
 
+PATIENT = {"quiet_secs": 1.0, "begin_secs": 5.0, "total_secs": 30.0}
+"""One that is slow because the machine is would count as one that lets nothing through."""
+
 LIMITS = {"quiet_secs": 0.1, "probe_secs": 0.1, "begin_secs": 1.0, "total_secs": 4.0}
+"""Where silence is what goes wrong."""
 
 
 def refused(status: int, **more: Any) -> Fault:
@@ -52,15 +56,21 @@ def fault(name: str) -> Fault:
 
 @asynccontextmanager
 async def talking(
-    sandbox: Sandbox, *, way_back: Backoff | None = None, open_secs: float = 0.5, **kwargs: Any
+    sandbox: Sandbox, name: str = "", *, way_back: Backoff | None = None, **kwargs: Any
 ) -> AsyncIterator[tuple[Talk, asyncio.Queue[str]]]:
+    silent = name in ("silence", "swallowed")
     connections = {
         **CONNECTIONS,
-        "open_secs": open_secs,
+        "open_secs": 0.5 if silent else 5.0,
         "way_back": way_back or Backoff(first=60.0, cap=60.0),
     }
     llm = hurried_service(
-        "websocket", sandbox, limits=LIMITS, connections=connections, api_key="x", **kwargs
+        "websocket",
+        sandbox,
+        limits=LIMITS if silent else PATIENT,
+        connections=connections,
+        api_key="x",
+        **kwargs,
     )
     changes: asyncio.Queue[str] = told(llm, "on_transport_changed")
     talk = Talk(llm, tools=True)
@@ -86,7 +96,7 @@ async def asked_once(talk: Talk, sandbox: Sandbox, top: int, over: str) -> None:
 @pytest.mark.parametrize("name", [*REFUSALS, "swallowed"])
 async def test_from_the_first_turn(sandbox: Sandbox, name: str) -> None:
     sandbox.faults.add(fault(name))
-    async with talking(sandbox) as (talk, changes):
+    async with talking(sandbox, name) as (talk, changes):
         await asked_once(talk, sandbox, 5, "http")
         assert await changes.get() == "http"
         opened = len(sandbox.handshakes)
@@ -136,7 +146,7 @@ async def test_the_way_back(sandbox: Sandbox, name: str) -> None:
     sandbox.faults.add(fault(name))
     # Where requests are swallowed, pings may come through: the way back must not be too short.
     way_back = Backoff(first=0.6, cap=0.6) if name == "swallowed" else SWIFT
-    async with talking(sandbox, way_back=way_back) as (talk, changes):
+    async with talking(sandbox, name, way_back=way_back) as (talk, changes):
         await asked_once(talk, sandbox, 5, "http")
         assert await changes.get() == "http"
         # It is tried again and again, and refused again and again.
@@ -184,8 +194,7 @@ async def test_a_refused_key_is_reported(
 
 async def test_a_server_that_is_gone_is_gone(sandbox: Sandbox) -> None:
     await sandbox.stop()
-    # One that is slow because the machine is would count as one that lets nothing through.
-    async with talking(sandbox, open_secs=2.0) as (talk, changes):
+    async with talking(sandbox) as (talk, changes):
         heard = await talk.turn("count to 5")
         assert heard.errors
         assert changes.empty()

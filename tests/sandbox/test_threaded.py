@@ -39,7 +39,7 @@ def test_a_loop_that_cannot_begin_says_why(monkeypatch: pytest.MonkeyPatch) -> N
         LoopThread().__enter__()
 
 
-def test_what_the_end_overtakes_is_cancelled() -> None:
+def test_what_the_end_overtakes_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that comes between the last step of the loop and its end."""
     late: list[Future[None]] = []
 
@@ -53,13 +53,14 @@ def test_what_the_end_overtakes_is_cancelled() -> None:
                 await asyncio.Event().wait()
             finally:
                 loop = asyncio.get_running_loop()
+                close = loop.close
 
-                def close() -> None:
+                def ask_and_close() -> None:
                     late.append(thread.submit(nothing()))
-                    type(loop).close(loop)
+                    close()
 
-                # Behind all that the loop still does before it is closed.
-                loop.close = close  # type: ignore[method-assign]
+                # All that the loop still does comes before it is closed.
+                monkeypatch.setattr(loop, "close", ask_and_close)
 
         thread.submit(is_cancelled())
         thread.wait_for(asyncio.sleep(0))
