@@ -1,12 +1,14 @@
 """The bot of one call: what it hears with, thinks with and speaks with, in a pipeline."""
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from loguru import logger
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import ErrorFrame, TTSSpeakFrame
 from pipecat.pipeline.pipeline import Pipeline
-from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMContextAggregatorPair,
@@ -34,6 +36,9 @@ GREETING = "Hello! I can tell the time, and calculate. What would you like to kn
 
 SILENCE = 120
 """Seconds without a word from either side after which a call ends."""
+
+PATIENCE = 10
+"""Seconds to wait for the page before a problem is told."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,6 @@ async def talk(connection: SmallWebRTCConnection, parts: Parts) -> None:
         ),
         params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
         idle_timeout_secs=SILENCE,
-        # Nobody listens to a bot that cannot answer any more.
-        processor_unusable_policy=ProcessorUnusablePolicy.CANCEL,
         rtvi_observer_params=RTVIObserverParams(
             function_call_report_level={"*": RTVIFunctionCallReportLevel.FULL},
             tts_raw_text_enabled=True,
@@ -96,13 +99,22 @@ async def talk(connection: SmallWebRTCConnection, parts: Parts) -> None:
         ),
     )
 
+    ready = asyncio.Event()
+
     @worker.rtvi.event_handler("on_client_ready")
     async def on_client_ready(_: object) -> None:
+        ready.set()
         await worker.queue_frame(TTSSpeakFrame(GREETING))
 
     @worker.event_handler("on_pipeline_error")
     async def on_pipeline_error(_: object, frame: ErrorFrame) -> None:
+        # What is said before the page can hear it is lost.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ready.wait(), PATIENCE)
         tell_problem(connection, parts.sentence(frame.exception or frame.error))
+        if frame.processor is not None and not frame.processor.is_usable:
+            # Nobody listens to a bot that cannot answer any more.
+            await worker.cancel()
 
     @worker.event_handler("on_idle_timeout")
     async def on_idle_timeout(_: object) -> None:
