@@ -19,6 +19,10 @@ from pipecat.processors.frameworks.rtvi.observer import RTVIFunctionCallReportLe
 from pipecat.transports.base_transport import TransportParams
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
+from pipecat.turns.user_turn_strategies import (
+    UserTurnStrategies,
+    default_user_turn_stop_strategies,
+)
 from pipecat.workers.runner import WorkerRunner
 
 from examples.voice.services import Make
@@ -63,20 +67,25 @@ class Parts:
         return sentence(error, where=target.where, model=self.model, has_key=target.has_key)
 
 
-async def talk(connection: SmallWebRTCConnection, parts: Parts) -> None:
+async def talk(connection: SmallWebRTCConnection, listening: asyncio.Event, parts: Parts) -> None:
     """Talks with a caller until one of the two has gone.
 
     Args:
-        connection: The call, whose offer has been answered.
+        connection: The call. Its offer is to be answered once the bot listens: sound that came
+            before would wait in a queue, and all that follows behind it.
+        listening: Is set then.
         parts: What to make the bot of.
     """
     transport = SmallWebRTCTransport(
         connection, TransportParams(audio_in_enabled=True, audio_out_enabled=True)
     )
     llm = parts.target.service(parts.model, SYSTEM)
+    # Models load in threads, so that nobody else's call stutters.
+    vad = await asyncio.to_thread(SileroVADAnalyzer)
+    turns = UserTurnStrategies(stop=await asyncio.to_thread(default_user_turn_stop_strategies))
     aggregators = LLMContextAggregatorPair(
         LLMContext(tools=TOOLS),
-        user_params=LLMUserAggregatorParams(vad_analyzer=SileroVADAnalyzer()),
+        user_params=LLMUserAggregatorParams(vad_analyzer=vad, user_turn_strategies=turns),
     )
     worker = PipelineWorker(
         Pipeline(
@@ -100,6 +109,10 @@ async def talk(connection: SmallWebRTCConnection, parts: Parts) -> None:
     )
 
     ready = asyncio.Event()
+
+    @worker.event_handler("on_pipeline_started")
+    async def on_pipeline_started(*_: object) -> None:
+        listening.set()
 
     @worker.rtvi.event_handler("on_client_ready")
     async def on_client_ready(_: object) -> None:
