@@ -8,7 +8,7 @@ from loguru import logger
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 
 MOST = 4
-"""Calls at once. Each takes a fifth of a core, and the memory of its audio."""
+"""Calls at once. Each takes a third of a core, and 50 MB for models of its own."""
 
 
 class BusyError(Exception):
