@@ -4,10 +4,12 @@ The decoder keeps Python's lock while it works. In a thread it would hold up the
 sound of every call with it.
 """
 
+import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 
 from pocketsphinx import Decoder
 
@@ -65,4 +67,13 @@ def process() -> ProcessPoolExecutor:
 def _prepare() -> None:
     # Ctrl-C at a terminal reaches this process as well, and is for the other to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
     recognizer()
+
+
+def _end_with_parent() -> None:
+    # One that was killed cannot say that it has gone.
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(0)
