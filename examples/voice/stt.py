@@ -1,10 +1,8 @@
 """Speech to text with PocketSphinx, whose English model comes with its package."""
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from loguru import logger
@@ -14,59 +12,18 @@ from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import SegmentedSTTService
 from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
-from pocketsphinx import Decoder
 
-SAMPLE_RATE = 16_000
-"""What the model was made for, in samples per second."""
-
-STEP = SAMPLE_RATE * 2 * 40 // 1000
-"""Bytes that are decoded at a time: 40 ms. The decoder keeps Python's lock for as long as it takes
-over them, some milliseconds, and all else on the event loop waits for that."""
+from examples.voice.recognizer import SAMPLE_RATE, process, recognize
 
 LONGEST = SAMPLE_RATE * 2 * 30
 """Bytes of one utterance that are kept: half a minute."""
 
 
-class Recognizer:
-    """The model and its decoder. It takes one utterance at a time, from any thread."""
-
-    def __init__(self) -> None:
-        """Loads the model, which takes half a second."""
-        self._decoder = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
-        self._new_voice = self._decoder.get_cmn(False)
-        self._one_at_a_time = threading.Lock()
-
-    def recognize(self, audio: bytes) -> str:
-        """The words of an utterance.
-
-        Args:
-            audio: 16-bit mono samples, at ``SAMPLE_RATE``.
-
-        Returns:
-            The words in lower case, without punctuation; empty where nothing was understood.
-        """
-        with self._one_at_a_time:
-            # It adapts to a voice; the next utterance may be somebody else's.
-            self._decoder.set_cmn(self._new_voice)
-            self._decoder.start_utt()
-            for start in range(0, len(audio), STEP):
-                self._decoder.process_raw(audio[start : start + STEP])
-            self._decoder.end_utt()
-            found = self._decoder.hyp()
-        return found.hypstr if found is not None else ""
-
-
-@cache
-def recognizer() -> Recognizer:
-    """The process's recognizer: its model takes 100 MB."""
-    return Recognizer()
-
-
 class PocketSphinxSTTService(SegmentedSTTService):
     """Transcribes what the user says, one transcription each time that they fall silent.
 
-    Needs voice activity detection in the pipeline. Decoding happens in a thread of the service's
-    own, at about ten times the speed of speech.
+    Needs voice activity detection in the pipeline. Decoding happens in another process, which all
+    services share, at about ten times the speed of speech.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -77,7 +34,6 @@ class PocketSphinxSTTService(SegmentedSTTService):
             settings=STTSettings(model="en-us", language=Language.EN),
             **kwargs,
         )
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stt")
 
     @property
     def wants_wav_segments(self) -> bool:
@@ -91,7 +47,7 @@ class PocketSphinxSTTService(SegmentedSTTService):
     async def start(self, frame: StartFrame) -> None:
         """Has the model loaded, so that the first utterance does not wait for it."""
         await super().start(frame)
-        await asyncio.get_running_loop().run_in_executor(self._thread, recognizer)
+        await self._recognize(b"")
 
     async def process_audio_frame(
         self, frame: InputAudioRawFrame, direction: FrameDirection
@@ -114,19 +70,18 @@ class PocketSphinxSTTService(SegmentedSTTService):
         Yields:
             The transcription, if anything was understood.
         """
-        loop = asyncio.get_running_loop()
         await self.start_processing_metrics()
-        text = await loop.run_in_executor(self._thread, _recognize, audio)
+        text = await self._recognize(audio)
         await self.stop_processing_metrics()
         if text:
             logger.debug(f"{self}: heard [{text}]")
             yield TranscriptionFrame(text, self._user_id, time_now_iso8601(), Language.EN)
 
-    async def cleanup(self) -> None:
-        """Ends the thread, once it is done with the utterance it is at."""
-        await super().cleanup()  # type: ignore[no-untyped-call]
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def _recognize(audio: bytes) -> str:
-    return recognizer().recognize(audio)
+    async def _recognize(self, audio: bytes) -> str:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(process(), recognize, audio)
+        except BrokenProcessPool:
+            # It was killed, perhaps in another call's utterance.
+            process.cache_clear()
+            return await loop.run_in_executor(process(), recognize, audio)

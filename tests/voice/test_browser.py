@@ -247,6 +247,20 @@ def test_a_model_that_cannot_be_used_any_more_ends_the_call(browser: Open) -> No
             started.interrupt()
 
 
+def test_a_key_that_is_refused_by_now_is_a_sentence(browser: Open) -> None:
+    with BackgroundSandbox() as sandbox:
+        started = serving(OPENAI_API_KEY="sk-any", OPENAI_BASE_URL=sandbox.base_url)
+        try:
+            call = browser(started.address)
+            refused = Fault("handshake_status", "handshake", times=9, params={"status": 401})
+            sandbox.faults.add(refused)
+            call.page.click("#call")
+            call.says("#problem", "refuses the API key: set OPENAI_API_KEY to one that is valid.")
+            call.says("#status", "Not in a call.")
+        finally:
+            started.interrupt()
+
+
 def test_when_all_lines_are_taken_the_next_caller_is_told(browser: Open) -> None:
     started = serving()
     try:
@@ -270,7 +284,8 @@ def test_when_all_lines_are_taken_the_next_caller_is_told(browser: Open) -> None
 def test_ctrl_c_ends_a_call_and_the_page_says_so(browser: Open) -> None:
     started = serving()
     call = browser(started.address)
-    call.page.click("#call")
+    call.page.focus("#call")
+    call.page.keyboard.press("Enter")
     call.says("#transcript .bot", "Hello!")
     status, err = started.interrupt()
     assert status == 0

@@ -20,10 +20,14 @@ class Line:
     def __init__(self, most: int = 1) -> None:
         self.calls = Calls(self._hold, most)
         self.ended = 0
+        self.broken = False
         self.release = asyncio.Event()
 
-    async def _hold(self, connection: SmallWebRTCConnection) -> None:
+    async def _hold(self, connection: SmallWebRTCConnection, listening: asyncio.Event) -> None:
         try:
+            if self.broken:
+                raise RuntimeError("No voice")
+            listening.set()
             await self.release.wait()
         finally:
             self.ended += 1
@@ -43,7 +47,7 @@ class Line:
 
     async def all_over(self) -> None:
         """Waits until there is no call."""
-        await asyncio.gather(*self.calls._tasks)
+        await asyncio.gather(*self.calls._tasks, return_exceptions=True)
 
     async def call(self, body: object, **headers: str) -> tuple[int, dict[str, str]]:
         async with self.session.post("/calls", json=body, headers=headers) as answer:
@@ -79,6 +83,7 @@ async def test_a_call_too_many_is_refused_until_another_ends(offer: str) -> None
         )
         line.release.set()
         await line.all_over()
+        line.release.clear()
         assert (await line.call({"sdp": offer}))[0] == 200
 
 
@@ -98,6 +103,17 @@ async def test_what_is_no_offer_is_refused_and_takes_no_line(body: object) -> No
         assert status == 400
         assert "cannot be answered" in told["problem"]
         await line.all_over()
+
+
+async def test_a_bot_that_fails_takes_no_line(offer: str) -> None:
+    async with Line() as line:
+        line.broken = True
+        status, told = await line.call({"sdp": offer})
+        assert status == 400
+        assert "the bot has failed" in told["problem"]
+        await line.all_over()
+        line.broken = False
+        assert (await line.call({"sdp": offer}))[0] == 200
 
 
 async def test_pages_of_others_call_nobody(offer: str) -> None:

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 import numpy as np
 import pytest
 import soxr
 from examples.voice import stt as module
 from examples.voice import tts
-from examples.voice.stt import SAMPLE_RATE, PocketSphinxSTTService
+from examples.voice.recognizer import SAMPLE_RATE, process, recognize
+from examples.voice.stt import PocketSphinxSTTService
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import EndFrame, InputAudioRawFrame, TranscriptionFrame
 from pipecat.pipeline.pipeline import Pipeline
@@ -75,20 +75,22 @@ async def test_silence_is_no_transcription() -> None:
     assert await Listening().hear(bytes(SAMPLE_RATE * 4)) == []
 
 
-async def test_the_model_is_loaded_once_and_no_voice_changes_the_next() -> None:
-    assert module.recognizer() is module.recognizer()
+async def test_no_voice_changes_the_next() -> None:
     samples = audio("What is the weather in London?")
-    first = module.recognizer().recognize(samples)
-    module.recognizer().recognize(audio("Hello there, this is somebody else."))
-    assert module.recognizer().recognize(samples) == first == "what is the weather in london"
+    first = recognize(samples)
+    recognize(audio("Hello there, this is somebody else."))
+    assert recognize(samples) == first == "what is the weather in london"
 
 
-async def test_the_thread_ends_with_the_service() -> None:
-    listening = Listening()
-    await listening.hear(audio("Hello."))
-    for thread in listening.stt._thread._threads:
-        thread.join()
-    assert not [each for each in threading.enumerate() if each.name.startswith("stt")]
+async def test_services_share_a_process_and_get_another_when_it_is_gone() -> None:
+    await Listening().hear(audio("Hello."))
+    (first,) = process()._processes.values()
+    await Listening().hear(audio("Hello."))
+    assert list(process()._processes.values()) == [first]
+    first.kill()
+    first.join()
+    (heard,) = await Listening().hear(audio("What time is it in Paris?"))
+    assert heard.text == "what time is it in paris"
 
 
 async def test_an_utterance_without_an_end_is_kept_within_bounds(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soxr
-from examples.voice import stt
+from examples.voice import recognizer
 from examples.voice.tts import SAMPLE_RATE, HibariTTSService, synthesizer
 from pipecat.frames.frames import TTSAudioRawFrame
 
@@ -19,9 +19,9 @@ STORY = (
 
 def understood(samples: bytes, rate: int) -> str:
     """What the recognizer makes of samples."""
-    resampled = soxr.resample(np.frombuffer(samples, "<i2"), rate, stt.SAMPLE_RATE)
-    quiet = np.zeros(stt.SAMPLE_RATE // 2, "<i2")
-    return stt.recognizer().recognize(np.concatenate([quiet, resampled, quiet]).tobytes())
+    resampled = soxr.resample(np.frombuffer(samples, "<i2"), rate, recognizer.SAMPLE_RATE)
+    quiet = np.zeros(recognizer.SAMPLE_RATE // 2, "<i2")
+    return recognizer.recognize(np.concatenate([quiet, resampled, quiet]).tobytes())
 
 
 @pytest.mark.parametrize(
