@@ -32,6 +32,7 @@ NAMED = {
     "ContextMessageError",
     "MidResponseLossError",
     "ResponsesError",
+    "SessionFileError",
     "UnusableError",
     "named",
 }

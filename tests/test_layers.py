@@ -30,7 +30,7 @@ BELOW = {
 """What of ours a layer may import, itself included. What is not named here may import all."""
 
 OF_PROTOCOL = {
-    "transport": {"events", "errors", "failures", "requests", "sse"},
+    "transport": {"events", "errors", "failures", "names", "requests", "sse"},
     "doctor": {"encoding", "events", "errors", "failures", "names", "requests"},
 }
 """Which modules of ``protocol`` a layer may import, where not all."""

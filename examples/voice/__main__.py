@@ -126,7 +126,9 @@ async def _sandbox() -> AsyncIterator[str | None]:
         return
     from pipecat_responses.sandbox import Sandbox, SandboxConfig
 
-    config = SandboxConfig(time_to_first_token=0.15, tokens_per_second=40)
+    config = SandboxConfig(
+        persona=True, time_to_first_token=0.15, tokens_per_second=40, hosted_seconds=3.0
+    )
     async with Sandbox(config) as sandbox:
         yield sandbox.base_url
 

@@ -29,6 +29,7 @@ from examples.voice.services import Make
 from pipecat_responses.cli.failures import sentence
 from pipecat_responses.cli.target import Target
 from pipecat_responses.cli.tools import TOOLS
+from pipecat_responses.tools import tools, web_search
 
 SYSTEM = (
     "You are a friendly assistant on the phone. What you say is spoken aloud: keep it short, and "
@@ -84,7 +85,7 @@ async def talk(connection: SmallWebRTCConnection, listening: asyncio.Event, part
     vad = await asyncio.to_thread(SileroVADAnalyzer)
     turns = UserTurnStrategies(stop=await asyncio.to_thread(default_user_turn_stop_strategies))
     aggregators = LLMContextAggregatorPair(
-        LLMContext(tools=TOOLS),
+        LLMContext(tools=tools(*TOOLS, web_search())),
         user_params=LLMUserAggregatorParams(vad_analyzer=vad, user_turn_strategies=turns),
     )
     worker = PipelineWorker(

@@ -6,14 +6,14 @@ import asyncio
 import re
 from difflib import SequenceMatcher
 
-from examples.voice.stt import recognizer
+from examples.voice.recognizer import recognize
 from num2words import num2words
 
 
 async def understood(pcm: bytes) -> str:
     """What a recogniser makes of what was heard."""
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(None, recognizer().recognize, pcm)
+    return await loop.run_in_executor(None, recognize, pcm)
 
 
 def words(text: str) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
-from pipecat_responses.cli.serve import until_stopped
+from pipecat_responses.cli.failures import complain
+from pipecat_responses.cli.serve import port_refused, until_stopped
 from pipecat_responses.inspector import Inspector
 from pipecat_responses.inspector.files import SessionFileError
+from pipecat_responses.protocol.names import ErrorName
 
 
 def run(file: Path, port: int) -> int:
@@ -25,19 +26,15 @@ def run(file: Path, port: int) -> int:
     try:
         inspector.open(file)
     except SessionFileError as error:
-        print(error, file=sys.stderr)
+        complain(str(error), ErrorName.SESSION_FILE)
         return 1
     except OSError as error:
-        print(f"{file} cannot be read ({error.strerror or error}).", file=sys.stderr)
+        complain(f"{file} cannot be read ({error.strerror or error}).", ErrorName.FILE)
         return 1
     try:
         return asyncio.run(_show(inspector, file))
     except OSError as error:
-        reason = error.strerror or str(error)
-        print(
-            f"Port {port} cannot be used ({reason}): choose another one with --port.",
-            file=sys.stderr,
-        )
+        complain(port_refused(port, error.strerror or str(error)), ErrorName.PORT)
         return 1
     except KeyboardInterrupt:
         # Where signals cannot be had, Ctrl-C arrives like this.

@@ -25,6 +25,7 @@ from pipecat_responses.inspector.store import (
     encode_text,
     in_brief,
 )
+from pipecat_responses.protocol.names import ErrorName, named
 
 FORMAT = "pipecat-responses session"
 VERSION = 1
@@ -35,6 +36,11 @@ MOST_PENDING = 64 * 1024 * 1024
 
 class SessionFileError(ValueError):
     """A file is no session file, or one that cannot be read."""
+
+    def __init__(self, message: str) -> None:
+        """Creates the error, which says in a note who knows more."""
+        super().__init__(message)
+        named(self, ErrorName.SESSION_FILE)
 
 
 def head_line(header: Line, *, words: bool) -> bytes:

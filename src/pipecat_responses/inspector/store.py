@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from pipecat_responses.inspector.lines import Entry, Line, line_of
 from pipecat_responses.inspector.redaction import Redaction
+from pipecat_responses.protocol.names import ErrorName, named
 from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.session.records import MessageSent, Record, RequestSent, ServiceClosed
 from pipecat_responses.transport.trace import Received
@@ -92,7 +93,9 @@ class InspectorLimits:
         """Refuses what makes no sense."""
         for name in ("sessions", "marks", "wire_bytes"):
             if getattr(self, name) < 1:
-                raise ValueError(f"InspectorLimits.{name} must be at least 1")
+                raise named(
+                    ValueError(f"InspectorLimits.{name} must be at least 1"), ErrorName.ARGUMENT
+                )
 
 
 class Ring:

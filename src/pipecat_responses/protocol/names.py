@@ -29,12 +29,14 @@ class ErrorName(StrEnum):
     CAPABILITIES_FILE = "capabilities_file"
     SAVED_CONVERSATION = "saved_conversation"
     COMPACTION = "compaction"
+    INSPECTED = "inspected"
     SUMMARY = "summary"
     DOCTOR = "doctor"
     PORT = "port"
     FILE = "file"
     SCENARIO = "scenario"
     CASSETTE = "cassette"
+    SESSION_FILE = "session_file"
 
 
 NAMES: tuple[str, ...] = (*Failure, *ErrorName)

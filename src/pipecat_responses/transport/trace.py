@@ -17,6 +17,8 @@ from typing import Any
 
 import msgspec
 
+from pipecat_responses.protocol.names import ErrorName, named
+
 Data = bytes | bytearray | memoryview
 
 
@@ -65,7 +67,10 @@ class Trace:
             RuntimeError: If somebody else is told already.
         """
         if self.tell is not None:
-            raise RuntimeError("The service is being looked at already: one inspector at a time")
+            raise named(
+                RuntimeError("The service is being looked at already: one inspector at a time"),
+                ErrorName.INSPECTED,
+            )
         self.tell = tell
 
     def detach(self) -> None:
