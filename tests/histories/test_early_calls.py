@@ -126,7 +126,7 @@ async def test_each_order(sandbox: Sandbox, transport: Any, order: str) -> None:
 @BOTH
 async def test_a_result_that_comes_first_waits(sandbox: Sandbox, transport: Any) -> None:
     """The function is through long before the response is."""
-    sandbox.config.tokens_per_second = 200
+    sandbox.config.tokens_per_second = 50
     async with talking(sandbox, transport) as talk:
         handlers = Handlers(talk)
         sandbox.script(Answer([NOTE, AFTER]), "All done.")
