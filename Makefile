@@ -102,7 +102,7 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 calls: $(STAMP)
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "long_calls or not long_calls" tests/voice tests/evals tests/test_benchmarks.py $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "long_calls or not long_calls" tests/voice tests/evals tests/test_benchmarks.py tests/test_deploy.py $(ARGS)
 
 coverage: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-report=html $(ARGS)

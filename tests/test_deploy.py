@@ -167,6 +167,7 @@ async def test_calls_end_well_before_the_process_does(sandbox: Sandbox) -> None:
 
 
 @SLOW
+@pytest.mark.long_calls
 async def test_a_call_without_an_end_is_cut_off_at_last(sandbox: Sandbox) -> None:
     async with worker(sandbox, DRAIN_SECS="0.5") as running, running.call() as caller:
         await caller.say("count to 3")
@@ -178,6 +179,7 @@ async def test_a_call_without_an_end_is_cut_off_at_last(sandbox: Sandbox) -> Non
 
 
 @SLOW
+@pytest.mark.long_calls
 async def test_a_full_process_takes_no_call(sandbox: Sandbox) -> None:
     async with worker(sandbox, MAX_CALLS="1") as running:
         async with running.call() as caller:
@@ -196,6 +198,7 @@ async def test_a_full_process_takes_no_call(sandbox: Sandbox) -> None:
 
 
 @SLOW
+@pytest.mark.long_calls
 async def test_callers_tell_what_they_heard(sandbox: Sandbox) -> None:
     async with worker(sandbox) as running:
         process = await asyncio.create_subprocess_exec(

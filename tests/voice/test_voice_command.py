@@ -32,6 +32,7 @@ def run(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("transport", ["websocket", "http"])
+@pytest.mark.long_calls
 def test_a_server_that_does_not_answer(transport: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -43,6 +44,7 @@ def test_a_server_that_does_not_answer(transport: str) -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
+@pytest.mark.long_calls
 def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = run("--port", str(taken.getsockname()[1]))
