@@ -43,7 +43,7 @@ help:
 	@echo "make coverage  run the tests, and tell which lines and branches they leave out"
 	@echo "make docs      build the site into build/site"
 	@echo "make bench     run the benchmarks; QUICK=1 for a short run, PEERS=... to compare"
-	@echo "make fuzz      run the property tests with many more examples"
+	@echo "make fuzz      run the property tests with many more examples, and whole products"
 	@echo "make clean     remove $(VENV), build and caches"
 
 define FIND_PYTHON
@@ -95,8 +95,10 @@ serve: $(STAMP)
 voice: $(VOICE_STAMP)
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/python -m examples.voice $(ARGS); exit $$?
 
-# Each worker, and each command that a test runs, would compile everything anew.
+# Each worker, and each command that a test runs, would compile everything anew; and to write what
+# nobody reads is a twentieth of the work. LOGURU_LEVEL=DEBUG shows it where a test fails.
 test coverage: export PYTHONDONTWRITEBYTECODE =
+test coverage: export LOGURU_LEVEL ?= WARNING
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

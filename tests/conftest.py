@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -40,6 +41,12 @@ def no_turn_analyzer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
             "default_user_turn_stop_strategies",
             lambda: [ExternalUserTurnStopStrategy()],
         )
+
+
+def pytest_collection_finish() -> None:
+    """What stays until the end need not be looked at by each collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -26,15 +27,15 @@ NEVER = {"openai", "aiohttp.web", "pytest", "rich", "trustme", "typer"}
 FOR_OTHER_USES = ("cli", "doctor", "sandbox", "testing", "service.over_http")
 """What of ours is imported where it is used."""
 
-A_CALL = """
-import asyncio, sys
+CALLS = """
+import asyncio, json, os, sys
 import pipecat_responses
 from pipecat_responses.sandbox import Sandbox, SandboxConfig
 from pipecat_responses.testing import Conversation
 
-async def call():
-    async with Sandbox(SandboxConfig(websocket_status={status})) as server:
-        llm = pipecat_responses.{service}(api_key="sk-test", base_url=server.base_url)
+async def call(service, status):
+    async with Sandbox(SandboxConfig(websocket_status=status)) as server:
+        llm = getattr(pipecat_responses, service)(api_key="sk-test", base_url=server.base_url)
         before = set(sys.modules)
         async with Conversation(llm) as talk:
             assert await talk.say("hello")
@@ -42,24 +43,37 @@ async def call():
             assert not talk.errors
             return set(sys.modules) - before
 
-found = asyncio.run(call())
+for service, status in (
+    ("OpenAIResponsesLLMService", None),
+    ("OpenAIResponsesLLMService", 426),
+    ("OpenAIResponsesHttpLLMService", None),
+):
+    # What one call imports is there for the next, so each has a process of its own.
+    child = os.fork()
+    if not child:
+        print("MODULES", json.dumps(sorted(asyncio.run(call(service, status)))), flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 """
-"""A call of one turn, and what is imported in it."""
+"""Calls of one turn: by WebSocket, by HTTP where there is none, and by HTTP; and their imports."""
 
 
-def modules_after(code: str) -> frozenset[str]:
-    """The modules that a fresh interpreter has after some code; those are told by ``found``."""
-    tell = "\nimport json, sys\nprint(json.dumps(sorted(globals().get('found', sys.modules))))"
+def output_of(code: str) -> list[str]:
+    """The lines that some code prints in a fresh interpreter."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code + tell],
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
     )
-    return frozenset(json.loads(done.stdout.splitlines()[-1]))
+    return done.stdout.splitlines()
 
 
-def libraries(modules: frozenset[str]) -> set[str]:
+def modules_after(code: str) -> set[str]:
+    """The modules that a fresh interpreter has after some code."""
+    return set(
+        json.loads(output_of(f"{code}\nimport json, sys\nprint(json.dumps([*sys.modules]))")[-1])
+    )
+
+
+def libraries(modules: set[str]) -> set[str]:
     return {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
 
 
@@ -78,15 +92,10 @@ def test_the_package_by_itself_is_nothing_but_names() -> None:
     assert ours == {"pipecat_responses"}
 
 
-@pytest.mark.parametrize(
-    ("service", "status"),
-    [
-        ("OpenAIResponsesLLMService", None),
-        ("OpenAIResponsesLLMService", 426),
-        ("OpenAIResponsesHttpLLMService", None),
-    ],
-    ids=["websocket", "fallback", "http"],
-)
-def test_a_call_imports_nothing_of_ours_or_the_sdks(service: str, status: int | None) -> None:
-    imported = modules_after(A_CALL.format(service=service, status=status))
-    assert not libraries(imported) & {"pipecat_responses", "openai", "httpx2", "msgspec"}
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+def test_a_call_imports_nothing_of_ours_or_the_sdks() -> None:
+    told = [line for line in output_of(CALLS) if line.startswith("MODULES")]
+    assert len(told) == 3
+    for line in told:
+        imported = set(json.loads(line.removeprefix("MODULES ")))
+        assert not libraries(imported) & {"pipecat_responses", "openai", "httpx2", "msgspec"}

@@ -940,7 +940,7 @@ class Day:
         assert await self.llm.run_inference(context)
 
 
-async def test_500_turns_through_a_pipeline(sandbox: Sandbox) -> None:
+async def test_hundreds_of_turns_through_a_pipeline(sandbox: Sandbox) -> None:
     seed = int(os.environ.get("SEED", random.getrandbits(32)))
     print(f"SEED={seed}")
     llm = Watched(
@@ -970,7 +970,7 @@ async def test_500_turns_through_a_pipeline(sandbox: Sandbox) -> None:
             day.change_model: 2,
             day.ask_beside: 3,
         }
-        while len(llm.contexts) < 500:
+        while len(llm.contexts) < 2.5 * EXAMPLES:
             await day.rng.choices(list(steps), list(steps.values()))[0]()
         await day.ask()
         assert not talk.errors

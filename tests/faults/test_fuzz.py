@@ -20,7 +20,7 @@ from pipecat_responses.protocol.errors import ResponsesError
 from pipecat_responses.protocol.retry import Backoff
 from tests.faults.support import Talk, new_service, our_objects, our_tasks, short_probe
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
 LIMITS = {
     "quiet_secs": 0.01,
     "begin_secs": 0.02,

@@ -30,9 +30,11 @@ from tests.support.hurry import Transport
 
 BOTH = pytest.mark.parametrize("transport", ["websocket", "http"])
 PATIENT = {"quiet_secs": 5.0, "begin_secs": 5.0, "stall_secs": 5.0}
-SOON = HedgePolicy(after_secs=0.02)
+SOON_SECS = 0.15
+"""Longer than an ordinary answer takes on a machine that is busy, or that were hedged as well."""
+SOON = HedgePolicy(after_secs=SOON_SECS)
 NEVER = 60.0
-LATER = 0.3
+LATER = 0.6
 OTHER_KEY = "sk-other-0123456789abcdef-secret"
 
 
@@ -128,7 +130,7 @@ class TestTheRace:
     @BOTH
     async def test_both_say_nothing(self, sandbox: Sandbox, transport: Transport) -> None:
         sandbox.faults.add(Fault("silence", "request", times=2))
-        async with hedged(sandbox, transport, limits={"begin_secs": 0.2}) as talk:
+        async with hedged(sandbox, transport, limits={"begin_secs": 0.4}) as talk:
             heard = await talk.turn("count to 3")
             assert (heard.text, heard.errors) == (counted(3), [])
             # Never twice in a turn.
@@ -441,7 +443,8 @@ class TestASecondServer:
         self, sandbox: Sandbox, second: Sandbox, transport: Transport
     ) -> None:
         policy = HedgePolicy(
-            after_secs=0.02, endpoint=there(second, model="gpt-4o", fields={"temperature": 0.5})
+            after_secs=SOON_SECS,
+            endpoint=there(second, model="gpt-4o", fields={"temperature": 0.5}),
         )
         async with hedged(sandbox, transport, policy) as talk:
             await talk.turn("count to 2")
@@ -544,7 +547,7 @@ class TestASecondServer:
 
     async def test_a_lost_race_there_is_no_loss(self, sandbox: Sandbox, second: Sandbox) -> None:
         wrong = Endpoint(base_url=second.base_url, api_key="sk-wrong-0123456789")
-        policy = HedgePolicy(after_secs=0.02, endpoint=wrong)
+        policy = HedgePolicy(after_secs=SOON_SECS, endpoint=wrong)
         async with hedged(sandbox, "websocket", policy) as talk:
             sandbox.script(late("one", LATER))
             heard = await talk.turn("Which is it?")
@@ -557,7 +560,7 @@ class TestASecondServer:
         settings = OpenAIResponsesLLMSettings(
             model="gpt-5", reasoning=OpenAIResponsesReasoningConfig(effort="low")
         )
-        policy = HedgePolicy(after_secs=0.02, endpoint=there(second))
+        policy = HedgePolicy(after_secs=SOON_SECS, endpoint=there(second))
         async with hedged(sandbox, "websocket", policy, settings=settings) as talk:
             sandbox.script(Answer([Reasoning("Hm."), "zero"]), late("one"))
             second.script(Answer([Reasoning("Well."), "two"]))
@@ -576,7 +579,7 @@ class TestASecondServer:
             assert types.count("reasoning") == 1
 
     async def test_nothing_of_it_is_left_running(self, sandbox: Sandbox, second: Sandbox) -> None:
-        policy = HedgePolicy(after_secs=0.02, endpoint=there(second))
+        policy = HedgePolicy(after_secs=SOON_SECS, endpoint=there(second))
         async with hedged(sandbox, "websocket", policy) as talk:
             sandbox.script(late("one"))
             second.script(late("two"))
@@ -594,7 +597,7 @@ class TestASecondServer:
         second.faults.add(
             Fault("error", "request", params={"status": 401, "message": f"Not {OTHER_KEY}."})
         )
-        policy = HedgePolicy(after_secs=0.02, endpoint=endpoint)
+        policy = HedgePolicy(after_secs=SOON_SECS, endpoint=endpoint)
         async with hedged(sandbox, "websocket", policy) as talk:
             sandbox.script(late("one", LATER))
             await talk.turn("Which is it?")

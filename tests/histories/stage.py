@@ -69,7 +69,7 @@ class Stage(JudgedConversation):
 
     def __init__(self, server: ScriptedServer, llm: Any, **kwargs: Any) -> None:
         self.server = server
-        super().__init__(llm, tools=True, **{"patience": 4.0, **kwargs})
+        super().__init__(llm, tools=True, **kwargs)
 
     @property
     def runs(self) -> list[tuple[str, Wire]]:

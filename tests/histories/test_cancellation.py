@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -203,12 +203,18 @@ async def _played(transport: Transport, scenario: Scenario) -> AsyncIterator[_Pl
 
 
 WHOLE = ("second", "calls", "resumed")
-"""Scenarios whose every await is struck in each run; of the others, every second."""
+"""Scenarios that are interrupted at every await in each run; the others at every second."""
 
 
-def awaits(transport: Transport, name: str) -> list[int]:
-    """At which awaits of a scenario to strike."""
-    if name in WHOLE:
+def awaits(transport: Transport, name: str, whole: Collection[str] = ()) -> list[int]:
+    """At which awaits of a scenario to strike.
+
+    Args:
+        transport: The transport.
+        name: The scenario.
+        whole: Those that are struck at every await.
+    """
+    if name in whole:
         return list(range(MOST_WAITS))
     # The two transports share what is behind them: one takes the even, one the odd.
     number = [*SCENARIOS].index(name) + (transport == "http")
@@ -226,7 +232,7 @@ EVERY = [
 
 @pytest.mark.parametrize(("transport", "name"), EVERY)
 async def test_an_interruption_at_every_await(transport: Transport, name: str) -> None:
-    for at in awaits(transport, name):
+    for at in awaits(transport, name, WHOLE):
         async with _played(transport, SCENARIOS[name]) as play:
             talk = play.talk
             interrupt: list[asyncio.Task[None]] = []

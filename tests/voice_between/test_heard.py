@@ -48,22 +48,24 @@ def times() -> list[float]:
     return sorted((mark + side) / RATE for mark in marks for side in (-0.5, 0.5) if mark + side > 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "written", "clock"),
-    [
-        ("sentence", SPOKEN, sentences_ended),
-        ("word", SPOKEN, words_begun),
-        ("token", SPOKEN, words_begun),
-        ("sentence, stripped", WRITTEN, sentences_ended),
-        ("word, stripped", WRITTEN, words_begun),
-        ("word behind a processor", SPOKEN, words_begun),
-    ],
-)
-async def test_what_had_been_heard(sandbox: Sandbox, name: str, written: str, clock: Clock) -> None:
+VOICES: list[tuple[str, str, Clock]] = [
+    # In an order in which each time is that of two voices that differ.
+    ("sentence", SPOKEN, sentences_ended),
+    ("word", SPOKEN, words_begun),
+    ("word, stripped", WRITTEN, words_begun),
+    ("token", SPOKEN, words_begun),
+    ("sentence, stripped", WRITTEN, sentences_ended),
+    ("word behind a processor", SPOKEN, words_begun),
+]
+
+
+@pytest.mark.parametrize("number", range(len(VOICES)), ids=[name for name, _, _ in VOICES])
+async def test_what_had_been_heard(sandbox: Sandbox, number: int) -> None:
+    name, written, clock = VOICES[number]
     llm = service(sandbox)
     async with WAYS[name].conversation(llm, paced=True) as talk:
         await talk.say("Hello.")
-        for seconds in portion(times(), len(name), 2):
+        for seconds in portion(times(), number, 3):
             before = len(talk.context.get_messages())
             sandbox.script(written, "As you like.")
             await talk.start("Tell me a story.")

@@ -28,7 +28,7 @@ class LoopThread:
         """Prepares the thread."""
         self._thread = threading.Thread(target=self._main, name="responses-sandbox", daemon=True)
         self._ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        self._asked: set[Future[Any]] = set()
+        self._asked: dict[Future[Any], Coroutine[Any, Any, Any]] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -69,8 +69,8 @@ class LoopThread:
             except RuntimeError:
                 work.close()
                 raise
-            self._asked.add(future)
-        future.add_done_callback(self._asked.discard)
+            self._asked[future] = work
+        future.add_done_callback(self._forget)
         return future
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
@@ -91,17 +91,23 @@ class LoopThread:
         if self.is_this_one:
             raise RuntimeError("The sandbox's own thread would wait for itself for ever")
 
+    def _forget(self, future: Future[Any]) -> None:
+        self._asked.pop(future, None)
+
     def _main(self) -> None:
+        work = self._until_over()
         try:
-            asyncio.run(self._until_over())
+            asyncio.run(work)
         except BaseException as error:
             if self._ready.done():
                 raise
             self._ready.set_exception(error)
         finally:
+            work.close()
             with self._lock:
-                left = tuple(self._asked)
-            for future in left:
+                left = tuple(self._asked.items())
+            for future, asked in left:
+                asked.close()
                 future.cancel()
 
     async def _until_over(self) -> None:
