@@ -101,9 +101,12 @@ class Telemetry:
 def providers() -> tuple[InMemorySpanExporter, InMemoryMetricReader]:
     """The process's providers: OpenTelemetry allows to set them once."""
     spans, reader = InMemorySpanExporter(), InMemoryMetricReader(DELTA)  # type: ignore[arg-type]
-    tracer = TracerProvider()
+    tracer = trace.get_tracer_provider()
+    if not isinstance(tracer, TracerProvider):
+        # Tests of neighbours may have set one.
+        tracer = TracerProvider()
+        trace.set_tracer_provider(tracer)
     tracer.add_span_processor(SimpleSpanProcessor(spans))
-    trace.set_tracer_provider(tracer)
     metrics.set_meter_provider(MeterProvider([reader]))
     return spans, reader
 
