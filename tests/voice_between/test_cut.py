@@ -49,7 +49,8 @@ async def cut(sandbox: Sandbox, talk: Conversation, text: str, seconds: float) -
 
 def was_cut(sandbox: Sandbox, talk: Conversation, way: Way, text: str, said: str) -> None:
     """Asserts that what was heard is a beginning, and that only what is new was sent."""
-    assert letters(text, dropped(way)).startswith(said)
+    # What would be dropped as a whole may be there in part, where the cut came in its middle.
+    assert any(letters(text, gone).startswith(said) for gone in (dropped(way), ()))
     request = sandbox.requests[-1]
     assert request.incremental
     # What the user had said before, what was heard of the answer to it, and what the user says.
