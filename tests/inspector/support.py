@@ -58,7 +58,7 @@ class Told:
         """Tells of a turn from its beginning to its end."""
         tell = self.trace.tell
         assert tell is not None
-        report = TurnReport("websocket", True, None, 1, 100)
+        report = TurnReport("websocket", True, None, 1, 100, lane="lane-1")
         body = {"type": "response.create", "input": [{"role": "user", "content": said}]}
         data = msgspec.json.encode(body)
         tell(TurnBegan(number, 1, 1))
@@ -68,8 +68,6 @@ class Told:
                 number,
                 Purpose.TURN,
                 0,
-                "lane-1",
-                None,
                 report,
                 Payload(((data,),), len(data)),
             )

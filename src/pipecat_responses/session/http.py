@@ -281,8 +281,6 @@ class HttpSession:
                     self.stats.turns,
                     self._purpose,
                     number,
-                    None,
-                    None if parent is None else parent.response_id,
                     report,
                     payload,
                     Difference.of(todo, request),

@@ -310,8 +310,6 @@ class WebSocketExchange:
                     turn,
                     purpose,
                     live.number,
-                    plan.lane.name,
-                    None if plan.checkpoint is None else plan.checkpoint.response_id,
                     self.report,
                     self._message.payload,
                     Difference.of(plan, request),

@@ -79,9 +79,7 @@ class RequestSent(Told, frozen=True, gc=False):
         turn: The number of the turn it is for, or during which it is sent.
         purpose: What it is for.
         source: The number of its connection; over HTTP its own.
-        lane: Its lane, or None for the default one.
-        continues: The response that it continues from.
-        report: How it goes out.
+        report: How it goes out: on which lane, and from which response it continues.
         payload: Its bytes.
         difference: Where the context differs, if that is why it carries everything.
     """
@@ -90,8 +88,6 @@ class RequestSent(Told, frozen=True, gc=False):
     turn: int
     purpose: Purpose
     source: int
-    lane: str | None
-    continues: str | None
     report: TurnReport
     payload: Payload
     difference: Difference | None = None
