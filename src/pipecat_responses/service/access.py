@@ -127,29 +127,15 @@ class Access:
         """What the process knows of an address; at first, what is known of such servers."""
         return KNOWN.of(url, self.server.capabilities)
 
-    def new_client(
-        self,
-        *,
-        api_key: ApiKey | None = None,
-        base_url: str | None = None,
-        organization: str | None = None,
-        project: str | None = None,
-        default_headers: Mapping[str, Any] | None = None,
-        default_query: Mapping[str, str] | None = None,
-    ) -> AsyncOpenAI:
-        """A client of the SDK's, with our own way of opening connections below it."""
+    def new_client(self, **arguments: Any) -> AsyncOpenAI:
+        """A client of the SDK's, with our own way of opening connections below it.
+
+        Args:
+            **arguments: The SDK's own.
+        """
         from pipecat_responses.service.over_http import new_client
 
-        return new_client(
-            api_key=api_key,
-            base_url=base_url,
-            organization=organization,
-            project=project,
-            default_headers=default_headers,
-            default_query=default_query,
-            tls=self.tls,
-            proxies=self.proxies,
-        )
+        return new_client(self.tls, self.proxies, **arguments)
 
     def arguments_for(self, endpoint: Endpoint) -> dict[str, Any]:
         """What a client of a second server is made of.

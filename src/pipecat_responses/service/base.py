@@ -577,13 +577,14 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         frames: FrameWriter,
     ) -> None:
         """A turn has ended, one way or another: the application can read what became of it."""
-        if turn.report is None:
+        sent = turn.report
+        if sent is None:
             # Nothing has left: there was no connection, or the user spoke at once.
             if (tell := self._trace.tell) is not None:
                 tell(TurnEnded(number, outcome, None))
             return
         done = frames.done
-        report = self._turn_reports.complete(turn.report, watch, request.fields, outcome, done)
+        report = self._turn_reports.complete(sent, watch, request.fields, outcome, done)
         self.stats.turn_ended(report)
         if (tell := self._trace.tell) is not None:
             tell(TurnEnded(number, outcome, report))
@@ -706,22 +707,13 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         """The way to the second server, if there is one."""
         if self._hedge is None or self._hedge.endpoint is None:
             return None
-        from pipecat_responses.service.over_http import http_session
-
         client = self._access.new_client(**self._endpoint_arguments)
         url = self._hedge.endpoint.base_url
-        http = http_session(
-            client,
-            limits=self._connection_limits,
-            max_message_bytes=self._max_message_bytes,
-            join_deltas=self._batch_deltas,
-            stats=self.stats,
-            capabilities=KNOWN.of(url, find_server(None, url).capabilities),
-            log=self._log,
-            trace=self._trace,
+        http = self._new_http_session(
+            self.stats,
             purpose=Purpose.SECOND_SERVER,
-            stored=None,
-            coverage="words",
+            client=client,
+            capabilities=KNOWN.of(url, find_server(None, url).capabilities),
         )
         return EndpointSession(self._hedge.endpoint, http, client)
 
@@ -772,6 +764,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         stored: StoredResponses | None = None,
         coverage: str = "words",
         purpose: Purpose = Purpose.TURN,
+        client: AsyncOpenAI | None = None,
+        capabilities: ServerCapabilities | None = None,
     ) -> HttpSession:
         """A session over HTTP; by default apart from everything.
 
@@ -780,16 +774,18 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             stored: What it goes on from, where the application has responses stored.
             coverage: When a context's text covers a response's.
             purpose: What its requests are for.
+            client: The client of another server; None for the service's own.
+            capabilities: What is known of that server.
         """
         from pipecat_responses.service.over_http import http_session
 
         return http_session(
-            self._client,
+            client or self._client,
             limits=self._connection_limits,
             max_message_bytes=self._max_message_bytes,
             join_deltas=self._batch_deltas,
             stats=stats,
-            capabilities=self._capabilities,
+            capabilities=capabilities or self._capabilities,
             log=self._log,
             trace=self._trace,
             purpose=purpose,

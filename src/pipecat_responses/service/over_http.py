@@ -6,14 +6,12 @@ imported by the first service that is created, and not by the modules that defin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from openai import AsyncOpenAI
 
 from pipecat_responses.protocol.capabilities import ServerCapabilities
 from pipecat_responses.protocol.output import Coverage
-from pipecat_responses.service.secrets import ApiKey
 from pipecat_responses.session.http import HttpSession
 from pipecat_responses.session.limits import ConnectionLimits
 from pipecat_responses.session.log import SessionLog
@@ -29,27 +27,15 @@ from pipecat_responses.transport.trace import Trace
 __all__ = ["http_session", "new_client"]
 
 
-def new_client(
-    *,
-    api_key: ApiKey | None,
-    base_url: str | None,
-    organization: str | None,
-    project: str | None,
-    default_headers: Mapping[str, Any] | None,
-    default_query: Mapping[str, str] | None,
-    tls: TlsSettings,
-    proxies: Proxies,
-) -> AsyncOpenAI:
-    """The SDK's client, with our own way of opening connections below it."""
-    return AsyncOpenAI(
-        api_key=api_key,
-        base_url=base_url,
-        organization=organization,
-        project=project,
-        default_headers=default_headers,
-        default_query=default_query,
-        http_client=create_http_client(tls, proxies),
-    )
+def new_client(tls: TlsSettings, proxies: Proxies, **arguments: Any) -> AsyncOpenAI:
+    """The SDK's client, with our own way of opening connections below it.
+
+    Args:
+        tls: TLS contexts for its connections.
+        proxies: The ways to the server.
+        **arguments: The SDK's own.
+    """
+    return AsyncOpenAI(**arguments, http_client=create_http_client(tls, proxies))
 
 
 def http_session(
