@@ -71,16 +71,9 @@ $(VOICE_STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PIP) -e '.[voice]' -c $(CONSTRAINTS) </dev/null >&2
 	@touch $@
 
-$(BROWSER_STAMP): $(STAMP)
-	@$(PIP) -e '.[dev,browser]' -c $(CONSTRAINTS) </dev/null >&2
-	@touch $@
-
-$(BENCH_STAMP): $(STAMP)
-	@$(PIP) -e '.[dev,bench]' -c $(CONSTRAINTS) </dev/null >&2
-	@touch $@
-
-$(DOCS_STAMP): $(STAMP)
-	@$(PIP) -e '.[dev,docs]' -c $(CONSTRAINTS) </dev/null >&2
+# What a target needs besides, by the name of the extra.
+$(BROWSER_STAMP) $(BENCH_STAMP) $(DOCS_STAMP): $(VENV)/.installed-%: $(STAMP)
+	@$(PIP) -e '.[dev,$*]' -c $(CONSTRAINTS) </dev/null >&2
 	@touch $@
 
 # At a terminal the chat is a job of its own, so Ctrl-C reaches the chat and not make, which would

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,17 +19,14 @@ from examples.voice.calls import MOST
 from examples.voice.tts import SAMPLE_RATE, synthesizer
 
 from pipecat_responses.sandbox import BackgroundSandbox, Fault
+from tests.support.browser import PROGRAM
 
 playwright = pytest.importorskip("playwright.sync_api")
 
 ROOT = Path(__file__).parents[2]
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
+    pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium"),
     pytest.mark.timeout(180),
 ]
 
@@ -164,7 +160,7 @@ def browser(tmp_path: Path) -> Iterator[Open]:
                 "--use-fake-ui-for-media-stream",
                 f"--use-file-for-fake-audio-capture={heard}%noloop",
             ]
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        started = driver.chromium.launch(executable_path=PROGRAM, args=arguments)
         closing.append(started.close)
         page = started.new_page(viewport={"width": 900, "height": 700})
         opened = Browser(page)
