@@ -12,7 +12,6 @@ BIN := $(VENV)/bin
 # Named after what is installed, so that other constraints build it anew.
 STAMP := $(VENV)/.installed-$(notdir $(CONSTRAINTS))
 BENCH_STAMP := $(VENV)/.installed-bench
-BROWSER_STAMP := $(VENV)/.installed-browser
 DOCS_STAMP := $(VENV)/.installed-docs
 VOICE_STAMP := $(VENV)/.installed-voice
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -72,7 +71,7 @@ $(VOICE_STAMP): pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 # What a target needs besides, by the name of the extra.
-$(BROWSER_STAMP) $(BENCH_STAMP) $(DOCS_STAMP): $(VENV)/.installed-%: $(STAMP)
+$(BENCH_STAMP) $(DOCS_STAMP): $(VENV)/.installed-%: $(STAMP)
 	@$(PIP) -e '.[dev,$*]' -c $(CONSTRAINTS) </dev/null >&2
 	@touch $@
 
@@ -97,13 +96,13 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 calls: $(STAMP)
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "long_calls or not long_calls" tests/voice tests/evals tests/test_benchmarks.py tests/test_deploy.py $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "long_calls or not long_calls" tests/voice tests/evals tests/test_benchmarks.py tests/test_deploy.py --ignore tests/voice/test_browser.py $(ARGS)
 
 coverage: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-report=html $(ARGS)
 
-test-browser: $(BROWSER_STAMP)
-	@$(BIN)/python -m pytest tests/voice/test_browser.py $(ARGS)
+test-browser: $(STAMP)
+	@$(BIN)/python -m pytest -m long_calls tests/voice/test_browser.py $(ARGS)
 
 # The warning is about a successor of MkDocs that is not used here.
 docs: $(DOCS_STAMP)
