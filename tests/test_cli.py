@@ -335,7 +335,7 @@ async def test_an_address_that_is_none(transport: str, url: str) -> None:
     status, output = await talk("hello", transport=transport, url=url)
     assert status == 1
     sentence = sentence_of(output.err)
-    assert "is no address of a server: give --url one that begins with wss://" in sentence
+    assert "is no address of a server: take one that begins with wss://" in sentence
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -412,6 +412,40 @@ def test_piped_chat() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("chat",), ("serve", "--port", "0"), ("doctor", "--url", "http://127.0.0.1:9/v1")],
+)
+def test_a_reader_who_has_gone_is_no_failure_to_tell_of(arguments: Sequence[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as nobody:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            timeout=50,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_an_input_that_is_closed_is_empty() -> None:
+    done = subprocess.run(
+        [*COMMAND, "chat"], preexec_fn=lambda: os.close(0), capture_output=True, timeout=50
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"you>" not in done.stdout
+
+
+def test_a_host_of_another_machine_is_not_the_ports_fault() -> None:
+    done = run("serve", "--host", "192.0.2.1", "--token", "any")
+    assert done.returncode == 1
+    sentence = sentence_of(done.stderr.splitlines())
+    assert sentence.startswith("192.0.2.1 is no address of this machine")
+
+
 def test_a_failure_is_one_sentence_and_no_traceback() -> None:
     done = run("chat", "--url", f"ws://127.0.0.1:{free_port()}/v1/responses", lines=["hello"])
     assert done.returncode == 1
@@ -441,7 +475,9 @@ async def test_serve() -> None:
     taken = await asyncio.to_thread(run, "serve", "--port", str(port))
     assert taken.returncode == 1
     sentence = sentence_of(taken.stderr.splitlines())
-    assert sentence.endswith("choose another one with --port.")
+    assert sentence == (
+        f"Port {port} cannot be used (Address already in use): choose another one with --port."
+    )
     process.send_signal(signal.SIGINT)
     out, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 0
