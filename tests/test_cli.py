@@ -597,7 +597,7 @@ import sys
 
 class Missing(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {missing!r}:
+        if any(f"{{name}}.".startswith(f"{{each}}.") for each in {missing!r}):
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Missing())
@@ -630,6 +630,25 @@ def test_without_its_extra_the_command_says_what_to_install(
     assert done.stderr == (
         "The command line needs an extra: pip install 'pipecat-responses[cli]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("example", "missing"),
+    [
+        ("voice/__main__.py", "typer"),
+        ("voice_bot.py", "pipecat.services.deepgram"),
+        ("deploy/bot.py", "pipecat.transports.websocket"),
+        ("telemetry/calls.py", "opentelemetry.sdk"),
+    ],
+)
+def test_an_example_without_what_it_needs_says_what_to_install(example: str, missing: str) -> None:
+    path = str(MAKEFILE.parent / "examples" / example)
+    done = without(
+        [missing], f"sys.argv = [{path!r}]; runpy.run_path({path!r}, run_name='__main__')"
+    )
+    assert done.returncode == 1
+    assert "pip install" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_a_bot_needs_no_extra() -> None:

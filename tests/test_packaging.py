@@ -117,7 +117,7 @@ def test_every_dependency_has_a_constraint() -> None:
     wanted = [*PROJECT["dependencies"]]
     wanted += [
         each
-        for extra in ("cli", "dev", "bench", "browser", "docs", "scenarios", "voice")
+        for extra in ("cli", "dev", "bench", "docs", "scenarios", "voice")
         for each in extras[extra]
     ]
     pinned = versions_of("constraints.txt")

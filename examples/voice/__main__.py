@@ -10,10 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
-import typer
+NEEDS = "Talking to the bot needs an extra: pip install 'pipecat-responses[voice]'"
 
-from pipecat_responses.cli.commands import Transport
-from pipecat_responses.cli.logs import set_up_logs
+try:
+    import typer
+
+    from pipecat_responses.cli.commands import Transport
+    from pipecat_responses.cli.logs import set_up_logs
+except ImportError:
+    sys.exit(NEEDS)
+except KeyboardInterrupt:
+    sys.exit(130)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -45,6 +52,9 @@ def voice(
         typer.echo()
     except UnusableError as error:
         typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    except ImportError as error:
+        typer.echo(f"{error}. {NEEDS}", err=True)
         raise typer.Exit(1) from error
 
 
