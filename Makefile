@@ -54,15 +54,17 @@ endef
 
 setup: $(STAMP)
 
-# A `make` that fails half-way must not leave a stamp, so it is written last.
+# A `make` that fails half-way must not leave a stamp, so it is written last. What a call needs is
+# part of it: built just before, it is added to, and a call that is under way goes on.
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(FIND_PYTHON)
 	@echo "Building $(VENV) (once; it takes a minute or two) ..." >&2
-	@$(PYTHON) -m venv --clear $(VENV)
+	@{ test $(VOICE_STAMP) -nt pyproject.toml && test $(VOICE_STAMP) -nt $(CONSTRAINTS); } || \
+	  $(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) -e '.[dev]' -c $(CONSTRAINTS) </dev/null >&2
-	@touch $@
+	@touch $@ $(VOICE_STAMP)
 
-# What a call needs and no more, so that the first one begins soon.
+# What a call and a chat need and no more, so that the first one begins soon.
 $(VOICE_STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(FIND_PYTHON)
 	@test -x $(BIN)/python || { \
@@ -77,11 +79,11 @@ $(BENCH_STAMP) $(DOCS_STAMP): $(VENV)/.installed-%: $(STAMP)
 
 # At a terminal the chat is a job of its own, so Ctrl-C reaches the chat and not make, which would
 # report it as its own end.
-chat: $(STAMP)
+chat: $(VOICE_STAMP)
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/pipecat-responses chat $(ARGS); exit $$?
 
 # Ctrl-C is the server's alone, as it is the chat's.
-serve: $(STAMP)
+serve: $(VOICE_STAMP)
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/pipecat-responses serve $(ARGS); exit $$?
 
 voice: $(VOICE_STAMP)

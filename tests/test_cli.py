@@ -491,7 +491,7 @@ MAKEFILE = Path(__file__).parents[1] / "Makefile"
 @pytest.mark.skipif(shutil.which("make") is None or sys.platform == "win32", reason="needs make")
 def test_ctrl_c_in_make_chat_is_the_chats_alone() -> None:
     """Make gets the signals of its terminal as well, and would end as if it had been killed."""
-    stamp = ".venv/.installed-constraints.txt"
+    stamp = ".venv/.installed-voice"
     command = ["make", "chat", "-o", stamp, f"BIN={Path(sys.executable).parent}"]
     child, terminal = pty.fork()
     if child == 0:
