@@ -46,6 +46,7 @@ _UNTIL = """new Promise((done) => {
   new MutationObserver(look).observe(document, {
     attributes: true, characterData: true, childList: true, subtree: true,
   });
+  document.addEventListener("readystatechange", look);
   look();
 })"""
 
@@ -117,9 +118,14 @@ class Page:
             raise RuntimeError(result["exceptionDetails"]["exception"]["description"])
         return result["result"].get("value")
 
-    async def until(self, condition: str) -> None:
-        """Waits until an expression is true, which is looked at whenever the page changes."""
-        async with asyncio.timeout(20):
+    async def until(self, condition: str, patience: float = 20.0) -> None:
+        """Waits until an expression is true, which is looked at whenever the page changes.
+
+        Args:
+            condition: The expression.
+            patience: Seconds to wait for it.
+        """
+        async with asyncio.timeout(patience):
             while True:
                 try:
                     await self.value(_UNTIL % condition)
@@ -184,6 +190,15 @@ class Page:
             mobile=False,
         )
 
+    async def allow(self, name: str, setting: str) -> None:
+        """Answers what the browser asks before a page may use something.
+
+        Args:
+            name: What of, such as ``microphone``.
+            setting: ``granted`` or ``denied``.
+        """
+        await self.send("Browser.setPermission", permission={"name": name}, setting=setting)
+
     async def scheme(self, name: str) -> None:
         """Says that somebody prefers ``light`` or ``dark``."""
         features = [{"name": "prefers-color-scheme", "value": name}]
@@ -191,16 +206,17 @@ class Page:
 
 
 @asynccontextmanager
-async def browsing(url: str, profile: Path) -> AsyncIterator[Page]:
+async def browsing(url: str, profile: Path, *flags: str) -> AsyncIterator[Page]:
     """Opens a page.
 
     Args:
         url: Its address.
         profile: An empty folder for the browser's files.
+        flags: What else the browser is told.
     """
     assert PROGRAM is not None
     process = await asyncio.create_subprocess_exec(
-        *(PROGRAM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"),
+        *(PROGRAM, *_FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )

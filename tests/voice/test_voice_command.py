@@ -50,7 +50,7 @@ def test_a_port_that_is_taken() -> None:
         ended = run("--port", str(taken.getsockname()[1]))
     assert ended.returncode == 1
     assert ended.stdout == ""
-    assert "choose another --port" in ended.stderr
+    assert "choose another one with --port" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
 
