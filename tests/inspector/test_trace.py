@@ -242,7 +242,7 @@ def test_nobody_looks_twice_and_nobody_looks_any_more() -> None:
     trace.attach(found.append)
     with pytest.raises(RuntimeError, match="one inspector at a time"):
         trace.attach(found.append)
-    trace.received(1, None, "x", memoryview(b"{}"))
+    trace.received(1, [b"{}"])
     trace.detach()
-    trace.received(1, None, "x", b"{}")
-    assert [each.data for each in found] == [b"{}"]
+    trace.received(1, [b"{}"])
+    assert [each.messages for each in found] == [(b"{}",)]

@@ -7,7 +7,7 @@ file that a process could not finish ends in the middle of a line, and is read u
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,9 @@ from typing import Any
 import msgspec
 from loguru import logger
 
-from pipecat_responses.inspector.lines import Entry, Line, line_of, without_words
+from pipecat_responses.inspector.lines import Entry, Line, lines_of, without_words
 from pipecat_responses.inspector.redaction import Redaction
 from pipecat_responses.inspector.store import (
-    MARKED,
     PIECE,
     Later,
     WatchedSession,
@@ -26,6 +25,7 @@ from pipecat_responses.inspector.store import (
     in_brief,
 )
 from pipecat_responses.protocol.names import ErrorName, named
+from pipecat_responses.transport.trace import MILESTONES
 
 FORMAT = "pipecat-responses session"
 VERSION = 1
@@ -60,7 +60,7 @@ def head_line(header: Line, *, words: bool) -> bytes:
     return msgspec.json.encode(head) + b"\n"
 
 
-def encode_lines(lines: list[Line]) -> bytes:
+def encode_lines(lines: Iterable[Line]) -> bytes:
     """Lines as a file has them."""
     return b"".join(msgspec.json.encode(each) + b"\n" for each in lines)
 
@@ -130,8 +130,13 @@ class SessionWriter:
                     self._begun = True
                 for start in range(0, len(entries), PIECE):
                     some = entries[start : start + PIECE]
-                    lines = [line_of(each, session.began, redaction, wire=True) for each in some]
-                    file.write(encode_lines(lines))
+                    file.write(
+                        encode_lines(
+                            line
+                            for each in some
+                            for line in lines_of(each, session.began, redaction, wire=True)
+                        )
+                    )
         except OSError as error:
             # The call is worth more than what is written of it.
             self._broken = True
@@ -233,7 +238,7 @@ def _message_of(line: Line) -> str:
 
 
 def _is_detail(line: Line) -> bool:
-    return line.get("kind") not in MARKED
+    return line.get("kind") not in MILESTONES
 
 
 def _decode(row: bytes, path: Path, number: int) -> dict[str, Any]:

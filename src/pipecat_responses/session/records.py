@@ -17,7 +17,7 @@ from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.planning import Plan, StoredPlan
 from pipecat_responses.protocol.requests import Payload, Request
 from pipecat_responses.session.stats import Outcome, TurnReport
-from pipecat_responses.transport.trace import Received
+from pipecat_responses.transport.trace import Reached, Received
 
 
 class Purpose(StrEnum):
@@ -241,12 +241,12 @@ class ServiceClosed(Told, frozen=True, gc=False):
     """The service has released everything."""
 
 
-Record: TypeAlias = (
+Happening: TypeAlias = (
     TurnBegan
     | RequestSent
     | HedgeSent
     | MessageSent
-    | Received
+    | Reached
     | Abandoned
     | RequestFailed
     | AttemptFailed
@@ -264,3 +264,6 @@ Record: TypeAlias = (
     | Noted
     | ServiceClosed
 )
+"""What happens once."""
+
+Record: TypeAlias = Happening | Received

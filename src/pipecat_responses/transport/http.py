@@ -29,13 +29,20 @@ from openai import (
 )
 
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError, read_error
-from pipecat_responses.protocol.events import ACTIVITY, Event, decode, read, read_response
+from pipecat_responses.protocol.events import (
+    ACTIVITY,
+    Event,
+    TextDelta,
+    decode,
+    read,
+    read_response,
+)
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.protocol.sse import EventStream
 from pipecat_responses.transport.handshake import redirected, unreachable
 from pipecat_responses.transport.proxies import host_and_port
-from pipecat_responses.transport.trace import Trace
+from pipecat_responses.transport.trace import WHOLE_RESPONSE, Trace
 from pipecat_responses.transport.turnstile import REQUESTS
 
 _PIECE = 128 * 1024
@@ -201,7 +208,8 @@ async def _events(
     content_type = response.headers.get("content-type", "")
     if "application/json" in content_type:
         body = await _body(response, max_event_bytes)
-        trace.received(number, None, "response", body)
+        trace.received(number, [body], "response")
+        trace.reached(number, None, WHOLE_RESPONSE, 0)
         # A gateway has gathered it: the response itself instead of its events.
         receive(read_response(body, transport="http"))
         return
@@ -232,11 +240,13 @@ async def _events(
 def _hand_over(
     complete: list[bytes], receive: Callable[[Event], None], trace: Trace, number: int
 ) -> None:
-    for data in complete:
+    if complete and trace.tell is not None:
+        trace.received(number, complete, "http")
+    for index, data in enumerate(complete):
         wire = decode(data)
-        if trace.tell is not None:
-            trace.received(number, None, wire.type, data)
         event = read(wire, data, transport="http")
+        if trace.tell is not None and type(event) is not TextDelta:
+            trace.reached(number, None, wire.type, index)
         if event is not None:
             receive(event)
 
