@@ -202,7 +202,7 @@ class FileSession:
     def marks(self, since: int, limit: int) -> Later:
         """What happened after an entry, without what went over the wire."""
         found = [
-            {name: each for name, each in line.items() if name != "message"}
+            {name: each for name, each in line.items() if name not in ("message", "said")}
             for line in self._lines
             if line["seq"] > since and not (line["record"] == "event" and _is_detail(line))
         ]
@@ -214,14 +214,14 @@ class FileSession:
         return lambda: found[:limit]
 
     def some(self, seqs: Collection[int]) -> Later:
-        """Some of what went over the wire, with the last items of requests only."""
-        found = [each for each in self._lines if each["seq"] in seqs and "message" in each]
+        """Some of what went over the wire, with the last items of requests only, or was said."""
+        found = [each for each in self._lines if each["seq"] in seqs]
         return lambda: [in_brief(line) for line in found]
 
     def search(self, text: str) -> Callable[[], list[int]]:
         """The numbers of what went over the wire that has a text in it, in small letters."""
         lines, sought = self._lines, encode_text(text)
-        return lambda: [each["seq"] for each in lines if sought in _message_of(each)]
+        return lambda: [each["seq"] for each in lines if sought in _text_of(each)]
 
     def whole(self, *, words: bool) -> Iterator[Later]:
         """All that there is, as a session file has it."""
@@ -233,8 +233,8 @@ class FileSession:
             yield lambda: [without_words(line, redaction) for line in lines]
 
 
-def _message_of(line: Line) -> str:
-    return msgspec.json.encode(line.get("message")).decode().lower()
+def _text_of(line: Line) -> str:
+    return msgspec.json.encode([line.get("message"), line.get("said")]).decode().lower()
 
 
 def _is_detail(line: Line) -> bool:

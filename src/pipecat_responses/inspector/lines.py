@@ -1,8 +1,9 @@
 """Records as the page and session files have them: one JSON object for each.
 
 Everything has ``seq`` (its number in the session, from 1), ``at`` (seconds since the session began)
-and ``record`` (what it is). What went over the wire has it in ``message``. Events that arrived in
-one step are one record and many objects, with numbers that follow each other.
+and ``record`` (what it is). What went over the wire has it in ``message``, and the end of a turn
+what was put out to be spoken in ``said``. Events that arrived in one step are one record and many
+objects, with numbers that follow each other.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def without_words(line: Line, redaction: Redaction) -> Line:
     return {**line, **spoken}
 
 
-_SPOKEN = ("arguments", "difference", "message", "text")
+_SPOKEN = ("arguments", "difference", "message", "said", "text")
 """Fields of lines that have what somebody has said, beside errors."""
 
 
@@ -146,11 +147,10 @@ def _fields(record: Happening, redaction: Redaction, *, wire: bool) -> tuple[str
             return "turn", fields_of(record)
         case TurnEnded():
             report = None if record.report is None else _report(record.report, redaction)
-            return "turn ended", {
-                "turn": record.turn,
-                "outcome": record.outcome,
-                "report": report,
-            }
+            fields = {"turn": record.turn, "outcome": record.outcome, "report": report}
+            if wire:
+                fields["said"] = redaction.said(record.said)
+            return "turn ended", fields
         case HedgeSent():
             return "hedge", fields_of(record)
         case Abandoned():
@@ -198,8 +198,11 @@ def _fields(record: Happening, redaction: Redaction, *, wire: bool) -> tuple[str
             }
         case ConnectionRefused():
             return "refused", {"error": _error(record.error, redaction)}
-        case ErrorReported():
-            return "error", {"error": _error(record.error, redaction)}
+        case ErrorReported(error=ResponsesError() as error):
+            return "error", {"error": {**_error(error, redaction), "name": record.name}}
+        case ErrorReported(error=error, name=name):
+            said = f"{type(error).__name__}: {error}"
+            return "error", {"error": {"name": name, "message": redaction.said(said)}}
         case Noted():
             return "note", {"what": record.what, "text": redaction.said(record.text)}
         case ServiceClosed():

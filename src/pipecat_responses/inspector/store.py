@@ -23,7 +23,13 @@ from pipecat_responses.inspector.lines import Entry, Line, lines_of
 from pipecat_responses.inspector.redaction import Redaction
 from pipecat_responses.protocol.names import ErrorName, named
 from pipecat_responses.protocol.requests import Payload
-from pipecat_responses.session.records import MessageSent, Record, RequestSent, ServiceClosed
+from pipecat_responses.session.records import (
+    MessageSent,
+    Record,
+    RequestSent,
+    ServiceClosed,
+    TurnEnded,
+)
 from pipecat_responses.transport.trace import Data, Reached, Received
 
 OVERHEAD = 256
@@ -59,7 +65,7 @@ class SessionView(Protocol):
         """What went over the wire."""
 
     def some(self, seqs: Collection[int]) -> Later:
-        """Some of what went over the wire, with the last items of requests only."""
+        """Some of what went over the wire, with the last items of requests only, or was said."""
 
     def search(self, text: str) -> Callable[[], list[int]]:
         """The numbers of what went over the wire that has a text in it, in small letters."""
@@ -221,6 +227,11 @@ class WatchedSession:
             mark = Entry(seq, now, 1, replace(record, payload=_NOTHING))
             self._marks_ring.add(self._marks, mark)
             return
+        if type(record) is TurnEnded:
+            # What was said may be long, so it goes with what went over the wire.
+            self._keep(Entry(seq, now, OVERHEAD + len(record.said), record))
+            self._marks_ring.add(self._marks, Entry(seq, now, 1, replace(record, said="")))
+            return
         entry = Entry(seq, now, 1, record)
         self._marks_ring.add(self._marks, entry)
         if self._on_entry is not None:
@@ -266,12 +277,13 @@ class WatchedSession:
             until: The number of the last one.
             limit: The most that are given.
         """
-        lines = self._lines(_between(self._wire, since, until), wire=True)
+        near = (e for e in _between(self._wire, since, until) if type(e.record) is not TurnEnded)
+        lines = self._lines(near, wire=True)
         wanted = (line for line in lines if since < line["seq"] <= until)
         return partial(list, islice(wanted, limit))
 
     def some(self, seqs: Collection[int]) -> Later:
-        """Some of what went over the wire, with the last items of requests only.
+        """Some of what went over the wire, with the last items of requests only, or was said.
 
         Args:
             seqs: The numbers of the entries.
@@ -328,6 +340,8 @@ def texts_of(record: Record) -> Iterator[str]:
         messages = record.messages
     elif isinstance(record, (RequestSent, MessageSent)):
         messages = [record.payload.join()]
+    elif isinstance(record, TurnEnded):
+        messages = [msgspec.json.encode(record.said)]
     for each in messages:
         yield bytes(each).decode(errors="replace").lower()
 

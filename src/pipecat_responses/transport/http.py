@@ -105,7 +105,13 @@ async def stream(
 
 
 async def ask(
-    client: AsyncOpenAI, path: str, payload: Payload, options: HttpOptions
+    client: AsyncOpenAI,
+    path: str,
+    payload: Payload,
+    options: HttpOptions,
+    *,
+    trace: Trace,
+    number: int,
 ) -> Mapping[str, Any]:
     """Posts a request that is answered by one JSON object.
 
@@ -114,6 +120,8 @@ async def ask(
         path: Where, below the base URL.
         payload: The request's body.
         options: How the request behaves.
+        trace: Is told of what arrives.
+        number: What the request is called there.
 
     Raises:
         ResponsesError: If the request is refused, or answered by anything else.
@@ -125,6 +133,7 @@ async def ask(
         raise _http_error(error, client, options) from None
     finally:
         await response.aclose()
+    _tell_of_body(trace, number, body)
     try:
         answer = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -208,8 +217,7 @@ async def _events(
     content_type = response.headers.get("content-type", "")
     if "application/json" in content_type:
         body = await _body(response, max_event_bytes)
-        trace.received(number, [body], "response")
-        trace.reached(number, None, WHOLE_RESPONSE, 0)
+        _tell_of_body(trace, number, body)
         # A gateway has gathered it: the response itself instead of its events.
         receive(read_response(body, transport="http"))
         return
@@ -249,6 +257,11 @@ def _hand_over(
             trace.reached(number, None, wire.type, index)
         if event is not None:
             receive(event)
+
+
+def _tell_of_body(trace: Trace, number: int, body: bytes) -> None:
+    trace.received(number, [body], "response")
+    trace.reached(number, None, WHOLE_RESPONSE, 0)
 
 
 async def _body(response: httpx2.Response, limit: int) -> bytes:

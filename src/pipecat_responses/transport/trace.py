@@ -75,9 +75,10 @@ class Trace:
 
     Attributes:
         tell: Takes each record (``session.records.Record``), or None as long as nobody looks.
+        turn: The number of the turn that runs, or ran last.
     """
 
-    __slots__ = ("_mask", "_numbers", "tell")
+    __slots__ = ("_connections", "_mask", "_requests", "tell", "turn")
 
     def __init__(self, mask: Callable[[str], str] = str) -> None:
         """Begins with nobody looking.
@@ -86,8 +87,10 @@ class Trace:
             mask: Takes secrets out of a text.
         """
         self.tell: Callable[[Any], None] | None = None
+        self.turn = 0
         self._mask = mask
-        self._numbers = count(1)
+        self._connections = count(1)
+        self._requests = count(1)
 
     def attach(self, tell: Callable[[Any], None]) -> None:
         """Has somebody told from now on.
@@ -109,9 +112,16 @@ class Trace:
         """Nobody looks any more."""
         self.tell = None
 
-    def number(self) -> int:
-        """A number for a connection or a request, from 1, that no other of the service has."""
-        return next(self._numbers)
+    def new_connection(self) -> int:
+        """A number for a connection, from 1, that no other of the service has.
+
+        Over HTTP, a request is a connection of its own.
+        """
+        return next(self._connections)
+
+    def new_request(self) -> int:
+        """A number for a request, from 1, that no other of the service has."""
+        return next(self._requests)
 
     def mask(self, text: str) -> str:
         """A text without the secrets of the service."""
