@@ -259,7 +259,7 @@ async def test_a_compaction_is_a_request(sandbox: Sandbox, transport: Transport)
         assert sent["message"]["input"][0]["content"] == "count to 2"
         assert (came["source"], came["kind"]) == (sent["source"], "response")
         assert came["message"]["output"]
-        sandbox.faults.add(Fault("error", "request", params={"status": 400}))
+        await sandbox.stop()
         with pytest.raises(ResponsesError):
             await talk.llm.compact(talk.context)
         assert told.lines("request failed")[-1]["number"] == told.lines("request")[-1]["number"]
