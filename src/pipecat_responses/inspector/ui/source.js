@@ -1,10 +1,20 @@
 // Where sessions come from: the inspector, or a file that was opened in this page. Both are asked
 // the same way. Addresses are relative, since the token stands in the page's own.
 
+import { advised } from "./story.js";
+
 const MARKED = new Set([
   "response.created", "response.completed", "response.failed", "response.incomplete", "response",
   "error",
 ]);
+
+// What there is to say about each error, by its name.
+export const advice = new Map();
+
+export async function learn() {
+  const answer = await fetch("errors.md");
+  if (answer.ok) for (const [name, text] of advised(await answer.text())) advice.set(name, text);
+}
 
 async function ask(path) {
   const answer = await fetch(path, { cache: "no-store" });
@@ -15,6 +25,7 @@ async function ask(path) {
 export class Live {
   constructor(header) {
     this.header = header;
+    this.advice = advice;
     this.path = `api/sessions/${encodeURIComponent(header.key)}`;
   }
 
@@ -56,6 +67,7 @@ export class Opened {
     if (head.format !== "pipecat-responses session") throw new Error(`${name} is no session file.`);
     if (head.version !== 1) throw new Error(`${name} is of version ${head.version}; this page reads 1.`);
     this.text = text;
+    this.advice = advice;
     this.lines = rows.slice(1).filter(Boolean).map((row, index) => read(row, index + 2));
     const last = this.lines.at(-1) ?? { seq: 0, at: 0 };
     this.header = {
@@ -76,13 +88,13 @@ export class Opened {
 
   async some(seqs) {
     const wanted = new Set(seqs);
-    return this.lines.filter((line) => wanted.has(line.seq) && "message" in line);
+    return this.lines.filter((line) => wanted.has(line.seq));
   }
 
   async search(text) {
     const sought = JSON.stringify(text.toLowerCase()).slice(1, -1);
-    return this.lines.filter((line) => "message" in line
-      && JSON.stringify(line.message).toLowerCase().includes(sought)).map((line) => line.seq);
+    return this.lines.filter((line) => JSON.stringify([line.message, line.said]).toLowerCase().includes(sought))
+      .map((line) => line.seq);
   }
 
   async save(words) {
