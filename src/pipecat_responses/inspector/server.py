@@ -132,6 +132,11 @@ class InspectorServer:
         except web.HTTPException as refusal:
             refusal.headers.update(_HEADERS)
             raise
+        except OSError as error:
+            # The file of a session, which may have been moved meanwhile.
+            raise web.HTTPGone(
+                text=f"The session cannot be read any more: {error.strerror}.\n", headers=_HEADERS
+            ) from None
         if not response.prepared:
             response.headers.update(_HEADERS)
         return response

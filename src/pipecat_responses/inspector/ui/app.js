@@ -130,7 +130,7 @@ function summary() {
   const failed = turns.filter((turn) => turn.outcome === "failed").length;
   const sent = session.requests.reduce((sum, each) => sum + each.bytes, 0);
   return [
-    count(session.turns.length, "turn"), `${Math.round((incremental / turns.length) * 100)} % incremental`,
+    `${session.forgotten ? "the last " : ""}${count(session.turns.length, "turn")}`, `${Math.round((incremental / turns.length) * 100)} % incremental`,
     `half answered in ${seconds(first[Math.floor(first.length / 2)])}`, `${bytes(sent)} sent`,
     failed ? `${failed} failed` : "",
   ].filter(Boolean).join(" · ");
@@ -287,7 +287,7 @@ at("file").onchange = async () => {
   at("file").value = "";
   if (!file) return;
   try {
-    const next = new Opened(file.name, await file.text());
+    const next = await Opened.read(file);
     const place = opened.findIndex((each) => each.header.key === next.header.key);
     opened.splice(place < 0 ? opened.length : place, place < 0 ? 0 : 1, next);
     await look();

@@ -13,6 +13,7 @@ export class Session {
     this.notes = [];
     this.seq = 0;
     this.now = 0;
+    this.forgotten = 0;
     this._turn = new Map();
     this._request = new Map();
     this._places = new Map();
@@ -185,6 +186,7 @@ export class Session {
 
   _forget(turn) {
     this._turn.delete(turn.number);
+    this.forgotten += 1;
     for (const request of turn.requests) this._request.delete(request.number);
     const first = this.turns[0]?.seq ?? 0;
     this.requests = this.requests.filter((each) => each.seq >= first || each.to === null);

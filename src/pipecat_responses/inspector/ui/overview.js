@@ -30,7 +30,7 @@ export class Overview {
     const odd = session.turns.map((turn) => [turn, story(turn, source.advice).filter((each) => each.kind !== "fine")]).filter(([, steps]) => steps.length);
     const bad = odd.filter(([, steps]) => steps.some((each) => each.kind === "bad")).length;
     const summary = !session.turns.length ? "Nothing has happened yet."
-      : `${count(session.turns.length, "turn")} in ${seconds(now)}. ${odd.length ? `${count(odd.length, "turn")} with something out of the ordinary, ${bad} of them with something that ought not to be.` : "Nothing out of the ordinary."}`;
+      : `${session.forgotten ? "The last " : ""}${count(session.turns.length, "turn")}${session.forgotten ? ` of ${session.turns.length + session.forgotten}` : ""} in ${seconds(now - (session.forgotten ? session.turns[0].from : 0))}. ${odd.length ? `${count(odd.length, "turn")} with something out of the ordinary, ${bad} of them with something that ought not to be.` : "Nothing out of the ordinary."}`;
     const body = make("div", { class: "body" });
     for (const [turn, steps] of odd.slice(-MOST)) {
       body.append(make("button", { class: "of", onclick: () => this.choose(turn) },

@@ -1,6 +1,7 @@
 // Where sessions come from: the inspector, or a file that was opened in this page. Both are asked
 // the same way. Addresses are relative, since the token stands in the page's own.
 
+import { bytes } from "./dom.js";
 import { advised } from "./story.js";
 
 const MARKED = new Set([
@@ -59,13 +60,21 @@ export class Live {
   }
 }
 
+// A browser holds a file whole, and several times.
+const LARGEST = 64e6;
+
 export class Opened {
+  static async read(file) {
+    if (file.size > LARGEST) throw new Error(`${file.name} is too large for this page (${bytes(file.size)}): pipecat-responses inspect FILE shows it.`);
+    return new Opened(file.name, await file.text());
+  }
+
   constructor(name, text) {
     const rows = text.split("\n");
     rows.pop();
     const head = rows.length ? read(rows[0], 1) : {};
     if (head.format !== "pipecat-responses session") throw new Error(`${name} is no session file.`);
-    if (head.version !== 1) throw new Error(`${name} is of version ${head.version}; this page reads 1.`);
+    if (head.version !== 1) throw new Error(`${name} is of version ${head.version}; this page reads 1.${head.version > 1 ? " A newer pipecat-responses has written it, and can show it." : ""}`);
     this.text = text;
     this.advice = advice;
     this.lines = rows.slice(1).filter(Boolean).map((row, index) => read(row, index + 2));
