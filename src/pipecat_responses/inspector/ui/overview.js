@@ -23,8 +23,12 @@ export class Overview {
 
   show(session, source, now) {
     if (!this.isOpen || !source) return;
-    const state = `${session.turns.length} ${session.turns.filter((turn) => turn.to === null).length} ${session.seq} ${source.header.key}`;
+    // What is read is not to move unless something has changed.
+    const sum = (of) => session.turns.reduce((all, turn) => all + of(turn), 0);
+    const state = [source.header.key, session.forgotten, session.turns.length, session.notes.length, session.requests.length,
+      sum((turn) => (turn.to === null ? 0 : 1)), sum((turn) => turn.events.length + turn.errors.length)].join();
     if (state === this.state) return;
+    const top = this.state === null ? 0 : this.box.querySelector(".body")?.scrollTop ?? 0;
     this.state = state;
     const { started } = source.header;
     const odd = session.turns.map((turn) => [turn, story(turn, source.advice).filter((each) => each.kind !== "fine")]).filter(([, steps]) => steps.length);
@@ -44,5 +48,6 @@ export class Overview {
     }
     body.append(make("p", { class: "hint", text: "Choose a turn, by a click or with the arrow keys, to see what was said, sent and received. Times are from the beginning of the call." }));
     this.box.replaceChildren(make("header", {}, make("h2", { text: "How the call went" }), make("p", { class: "why", text: summary })), body);
+    body.scrollTop = top;
   }
 }
