@@ -11,8 +11,11 @@ import pytest
 
 from pipecat_responses import Inspector
 from pipecat_responses.inspector.files import encode_lines, head_line
+from pipecat_responses.protocol.names import ErrorName
 from pipecat_responses.sandbox import Fault, Sandbox
+from pipecat_responses.session.records import ErrorReported, TurnBegan, TurnEnded
 from tests.faults.support import Talk, new_service
+from tests.inspector import bad_call
 from tests.inspector.support import Told
 from tests.support.browser import PROGRAM, Page, browsing
 
@@ -309,3 +312,63 @@ async def test_it_fits_into_narrow_windows_and_the_dark(tmp_path: Path) -> None:
             await page.scheme(scheme)
             colours.add(await page.value("getComputedStyle(document.body).backgroundColor"))
         assert len(colours) == 2
+
+
+async def test_a_bad_call_explains_itself(tmp_path: Path) -> None:
+    inspector = Inspector()
+    inspector.open(await bad_call.record(tmp_path / "calls", slow_secs=1.0))
+    async with inspector, browsing(inspector.url, tmp_path / "browser") as page:
+        await page.size(1280, 900)
+        await turns(page, 10)
+        # What was out of the ordinary stands there before anybody does anything.
+        for text in (
+            "10 turns in",
+            "5 turns with something out of the ordinary, 3 of them with something that ought not",
+            "The turn was interrupted",
+            "The connection to the server broke off (connection c1).",
+            "A connection could not be opened, or broke off.",
+            "The turn asks for the rest of the answer on connection c2.",
+            "message 1 is not what the model has seen",
+            "The server took",
+        ):
+            await sees(page, text, "#detail")
+        of = "[...document.querySelectorAll('#detail .of')].find(e => e.textContent.includes('{}'))"
+        await page.click(of.format("Turn 4"))
+        await sees(page, "Crossed out is what the caller has not heard", "#detail")
+        await sees(page, "We have three menus.", "#detail .talk")
+        assert "bream" in await page.value("document.querySelector('#detail .talk s').innerText")
+        for number, text in (
+            (
+                6,
+                "and we are on your left.\n\nThe caller has heard all of it.",
+            ),
+            (8, "the kitchen closes at eleven"),
+            (9, "The caller waited 1."),
+            (2, 'The model called free_tables({"day": "Friday", "guests": 4}), which took'),
+            (10, "No later turn tells how much of it the caller has heard."),
+        ):
+            await page.value(f"document.querySelector('#turn-{number}').click()")
+            await sees(page, text, "#detail")
+        await page.press("o")
+        await sees(page, "How the call went", "#detail")
+        check(page, inspector)
+
+
+async def test_a_turn_that_never_left(tmp_path: Path) -> None:
+    service = Told()
+    async with (
+        Inspector(service) as inspector,
+        browsing(inspector.url, tmp_path / "browser") as page,
+    ):
+        service.turn(1)
+        await turns(page, 1)
+        await sees(page, "Nothing out of the ordinary.", "#detail")
+        tell = service.trace.tell
+        assert tell is not None
+        tell(TurnBegan(2, 7, 0))
+        tell(TurnEnded(2, "failed", None))
+        tell(ErrorReported(TypeError("a set is no text"), ErrorName.CONTEXT_MESSAGE))
+        await turns(page, 2)
+        await sees(page, "The turn failed before anything was sent: TypeError: a set", "#detail")
+        await sees(page, "cannot be sent", "#detail .means")
+        check(page, inspector)
