@@ -20,7 +20,7 @@ from examples.voice.calls import MOST
 from examples.voice.tts import SAMPLE_RATE, synthesizer
 
 from pipecat_responses.sandbox import Fault, Sandbox
-from tests.support.browser import PROGRAM, Page, browsing
+from tests.support.browser import PROGRAM, Page, browsing, running
 
 ROOT = Path(__file__).parents[2]
 
@@ -155,9 +155,8 @@ async def browser(tmp_path: Path) -> AsyncIterator[Open]:
                     "--use-fake-device-for-media-stream",
                     f"--use-file-for-fake-audio-capture={heard}%noloop",
                 ]
-            page = await browsers.enter_async_context(
-                browsing(address, tmp_path / f"browser-{opened}", *flags)
-            )
+            chromium = browsers.enter_context(running(tmp_path / f"browser-{opened}", *flags))
+            page = await browsers.enter_async_context(browsing(address, chromium))
             await page.allow("microphone", setting)
             await page.size(900, 700)
             return Caller(page)
