@@ -127,10 +127,12 @@ test-websockets: $(STAMP)
 	done
 
 compare: $(STAMP)
-	@$(BIN)/python -m clients.compare $(ARGS)
+	@echo "What is not in build/clients yet is installed there first; that takes minutes ..." >&2
+	@$(BIN)/python -u -m clients.compare $(ARGS)
 
 clients: $(STAMP)
-	@$(BIN)/python -m clients $(if $(SUITE),--suite $(SUITE)) $(ARGS)
+	@echo "What is not in build/clients yet is installed there first; that takes minutes ..." >&2
+	@$(BIN)/python -u -m clients $(if $(SUITE),--suite $(SUITE)) $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)
