@@ -9,6 +9,8 @@ WORKERS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN) / 2)))
 # What to install; constraints-lowest.txt has the oldest versions that are supported.
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
+# ONNX Runtime, which tests of voices load, otherwise reports its use to its maker.
+export ORT_DISABLE_TELEMETRY ?= 1
 # Named after what is installed, so that other constraints build it anew.
 STAMP := $(VENV)/.installed-$(notdir $(CONSTRAINTS))
 BENCH_STAMP := $(VENV)/.installed-bench
@@ -125,10 +127,12 @@ test-websockets: $(STAMP)
 	done
 
 compare: $(STAMP)
-	@$(BIN)/python -m clients.compare $(ARGS)
+	@echo "What is not in build/clients yet is installed there first; that takes minutes ..." >&2
+	@$(BIN)/python -u -m clients.compare $(ARGS)
 
 clients: $(STAMP)
-	@$(BIN)/python -m clients $(if $(SUITE),--suite $(SUITE)) $(ARGS)
+	@echo "What is not in build/clients yet is installed there first; that takes minutes ..." >&2
+	@$(BIN)/python -u -m clients $(if $(SUITE),--suite $(SUITE)) $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)

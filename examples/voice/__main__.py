@@ -43,6 +43,8 @@ def voice(
     """
     # Before Pipecat is imported, which says so in the log.
     set_up_logs(verbose=verbose)
+    # Silero runs on ONNX Runtime, which otherwise reports its use to its maker.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     from pipecat_responses.cli.failures import UnusableError
 
     try:
