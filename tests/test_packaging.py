@@ -173,11 +173,6 @@ def test_examples_compile(example: Path, tmp_path: Path) -> None:
     py_compile.compile(str(example), cfile=str(tmp_path / "compiled"), doraise=True)
 
 
-def test_the_example_in_the_readme_is_the_example() -> None:
-    example = (ROOT / "examples" / "voice_bot.py").read_text()
-    assert f"```python\n{example}```" in (ROOT / "README.md").read_text()
-
-
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize(
     "target",
