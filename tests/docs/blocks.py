@@ -3,7 +3,7 @@
 - Python runs, one block after the other in one namespace, and `await` may stand at the top. A block
   with a title (```` ```python title="bot.py" ````) is a script of its own, and one with tests is a
   file for pytest.
-- Commands are read by their own parsers (`commands.py`).
+- Commands are read by their own parsers (`commands.py`), and `pytest` runs.
 - A block of the kind `text` is what the block before it prints, numbers apart; `...` is whatever
   stands there.
 - A scenario is played, a `diff` runs as before and as after, JSON is read.
@@ -51,12 +51,14 @@ class Page:
     Args:
         path: The page.
         folder: Where the files go that it has saved.
+        mode: The mode of pytest-asyncio.
     """
 
-    def __init__(self, path: Path, folder: Path) -> None:
+    def __init__(self, path: Path, folder: Path, mode: str = "strict") -> None:
         parsers = (self._fenced, self._hidden, SkipParser())
         self._document = Sybil(parsers).parse(path)
         self._folder = folder
+        self._mode = mode
         self._loop = asyncio.Runner()
         self._open = AsyncExitStack()
         self._names = self._document.namespace
@@ -89,11 +91,8 @@ class Page:
             self._loop.close()
             self._patch.undo()
 
-    def do(self, mode: str = "strict") -> None:
+    def do(self) -> None:
         """Does each block, and runs the tests of the page.
-
-        Args:
-            mode: The mode of pytest-asyncio.
 
         Raises:
             Exception: Whatever is wrong with a block; a note names its line.
@@ -109,16 +108,22 @@ class Page:
                 raise
         assert self._defined <= self._called, f"never called: {self._defined - self._called}"
         if self._tests:
-            self._test(mode)
+            self._test(*self._tests)
 
-    def _test(self, mode: str) -> None:
+    def _test(self, *files: Path) -> None:
         """Runs pytest in this process."""
-        settings = (f"asyncio_mode = {mode}", "asyncio_default_fixture_loop_scope = function")
+        settings = (
+            f"asyncio_mode = {self._mode}",
+            "asyncio_default_fixture_loop_scope = function",
+            "pythonpath = .",
+        )
         (self._folder / "pytest.ini").write_text("\n".join(["[pytest]", *settings]), "utf-8")
         printed = io.StringIO()
         with contextlib.chdir(self._folder), contextlib.redirect_stdout(printed):
-            status = pytest.main([*_PYTEST, *self._options, *map(str, self._tests)])
-        assert status == 0, printed.getvalue()
+            status = pytest.main([*_PYTEST, *self._options, *map(str, files)])
+        self._printed = printed.getvalue()
+        assert status == 0, self._printed
+        self._tests = [file for file in self._tests if file not in files]
 
     def _fenced(self, document: Document) -> Iterator[Region]:
         for region in RawFencedCodeBlockLexer(_INFO)(document):
@@ -148,6 +153,8 @@ class Page:
             case "console":
                 for command in commands.read(block):
                     commands.check(command, self._folder)
+                    if command[0] == "pytest":
+                        self._test(*(self._folder / name for name in command[1:] if name[0] != "-"))
             case "diff":
                 for side in "-+":
                     lines = [line for line in block.splitlines() if line[0] in (" ", side)]

@@ -25,7 +25,7 @@ _MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 _EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
     "optional-dependencies"
 ]
-_SHELL = {"cd", "export", "git", "printf"}
+_SHELL = {"cd", "export", "git", "printf", "source"}
 _BETWEEN = {"|", "||", "&&", "&", ";"}
 
 

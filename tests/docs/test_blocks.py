@@ -71,8 +71,8 @@ def test_the_blocks_of_a_page(
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", sandbox.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-any")
-    with Page(path, tmp_path) as page:
-        page.do(mode)
+    with Page(path, tmp_path, mode) as page:
+        page.do()
 
 
 @pytest.mark.parametrize(("text", "words"), WRONG.values(), ids=WRONG)
