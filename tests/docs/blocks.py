@@ -10,8 +10,9 @@
 
 What a block needs and no reader has to see stands before it, in a comment that begins with
 `<!-- invisible-code-block: python`; `enter`, `patch` and `pytest_options` are there for it. A
-function that a block defines has to be called, be it by such a comment behind it. What cannot be
-done has its reason in another: `<!-- skip: next "reason" -->`.
+function that a block defines has to be called, be it by such a comment behind it, and no error may
+be logged, which is what becomes of one in an event handler. What cannot be done has its reason in
+another comment: `<!-- skip: next "reason" -->`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from typing import Self
 from unittest import SkipTest
 
 import pytest
+from loguru import logger
 from sybil import Document, Example, Region, Sybil
 from sybil.parsers.markdown import SkipParser
 from sybil.parsers.markdown.lexers import DirectiveInHTMLCommentLexer, RawFencedCodeBlockLexer
@@ -75,6 +77,8 @@ class Page:
         self._defined: set[str] = set()
         self._called: set[str] = set()
         self._names["__called__"] = self._called
+        self._logged: list[str] = []
+        self._sink = logger.add(self._logged.append, level="ERROR", format="{message}")
 
     def __enter__(self) -> Self:
         return self
@@ -90,6 +94,9 @@ class Page:
         finally:
             self._loop.close()
             self._patch.undo()
+            # A command that ran has removed it.
+            with contextlib.suppress(ValueError):
+                logger.remove(self._sink)
 
     def do(self) -> None:
         """Does each block, and runs the tests of the page.
@@ -105,7 +112,9 @@ class Page:
             except (Exception, SystemExit) as error:
                 error.add_note(f"{self._document.path}:{example.line}")
                 raise
+        self._loop.run(self._open.aclose())
         assert self._defined <= self._called, f"never called: {self._defined - self._called}"
+        assert not self._logged, f"logged was: {self._logged}"
         if self._tests:
             self._test(*self._tests)
 
@@ -117,11 +126,13 @@ class Page:
             "pythonpath = .",
         )
         (self._folder / "pytest.ini").write_text("\n".join(["[pytest]", *settings]), "utf-8")
-        printed = io.StringIO()
+        printed, before = io.StringIO(), len(self._logged)
         with contextlib.chdir(self._folder), contextlib.redirect_stdout(printed):
             status = pytest.main([*_PYTEST, *self._options, *map(str, files)])
         self._printed = printed.getvalue()
         assert status == 0, self._printed
+        # Tests may be about errors.
+        del self._logged[before:]
         self._tests = [file for file in self._tests if file not in files]
 
     def _fenced(self, document: Document) -> Iterator[Region]:

@@ -26,6 +26,10 @@ WRONG = {
     "an old name": (CODE.format("from pipecat_responses import OpenAILLM"), "OpenAILLM"),
     "an old name in a function": (CODE.format("def f():\n    g()\n\n\nf()"), "'g'"),
     "a function nobody calls": (CODE.format("def f():\n    g()"), "never called: {'f, line 2'}"),
+    "an error that is logged": (
+        CODE.format("from loguru import logger\nlogger.error('went wrong')"),
+        "went wrong",
+    ),
     "an old argument": (
         CODE.format("from pipecat_responses import TurnLimits\nTurnLimits(first_secs=1)"),
         "first_secs",
