@@ -9,10 +9,11 @@ WORKERS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN) / 2)))
 # What to install; constraints-lowest.txt has the oldest versions that are supported.
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
+# ONNX Runtime, which tests of voices load, otherwise reports its use to its maker.
+export ORT_DISABLE_TELEMETRY ?= 1
 # Named after what is installed, so that other constraints build it anew.
 STAMP := $(VENV)/.installed-$(notdir $(CONSTRAINTS))
 BENCH_STAMP := $(VENV)/.installed-bench
-BROWSER_STAMP := $(VENV)/.installed-browser
 DOCS_STAMP := $(VENV)/.installed-docs
 VOICE_STAMP := $(VENV)/.installed-voice
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -55,15 +56,17 @@ endef
 
 setup: $(STAMP)
 
-# A `make` that fails half-way must not leave a stamp, so it is written last.
+# A `make` that fails half-way must not leave a stamp, so it is written last. What a call needs is
+# part of it: built just before, it is added to, and a call that is under way goes on.
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(FIND_PYTHON)
 	@echo "Building $(VENV) (once; it takes a minute or two) ..." >&2
-	@$(PYTHON) -m venv --clear $(VENV)
+	@{ test $(VOICE_STAMP) -nt pyproject.toml && test $(VOICE_STAMP) -nt $(CONSTRAINTS); } || \
+	  $(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) -e '.[dev]' -c $(CONSTRAINTS) </dev/null >&2
-	@touch $@
+	@touch $@ $(VOICE_STAMP)
 
-# What a call needs and no more, so that the first one begins soon.
+# What a call and a chat need and no more, so that the first one begins soon.
 $(VOICE_STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(FIND_PYTHON)
 	@test -x $(BIN)/python || { \
@@ -72,17 +75,17 @@ $(VOICE_STAMP): pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 # What a target needs besides, by the name of the extra.
-$(BROWSER_STAMP) $(BENCH_STAMP) $(DOCS_STAMP): $(VENV)/.installed-%: $(STAMP)
+$(BENCH_STAMP) $(DOCS_STAMP): $(VENV)/.installed-%: $(STAMP)
 	@$(PIP) -e '.[dev,$*]' -c $(CONSTRAINTS) </dev/null >&2
 	@touch $@
 
 # At a terminal the chat is a job of its own, so Ctrl-C reaches the chat and not make, which would
 # report it as its own end.
-chat: $(STAMP)
+chat: $(VOICE_STAMP)
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/pipecat-responses chat $(ARGS); exit $$?
 
 # Ctrl-C is the server's alone, as it is the chat's.
-serve: $(STAMP)
+serve: $(VOICE_STAMP)
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/pipecat-responses serve $(ARGS); exit $$?
 
 voice: $(VOICE_STAMP)
@@ -97,13 +100,13 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 calls: $(STAMP)
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "long_calls or not long_calls" tests/voice tests/evals tests/test_benchmarks.py tests/test_deploy.py $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "long_calls or not long_calls" tests/voice tests/evals tests/test_benchmarks.py tests/test_deploy.py --ignore tests/voice/test_browser.py $(ARGS)
 
 coverage: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-report=html $(ARGS)
 
-test-browser: $(BROWSER_STAMP)
-	@$(BIN)/python -m pytest tests/voice/test_browser.py $(ARGS)
+test-browser: $(STAMP)
+	@$(BIN)/python -m pytest -m long_calls tests/voice/test_browser.py $(ARGS)
 
 # The warning is about a successor of MkDocs that is not used here.
 docs: $(DOCS_STAMP)
@@ -124,10 +127,12 @@ test-websockets: $(STAMP)
 	done
 
 compare: $(STAMP)
-	@$(BIN)/python -m clients.compare $(ARGS)
+	@echo "What is not in build/clients yet is installed there first; that takes minutes ..." >&2
+	@$(BIN)/python -u -m clients.compare $(ARGS)
 
 clients: $(STAMP)
-	@$(BIN)/python -m clients $(if $(SUITE),--suite $(SUITE)) $(ARGS)
+	@echo "What is not in build/clients yet is installed there first; that takes minutes ..." >&2
+	@$(BIN)/python -u -m clients $(if $(SUITE),--suite $(SUITE)) $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check $(CHECKED)

@@ -28,6 +28,7 @@ NAMES = (
     "sessions",
     "blocking",
     "footprint",
+    "inspected",
     "storm",
     "tail",
 )

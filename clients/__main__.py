@@ -160,6 +160,8 @@ def main() -> int:
         for each in ROSTER
         if not options.names or any(name.lower() in each.name.lower() for name in options.names)
     ]
+    if not chosen:
+        parser.error(f"none of them has such a name: {', '.join(each.name for each in ROSTER)}")
     rows = asyncio.run(run(chosen, at_once=options.at_once))
     if options.write_docs:
         write([(row.client.name, row.transport, row.passed) for row in rows])

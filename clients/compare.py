@@ -152,6 +152,8 @@ def main() -> None:
         for each in RIVALS
         if not options.names or any(name.lower() in each.name.lower() for name in options.names)
     ]
+    if not chosen:
+        parser.error(f"none of them has such a name: {', '.join(each.name for each in RIVALS)}")
     table = asyncio.run(compare(chosen))
     if options.write_docs:
         rows = [

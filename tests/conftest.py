@@ -14,6 +14,7 @@ from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
 
 from pipecat_responses.sandbox import Sandbox, SandboxConfig
 from pipecat_responses.session.capabilities import KNOWN
+from tests.support.browser import running
 
 VOICE = Path(__file__).parent / "voice"
 """Tests in which somebody speaks."""
@@ -63,6 +64,13 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
     """
     if TIME_LIMIT in item.stash:
         item.config.hook.pytest_timeout_set_timer(item=item, settings=item.stash[TIME_LIMIT])
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a browser, for `tests.support.browser.browsing`."""
+    with running(tmp_path_factory.mktemp("chromium")) as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)

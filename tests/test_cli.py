@@ -335,7 +335,7 @@ async def test_an_address_that_is_none(transport: str, url: str) -> None:
     status, output = await talk("hello", transport=transport, url=url)
     assert status == 1
     sentence = sentence_of(output.err)
-    assert "is no address of a server: give --url one that begins with wss://" in sentence
+    assert "is no address of a server: take one that begins with wss://" in sentence
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -412,6 +412,40 @@ def test_piped_chat() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("chat",), ("serve", "--port", "0"), ("doctor", "--url", "http://127.0.0.1:9/v1")],
+)
+def test_a_reader_who_has_gone_is_no_failure_to_tell_of(arguments: Sequence[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as nobody:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            timeout=50,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_an_input_that_is_closed_is_empty() -> None:
+    done = subprocess.run(
+        [*COMMAND, "chat"], preexec_fn=lambda: os.close(0), capture_output=True, timeout=50
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"you>" not in done.stdout
+
+
+def test_a_host_of_another_machine_is_not_the_ports_fault() -> None:
+    done = run("serve", "--host", "192.0.2.1", "--token", "any")
+    assert done.returncode == 1
+    sentence = sentence_of(done.stderr.splitlines())
+    assert sentence.startswith("192.0.2.1 is no address of this machine")
+
+
 def test_a_failure_is_one_sentence_and_no_traceback() -> None:
     done = run("chat", "--url", f"ws://127.0.0.1:{free_port()}/v1/responses", lines=["hello"])
     assert done.returncode == 1
@@ -441,7 +475,9 @@ async def test_serve() -> None:
     taken = await asyncio.to_thread(run, "serve", "--port", str(port))
     assert taken.returncode == 1
     sentence = sentence_of(taken.stderr.splitlines())
-    assert sentence.endswith("choose another one with --port.")
+    assert sentence == (
+        f"Port {port} cannot be used (Address already in use): choose another one with --port."
+    )
     process.send_signal(signal.SIGINT)
     out, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 0
@@ -455,7 +491,7 @@ MAKEFILE = Path(__file__).parents[1] / "Makefile"
 @pytest.mark.skipif(shutil.which("make") is None or sys.platform == "win32", reason="needs make")
 def test_ctrl_c_in_make_chat_is_the_chats_alone() -> None:
     """Make gets the signals of its terminal as well, and would end as if it had been killed."""
-    stamp = ".venv/.installed-constraints.txt"
+    stamp = ".venv/.installed-voice"
     command = ["make", "chat", "-o", stamp, f"BIN={Path(sys.executable).parent}"]
     child, terminal = pty.fork()
     if child == 0:
@@ -561,7 +597,7 @@ import sys
 
 class Missing(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {missing!r}:
+        if any(f"{{name}}.".startswith(f"{{each}}.") for each in {missing!r}):
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Missing())
@@ -594,6 +630,25 @@ def test_without_its_extra_the_command_says_what_to_install(
     assert done.stderr == (
         "The command line needs an extra: pip install 'pipecat-responses[cli]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("example", "missing"),
+    [
+        ("voice/__main__.py", "typer"),
+        ("voice_bot.py", "pipecat.services.deepgram"),
+        ("deploy/bot.py", "pipecat.transports.websocket"),
+        ("telemetry/calls.py", "opentelemetry.sdk"),
+    ],
+)
+def test_an_example_without_what_it_needs_says_what_to_install(example: str, missing: str) -> None:
+    path = str(MAKEFILE.parent / "examples" / example)
+    done = without(
+        [missing], f"sys.argv = [{path!r}]; runpy.run_path({path!r}, run_name='__main__')"
+    )
+    assert done.returncode == 1
+    assert "pip install" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_a_bot_needs_no_extra() -> None:

@@ -301,6 +301,14 @@ def test_a_real_terminal(tmp_path: Path) -> None:
     assert b"+count to 60\n" in (tmp_path / "pipecat-responses" / "history").read_bytes()
 
 
+def test_ctrl_d_before_the_prompt_leaves_after_what_was_typed_before_it(tmp_path: Path) -> None:
+    chat = Process(tmp_path, "xterm-256color")
+    chat.type(f"hello\n{CTRL_D}")
+    chat.shows(b"you> ")
+    assert chat.end() == 0
+    assert b"hello" in chat.shown
+
+
 def test_a_terminal_that_can_do_nothing(tmp_path: Path) -> None:
     chat = Process(tmp_path, "dumb")
     chat.shows(b"you> ")

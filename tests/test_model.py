@@ -52,6 +52,7 @@ from pipecat_responses.protocol.response import Response
 from pipecat_responses.sandbox import Fault, Sandbox
 from pipecat_responses.testing import Conversation
 from tests.support.contexts import messages_of
+from tests.support.portions import portion
 from tests.support.reference import (
     AfterFailure,
     Asked,
@@ -834,8 +835,14 @@ USUAL = {"say": 30, "answers": 40, "leaves": 5, "begins": 12, "speaks": 8, "comp
 """How often a step is taken in a long session, where it is not once."""
 
 
-@pytest.mark.parametrize("after_failure", ["forgets", "keeps_previous", "remembers_new"])
-@pytest.mark.parametrize("lanes", ["supported", "ignored", "rejected"])
+LANES: tuple[LaneMode, ...] = ("supported", "ignored", "rejected")
+AFTER_FAILURE: tuple[AfterFailure, ...] = ("forgets", "keeps_previous", "remembers_new")
+
+
+@pytest.mark.parametrize(
+    ("lanes", "after_failure"),
+    [(lanes, after) for n, lanes in enumerate(LANES) for after in portion(AFTER_FAILURE, n, 3)],
+)
 def test_a_session_of_500_turns(lanes: LaneMode, after_failure: AfterFailure) -> None:
     names = list(STEPS)
     weights = [USUAL.get(name, 2) for name in names]

@@ -117,7 +117,7 @@ def test_every_dependency_has_a_constraint() -> None:
     wanted = [*PROJECT["dependencies"]]
     wanted += [
         each
-        for extra in ("cli", "dev", "bench", "browser", "docs", "scenarios", "voice")
+        for extra in ("cli", "dev", "bench", "docs", "scenarios", "voice")
         for each in extras[extra]
     ]
     pinned = versions_of("constraints.txt")
@@ -203,3 +203,23 @@ def test_make_says_what_is_wrong_with_an_old_python(tmp_path: Path) -> None:
         )
         assert done.returncode != 0
         assert words in done.stderr.splitlines()[0]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_what_make_has_built_for_a_call_is_added_to(tmp_path: Path) -> None:
+    log, venv = tmp_path / "log", tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    for name in ("python", "pipecat-responses"):
+        program = venv / "bin" / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\n')
+        program.chmod(0o755)
+    for target in ("voice", "chat", "setup", "voice", "chat"):
+        subprocess.run(
+            ["make", target, f"PYTHON={venv}/bin/python", f"VENV={venv}", "ARGS="],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+    ran = log.read_text()
+    assert "--clear" not in ran
+    assert [found[1] for found in re.finditer(r" -e \.\[(\w+)\]", ran)] == ["voice", "dev"]

@@ -10,6 +10,7 @@ from benchmarks.scenarios import (
     cpu,
     deltas,
     footprint,
+    inspected,
     interruptions,
     sessions,
     slowlink,
@@ -34,6 +35,7 @@ SCENARIOS: dict[str, Scenario] = {
     "sessions": sessions.run,
     "blocking": blocking.run,
     "footprint": footprint.run,
+    "inspected": inspected.run,
     "storm": storm.run,
     "tail": tail.run,
 }

@@ -12,6 +12,7 @@ process of one's own needs besides.
 """
 
 import os
+import sys
 
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.pipeline.pipeline import Pipeline
@@ -22,18 +23,25 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregatorParams,
 )
 from pipecat.processors.frame_processor import FrameProcessor
-from pipecat.runner.types import RunnerArguments
-from pipecat.runner.utils import create_transport
 from pipecat.serializers.protobuf import ProtobufFrameSerializer
 from pipecat.transports.base_transport import BaseTransport, TransportParams
-from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
 from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
-from worker import CALLS, serve  # type: ignore[import-not-found]  # beside this file
 
 from pipecat_responses import OpenAIResponsesLLMService
+
+try:
+    from pipecat.runner.types import RunnerArguments
+    from pipecat.runner.utils import create_transport
+    from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
+    from worker import CALLS, serve  # type: ignore[import-not-found]  # beside this file
+except ImportError as error:
+    sys.exit(
+        f"{error}. Install what the bot needs: "
+        "pip install 'pipecat-responses[example]' opentelemetry-exporter-prometheus"
+    )
 
 TRANSPORTS = {
     "websocket": lambda: FastAPIWebsocketParams(
@@ -118,6 +126,11 @@ async def bot(runner_args: RunnerArguments) -> None:
 
 if __name__ == "__main__":
     # Imported and loaded before anybody calls, or the first callers would wait for it.
-    ears_and_mouth()
-    language_model()
+    try:
+        ears_and_mouth()
+        language_model()
+    except KeyError as missing:
+        sys.exit(f"Set {missing.args[0]}, or leave DEEPGRAM_API_KEY out.")
+    except ValueError as error:
+        sys.exit(str(error))
     serve()

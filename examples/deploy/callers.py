@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import re
 import statistics
+import sys
 import time
 import urllib.request
 from dataclasses import dataclass, field
@@ -156,4 +157,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        sys.exit(f"The bot does not answer ({error}): start it, or say with --where where it is.")

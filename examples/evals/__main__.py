@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 from contextlib import AsyncExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipecat.evals.results import EvalScriptResult
@@ -26,6 +27,9 @@ def main() -> int:
     parser.add_argument("--scenario", help="only this one, by its name")
     parser.add_argument("--base-port", type=int, help="the port of the first bot (default: 7900)")
     options = parser.parse_args()
+    if find_spec("fastapi") is None:
+        # Each bot would be waited for.
+        sys.exit("The bots of the scenarios need an extra: pip install '.[evals]'")
     suite = EvalSuite(EvalManifest.load(HERE / "suite.yaml", base_port=options.base_port))
     suite.filter(scenario=options.scenario)
     if not suite.runs:
@@ -59,4 +63,7 @@ def _report(run: EvalRun) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -10,27 +10,32 @@ goes on with calls: that is what compose.yaml runs.
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import os
 import sys
 from collections.abc import Iterator
 
 from loguru import logger
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import (
-    ConsoleMetricExporter,
-    HistogramDataPoint,
-    MetricExporter,
-    MetricsData,
-    PeriodicExportingMetricReader,
-)
-from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 from pipecat.utils.tracing.setup import setup_tracing
 
 from pipecat_responses import HedgePolicy, OpenAIResponsesLLMService
 from pipecat_responses.sandbox import Answer, Fault, Sandbox, SandboxConfig
 from pipecat_responses.testing import Conversation
+
+try:
+    from opentelemetry import metrics
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import (
+        ConsoleMetricExporter,
+        HistogramDataPoint,
+        MetricExporter,
+        MetricsData,
+        PeriodicExportingMetricReader,
+    )
+    from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
+except ImportError as error:
+    sys.exit(f"{error}. Install what the calls need: pip install opentelemetry-sdk")
 
 
 def lines_of(data: MetricsData) -> Iterator[str]:
@@ -115,7 +120,8 @@ def main() -> None:
     logger.add(sys.stderr, level="ERROR")
     provider = set_up(spans=given.spans)
     try:
-        asyncio.run(run(None if given.forever else given.calls))
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(run(None if given.forever else given.calls))
     finally:
         # The last figures have not been exported yet.
         provider.shutdown()

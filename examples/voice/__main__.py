@@ -10,12 +10,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
-import typer
+NEEDS = "Talking to the bot needs an extra: pip install 'pipecat-responses[voice]'"
 
-from pipecat_responses.cli.commands import Transport
-from pipecat_responses.cli.logs import set_up_logs
+try:
+    import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    from pipecat_responses.cli.commands import Transport
+    from pipecat_responses.cli.logs import set_up_logs
+except ImportError:
+    sys.exit(NEEDS)
+except KeyboardInterrupt:
+    sys.exit(130)
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -36,15 +43,20 @@ def voice(
     """
     # Before Pipecat is imported, which says so in the log.
     set_up_logs(verbose=verbose)
+    # Silero runs on ONNX Runtime, which otherwise reports its use to its maker.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     from pipecat_responses.cli.failures import UnusableError
 
     try:
         asyncio.run(serve(Options(transport.value, model, stt, tts, host, port)))
     except KeyboardInterrupt:
-        # Ctrl-C is how it ends.
+        # Ctrl-C ends it before it listens, too.
         typer.echo()
     except UnusableError as error:
         typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    except ImportError as error:
+        typer.echo(f"{error}. {NEEDS}", err=True)
         raise typer.Exit(1) from error
 
 
@@ -61,7 +73,7 @@ class Options:
 
 
 async def serve(options: Options) -> None:
-    """Serves the page until it is cancelled.
+    """Serves the page until it is told to stop.
 
     Args:
         options: What the command line asked for.
@@ -77,6 +89,7 @@ async def serve(options: Options) -> None:
     from examples.voice.server import application
     from examples.voice.services import STT, TTS, choose
     from pipecat_responses.cli.failures import UnusableError
+    from pipecat_responses.cli.serve import not_listening, until_stopped
     from pipecat_responses.cli.target import find_target
 
     stt = choose("--stt", STT, options.stt)
@@ -98,16 +111,13 @@ async def serve(options: Options) -> None:
             try:
                 await site.start()
             except OSError as error:
-                raise UnusableError(
-                    f"{options.host}:{options.port} cannot be listened on ({error.strerror}): "
-                    "choose another --port or --host."
-                ) from error
+                raise UnusableError(not_listening(options.host, options.port, error)) from error
             typer.echo(about)
             typer.echo(
                 f"Open {_address(options.host, runner.addresses[0][1])} and call. Ctrl-C ends it."
             )
             sys.stdout.flush()
-            await asyncio.Event().wait()
+            await until_stopped()
         finally:
             await calls.close()
             await runner.cleanup()

@@ -19,7 +19,7 @@ from pipecat_responses.context.wires import MessageWires
 from pipecat_responses.protocol.repairs import NOT_COMPLETED
 from tests.context.support import converted, reasoning, result, specific, tool_call, wires
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 
 IDS = st.sampled_from(["c1", "c2", "c1_2"])
 TEXTS = st.sampled_from(["", "a", "b"])

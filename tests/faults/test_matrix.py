@@ -43,7 +43,15 @@ NAMES: dict[Moment, FaultMoment] = {
     Moment.CALL: "call",
     Moment.TERMINAL: "terminal",
 }
-CELLS = cells()
+CELLS = list(
+    covering(
+        cells(),
+        lambda cell: id(cell.row),
+        lambda cell: cell.moment,
+        lambda cell: cell.transport,
+        lambda cell: cell.end,
+    )
+)
 OF_CONNECTIONS = [
     cell
     for cell in cells(row for _, rows in SECTIONS[:2] for row in rows)

@@ -88,4 +88,5 @@ class Told:
 
     def event(self, message: dict[str, Any]) -> None:
         """Tells of an event."""
-        self.trace.received(0, "lane-1", message["type"], msgspec.json.encode(message))
+        self.trace.received(0, [msgspec.json.encode({**message, "stream_id": "lane-1"})])
+        self.trace.reached(0, "lane-1", message["type"], 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,19 @@ async def test_a_file_that_broke_off_is_read_up_to_there(sandbox: Sandbox, tmp_p
     [
         ("", "empty"),
         ("hello\n", "no JSON object"),
+        ('{"format":"pipecat-resp', "no JSON object"),
+        ("[\n" + "1,\n" * 9, "no JSON object"),
+        ('{"a":"' + "x" * 200_000 + '"}', "no JSON object"),
         ("{}\n", "does not say so"),
-        ('{"format":"pipecat-responses session","version":9}\n', "version 9"),
+        ('{"format":"pipecat-responses session","version":9}\n', "version 9.*a newer pipecat"),
+        ('{"format":"pipecat-responses session","version":"0"}\n', "version 0, .* reads 1\n"),
         ('{"format":"pipecat-responses session","version":1}\n{"seq":"x"}\n', "line 2"),
         ('{"format":"pipecat-responses session","version":1}\n[1]\n', "line 2"),
+        (
+            '{"format":"pipecat-responses session","version":1}\n'
+            '{"seq":2,"record":"x"}\n{"seq":1,"record":"x"}\n',
+            "line 3",
+        ),
     ],
 )
 def test_what_is_no_session_file_is_refused(tmp_path: Path, text: str, why: str) -> None:
@@ -93,6 +103,32 @@ def test_what_is_no_session_file_is_refused(tmp_path: Path, text: str, why: str)
     file.write_text(text)
     with pytest.raises(SessionFileError, match=why):
         FileSession.read(file)
+
+
+async def test_a_long_file_takes_no_memory(sandbox: Sandbox, tmp_path: Path) -> None:
+    file = await recorded(sandbox, tmp_path)
+    head, *rows = file.read_text().splitlines()
+    lines = [json.loads(row) for row in rows]
+    latest = lines[-1]["seq"]
+    with file.open("w") as long:
+        long.write(head + "\n")
+        for number in range(300):
+            for line in lines:
+                told = {**line, "seq": line["seq"] + number * latest}
+                long.write(json.dumps(told) + "\n")
+    tracemalloc.start()
+    session = FileSession.read(file)
+    kept, _ = tracemalloc.get_traced_memory()
+    found = session.search("count to")()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert file.stat().st_size > 5_000_000
+    assert kept < 400_000
+    assert most < 1_000_000
+    assert session.header()["latest"] == 300 * latest
+    assert len(found) >= 300
+    (line,) = session.some([found[-1]])()
+    assert line["seq"] == found[-1]
 
 
 async def test_a_folder_that_cannot_be_written_does_no_harm(

@@ -11,8 +11,11 @@ import pytest
 
 from pipecat_responses import Inspector
 from pipecat_responses.inspector.files import encode_lines, head_line
+from pipecat_responses.protocol.names import ErrorName
 from pipecat_responses.sandbox import Fault, Sandbox
+from pipecat_responses.session.records import ErrorReported, TurnBegan, TurnEnded
 from tests.faults.support import Talk, new_service
+from tests.inspector import bad_call
 from tests.inspector.support import Told
 from tests.support.browser import PROGRAM, Page, browsing
 
@@ -55,13 +58,13 @@ def check(page: Page, inspector: Inspector) -> None:
     assert all(each.startswith((inspector.url, "blob:")) for each in page.requested)
 
 
-async def test_a_turn_is_drawn_as_it_happens(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_turn_is_drawn_as_it_happens(sandbox: Sandbox, chromium: str) -> None:
     sandbox.config.tokens_per_second = 30
     llm = service(sandbox)
     async with (
         Inspector(llm) as inspector,
         Talk(llm) as talk,
-        browsing(inspector.url, tmp_path / "browser") as page,
+        browsing(inspector.url, chromium) as page,
     ):
         await sees(page, "Nothing has happened yet.")
         await talk.start("count to 200")
@@ -79,12 +82,12 @@ async def test_a_turn_is_drawn_as_it_happens(sandbox: Sandbox, tmp_path: Path) -
         check(page, inspector)
 
 
-async def test_a_turn_opens_to_its_items_and_its_wire(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_turn_opens_to_its_items_and_its_wire(sandbox: Sandbox, chromium: str) -> None:
     llm = service(sandbox)
     async with (
         Inspector(llm) as inspector,
         Talk(llm) as talk,
-        browsing(inspector.url, tmp_path / "browser") as page,
+        browsing(inspector.url, chromium) as page,
     ):
         sandbox.faults.add(Fault("reset", "text", after=3))
         await talk.turn("count to 20")
@@ -110,12 +113,12 @@ async def test_a_turn_opens_to_its_items_and_its_wire(sandbox: Sandbox, tmp_path
         check(page, inspector)
 
 
-async def test_where_a_full_turn_differs(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_where_a_full_turn_differs(sandbox: Sandbox, chromium: str) -> None:
     llm = service(sandbox)
     async with (
         Inspector(llm) as inspector,
         Talk(llm) as talk,
-        browsing(inspector.url, tmp_path / "browser") as page,
+        browsing(inspector.url, chromium) as page,
     ):
         await talk.turn("count to 2")
         first: Any = talk.context.get_messages()[0]
@@ -131,9 +134,9 @@ async def test_where_a_full_turn_differs(sandbox: Sandbox, tmp_path: Path) -> No
         check(page, inspector)
 
 
-async def test_filters_search_and_pause(tmp_path: Path) -> None:
+async def test_filters_search_and_pause(chromium: str) -> None:
     told = Told()
-    async with Inspector(told) as inspector, browsing(inspector.url, tmp_path / "browser") as page:
+    async with Inspector(told) as inspector, browsing(inspector.url, chromium) as page:
         told.turn(1, said="Where is my parcel?")
         told.turn(2, answer="It is in Lyon.")
         told.turn(3)
@@ -178,10 +181,10 @@ async def _until(condition: Any) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_a_file_is_opened_and_hostile_text_stays_text(tmp_path: Path) -> None:
+async def test_a_file_is_opened_and_hostile_text_stays_text(tmp_path: Path, chromium: str) -> None:
     file = tmp_path / "call.jsonl"
     told = Told(HOSTILE)
-    async with Inspector(told) as inspector, browsing(inspector.url, tmp_path / "browser") as page:
+    async with Inspector(told) as inspector, browsing(inspector.url, chromium) as page:
         told.turn(1, said=HOSTILE, answer=HOSTILE)
         (session,) = inspector._sessions()
         lines = [line for later in session.whole(words=True) for line in later()]
@@ -208,9 +211,9 @@ async def test_a_file_is_opened_and_hostile_text_stays_text(tmp_path: Path) -> N
         check(page, inspector)
 
 
-async def test_a_session_is_saved_from_the_page(tmp_path: Path) -> None:
+async def test_a_session_is_saved_from_the_page(chromium: str) -> None:
     told = Told()
-    async with Inspector(told) as inspector, browsing(inspector.url, tmp_path / "browser") as page:
+    async with Inspector(told) as inspector, browsing(inspector.url, chromium) as page:
         told.turn(1, said="secret plans")
         await turns(page, 1)
         await page.value(
@@ -232,9 +235,9 @@ async def test_a_session_is_saved_from_the_page(tmp_path: Path) -> None:
         check(page, inspector)
 
 
-async def test_all_of_it_can_be_done_with_keys(tmp_path: Path) -> None:
+async def test_all_of_it_can_be_done_with_keys(chromium: str) -> None:
     told = Told()
-    async with Inspector(told) as inspector, browsing(inspector.url, tmp_path / "browser") as page:
+    async with Inspector(told) as inspector, browsing(inspector.url, chromium) as page:
         for number in range(1, 31):
             told.turn(number)
         await page.until("document.querySelector('#turn-30')")
@@ -273,9 +276,9 @@ async def test_all_of_it_can_be_done_with_keys(tmp_path: Path) -> None:
         check(page, inspector)
 
 
-async def test_hours_of_turns_do_not_make_the_page_grow(tmp_path: Path) -> None:
+async def test_hours_of_turns_do_not_make_the_page_grow(chromium: str) -> None:
     told = Told()
-    async with Inspector(told) as inspector, browsing(inspector.url, tmp_path / "browser") as page:
+    async with Inspector(told) as inspector, browsing(inspector.url, chromium) as page:
         for number in range(1, 2001):
             told.turn(number)
         await page.until("document.querySelector('#turn-2000')")
@@ -294,9 +297,9 @@ async def test_hours_of_turns_do_not_make_the_page_grow(tmp_path: Path) -> None:
         check(page, inspector)
 
 
-async def test_it_fits_into_narrow_windows_and_the_dark(tmp_path: Path) -> None:
+async def test_it_fits_into_narrow_windows_and_the_dark(chromium: str) -> None:
     told = Told()
-    async with Inspector(told) as inspector, browsing(inspector.url, tmp_path / "browser") as page:
+    async with Inspector(told) as inspector, browsing(inspector.url, chromium) as page:
         told.turn(1)
         await turns(page, 1)
         await page.click("document.querySelector('#turn-1')")
@@ -309,3 +312,63 @@ async def test_it_fits_into_narrow_windows_and_the_dark(tmp_path: Path) -> None:
             await page.scheme(scheme)
             colours.add(await page.value("getComputedStyle(document.body).backgroundColor"))
         assert len(colours) == 2
+
+
+async def test_a_bad_call_explains_itself(tmp_path: Path, chromium: str) -> None:
+    inspector = Inspector()
+    inspector.open(await bad_call.record(tmp_path / "calls", slow_secs=1.0))
+    async with inspector, browsing(inspector.url, chromium) as page:
+        await page.size(1280, 900)
+        await turns(page, 10)
+        # What was out of the ordinary stands there before anybody does anything.
+        for text in (
+            "10 turns in",
+            "5 turns with something out of the ordinary, 3 of them with something that ought not",
+            "The turn was interrupted",
+            "The connection to the server broke off (connection c1).",
+            "A connection could not be opened, or broke off.",
+            "The turn asks for the rest of the answer on connection c2.",
+            "message 1 is not what the model has seen",
+            "The server took",
+        ):
+            await sees(page, text, "#detail")
+        of = "[...document.querySelectorAll('#detail .of')].find(e => e.textContent.includes('{}'))"
+        await page.click(of.format("Turn 4"))
+        await sees(page, "Crossed out is what the caller has not heard", "#detail")
+        await sees(page, "We have three menus.", "#detail .talk")
+        assert "bream" in await page.value("document.querySelector('#detail .talk s').innerText")
+        for number, text in (
+            (
+                6,
+                "and we are on your left.\n\nThe caller has heard all of it.",
+            ),
+            (8, "the kitchen closes at eleven"),
+            (9, "The caller waited 1."),
+            (2, 'The model called free_tables({"day": "Friday", "guests": 4}), which took'),
+            (10, "No later turn tells how much of it the caller has heard."),
+        ):
+            await page.value(f"document.querySelector('#turn-{number}').click()")
+            await sees(page, text, "#detail")
+        await page.press("o")
+        await sees(page, "How the call went", "#detail")
+        check(page, inspector)
+
+
+async def test_a_turn_that_never_left(chromium: str) -> None:
+    service = Told()
+    async with (
+        Inspector(service) as inspector,
+        browsing(inspector.url, chromium) as page,
+    ):
+        service.turn(1)
+        await turns(page, 1)
+        await sees(page, "Nothing out of the ordinary.", "#detail")
+        tell = service.trace.tell
+        assert tell is not None
+        tell(TurnBegan(2, 7, 0))
+        tell(TurnEnded(2, "failed", None))
+        tell(ErrorReported(TypeError("a set is no text"), ErrorName.CONTEXT_MESSAGE))
+        await turns(page, 2)
+        await sees(page, "The turn failed before anything was sent: TypeError: a set", "#detail")
+        await sees(page, "cannot be sent", "#detail .means")
+        check(page, inspector)

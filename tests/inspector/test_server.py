@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from pipecat_responses import Inspector, InspectorLimits
-from pipecat_responses.inspector.files import FORMAT
+from pipecat_responses.inspector.files import FORMAT, encode_lines, head_line
 from pipecat_responses.session.records import ServiceClosed
 from tests.faults.support import our_tasks
 from tests.inspector.support import KEY, Told
@@ -208,3 +209,20 @@ async def test_a_port_that_is_taken_is_said() -> None:
         assert port is not None
         with pytest.raises(OSError, match="address already in use"):
             await Inspector(port=port).start()
+
+
+async def test_a_file_that_is_gone_is_said(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    file = tmp_path / "call.jsonl"
+    header = {"name": "llm", "started": 0.0, "words": True}
+    line = {"seq": 1, "at": 0.5, "record": "turn", "turn": 1, "messages": 1, "items": 1}
+    file.write_bytes(head_line(header, words=True) + encode_lines([line]))
+    inspector = Inspector()
+    inspector.open(file)
+    async with inspector:
+        (session,) = (await ask(http, inspector.url + "api/sessions"))["sessions"]
+        marks = f"{inspector.url}api/sessions/{session['key']}/marks"
+        assert (await ask(http, marks))["records"] == [line]
+        file.unlink()
+        status, text = await get(http, marks)
+        assert status == 410
+        assert "cannot be read any more" in text

@@ -7,14 +7,21 @@ from typing import Any
 import pytest
 
 from pipecat_responses.inspector.redaction import LONGEST, Redaction
-from pipecat_responses.inspector.store import OVERHEAD, InspectorLimits, Ring, WatchedSession
+from pipecat_responses.inspector.store import EACH, OVERHEAD, InspectorLimits, Ring, WatchedSession
 from pipecat_responses.session.records import Noted, Record, ServiceClosed
-from pipecat_responses.transport.trace import Received
+from pipecat_responses.transport.trace import Reached, Received
 from tests.inspector.support import KEY, plain
 
+DELTA = "response.output_text.delta"
+DONE = "response.completed"
 
-def event(text: str = "", kind: str = "response.output_text.delta") -> Record:
-    return Received(1, None, kind, b'{"delta":"%s"}' % text.encode())
+
+def event(text: str = "", kind: str = DELTA) -> bytes:
+    return b'{"type":"%s","delta":"%s"}' % (kind.encode(), text.encode())
+
+
+def events(*messages: bytes) -> Record:
+    return Received(1, messages, "websocket")
 
 
 def session(marks: Ring, wire: Ring, key: str = "1", **kwargs: Any) -> WatchedSession:
@@ -40,7 +47,7 @@ def test_what_goes_over_the_wire_is_bounded_by_its_bytes() -> None:
     marks, wire = Ring(1000), Ring(100_000)
     one = session(marks, wire)
     for number in range(500):
-        one.tell(event("x" * 1000 + str(number)))
+        one.tell(events(event("x" * 1000 + str(number))))
     assert wire.cost <= 100_000
     kept = one.wire(0, 10_000, 10_000)()
     assert 0 < len(kept) < 100
@@ -51,7 +58,8 @@ def test_what_goes_over_the_wire_is_bounded_by_its_bytes() -> None:
 
 def test_marks_outlive_the_wire() -> None:
     one = session(Ring(1000), Ring(1))
-    one.tell(event(kind="response.completed"))
+    one.tell(events(event(kind=DONE)))
+    one.tell(Reached(1, None, DONE, 0))
     assert one.wire(0, 10, 10)() == []
     (mark,) = one.marks(0, 10)()
     assert mark["kind"] == "response.completed"
@@ -63,10 +71,10 @@ def test_what_is_dropped_gives_room_to_the_others() -> None:
     one, other = session(marks, wire, "1"), session(marks, wire, "2")
     for each in (one, other, one):
         each.tell(Noted("x", "y"))
-        each.tell(event("z"))
+        each.tell(events(event("z")))
     one.drop()
     assert marks.cost == 1
-    assert wire.cost == OVERHEAD + len(b'{"delta":"z"}')
+    assert wire.cost == OVERHEAD + EACH + len(event("z"))
     assert seqs(other.marks(0, 10)()) == [1]
     other.tell(ServiceClosed())
     assert other.ended
@@ -84,11 +92,47 @@ def test_looking_goes_on_from_a_number() -> None:
 def test_a_whole_session_has_each_entry_once_with_its_message() -> None:
     one = session(Ring(100), Ring(100_000))
     one.tell(Noted("x", "y"))
-    one.tell(event("a"))
-    one.tell(event("b", kind="response.completed"))
+    one.tell(events(event("a"), event("b", kind=DONE)))
+    one.tell(Reached(1, None, DONE, 1))
     lines = plain([line for later in one.whole(words=True) for line in later()])
     assert seqs(lines) == [1, 2, 3]
-    assert lines[2]["message"] == {"delta": "b"}
+    assert lines[2]["message"] == {"type": DONE, "delta": "b"}
+
+
+def test_events_that_arrive_in_one_step_are_events_all_the_same() -> None:
+    wire = Ring(100_000)
+    one = session(Ring(100), wire)
+    one.tell(Noted("x", "y"))
+    one.tell(events(event("a"), b"hello", event("Bb", kind=DONE), event("c"), event(kind=DONE)))
+    one.tell(Reached(1, None, DONE, 2))
+    # It has led to something before the rest was handed over.
+    one.tell(Noted("x", "y"))
+    one.tell(Reached(1, None, DONE, 4))
+    assert seqs(one.marks(0, 10)()) == [1, 4, 6, 7]
+    assert seqs(one.marks(4, 10)()) == [6, 7]
+    assert len({each["at"] for each in one.wire(0, 10, 10)()}) == 1
+    assert [each["kind"] for each in one.wire(0, 10, 10)()] == [DELTA, None, DONE, DELTA, DONE]
+    assert seqs(one.wire(2, 5, 2)()) == [3, 4]
+    assert seqs(one.wire(3, 5, 9)()) == [4, 5]
+    assert seqs(one.some([3, 5, 7])()) == [3, 5]
+    assert one.search("bb")() == [4]
+    lines = plain([line for later in one.whole(words=True) for line in later()])
+    assert seqs(lines) == [1, 2, 3, 4, 5, 6, 7]
+    assert lines[2]["message"] == "hello"
+
+
+def test_a_message_that_names_a_lane_over_http_is_on_none() -> None:
+    one = session(Ring(100), Ring(100_000))
+    message = b'{"type":"error","stream_id":"lane-1"}'
+    one.tell(Received(1, (message,), "websocket"))
+    one.tell(Received(1, (message,), "http"))
+    one.tell(Received(1, (b'{"output":[]}',), "response"))
+    lines = one.wire(0, 10, 10)()
+    assert [(each["lane"], each["kind"]) for each in lines] == [
+        ("lane-1", "error"),
+        (None, "error"),
+        (None, "response"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["sessions", "marks", "wire_bytes"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipecat_responses import HedgePolicy
+from pipecat_responses import HedgePolicy, ResponsesError
 from pipecat_responses.sandbox import Answer, Call, Fault, Sandbox
 from pipecat_responses.transport.trace import Trace
 from tests.faults.support import Talk, new_service, until
@@ -215,6 +215,71 @@ async def test_a_turn_that_fails_has_its_error(sandbox: Sandbox, transport: Tran
         assert KEY not in str(told.lines()) + str(told.wire())
 
 
+@BOTH
+async def test_a_turn_that_never_left_has_its_reason(
+    sandbox: Sandbox, transport: Transport
+) -> None:
+    async with watched(sandbox, transport) as (talk, told):
+        odd: Any = {"role": "user", "content": [{"type": "text", "text": {1, 2}}]}
+        talk.context.add_message(odd)
+        await talk.answer()
+        turn, ended, error = told.lines()[-3:]
+        assert (turn["record"], turn["turn"], turn["messages"]) == ("turn", 1, 1)
+        assert (ended["record"], ended["outcome"], ended["report"]) == (
+            "turn ended",
+            "failed",
+            None,
+        )
+        assert error["record"] == "error"
+        assert error["error"]["message"]
+        assert not sandbox.requests
+
+
+@BOTH
+async def test_what_was_said_stands_with_the_end_of_a_turn(
+    sandbox: Sandbox, transport: Transport
+) -> None:
+    async with watched(sandbox, transport) as (talk, told):
+        sandbox.faults.add(Fault("reset", "text", after=3))
+        heard = await talk.turn("count to 20")
+        (ended,) = told.lines("turn ended")
+        assert "said" not in ended
+        (whole,) = told.session.some([ended["seq"]])()
+        assert whole["said"] == heard.text
+
+
+@BOTH
+async def test_a_compaction_is_a_request(sandbox: Sandbox, transport: Transport) -> None:
+    async with watched(sandbox, transport) as (talk, told):
+        await talk.turn("count to 2")
+        await talk.llm.compact(talk.context)
+        request = told.lines("request")[-1]
+        assert (request["purpose"], request["turn"]) == ("compaction", 1)
+        sent, came = told.wire()[-2:]
+        assert sent["message"]["input"][0]["content"] == "count to 2"
+        assert (came["source"], came["kind"]) == (sent["source"], "response")
+        assert came["message"]["output"]
+        await sandbox.stop()
+        with pytest.raises(ResponsesError):
+            await talk.llm.compact(talk.context)
+        assert told.lines("request failed")[-1]["number"] == told.lines("request")[-1]["number"]
+
+
+async def test_connections_have_the_numbers_of_reports(sandbox: Sandbox) -> None:
+    async with watched(sandbox, "websocket") as (talk, told):
+        reports: list[Any] = []
+        talk.llm.add_event_handler("on_turn_ended", lambda _, report: reports.append(report))
+        for _ in range(2):
+            await talk.turn("count to 2")
+            sandbox.cut()
+            await until(lambda: talk.llm.stats.connections_opened > len(told.lines("lost")))
+        await talk.turn("count to 2")
+        opened = [each["source"] for each in told.lines("connection")]
+        sources = [each["source"] for each in told.lines("request")]
+        assert opened == [1, 2, 3]
+        assert [each.connection for each in reports] == sources == opened
+
+
 async def test_a_connection_from_its_handshake_to_its_end(sandbox: Sandbox) -> None:
     async with watched(sandbox, "websocket") as (talk, told):
         await talk.turn("count to 2")
@@ -242,7 +307,7 @@ def test_nobody_looks_twice_and_nobody_looks_any_more() -> None:
     trace.attach(found.append)
     with pytest.raises(RuntimeError, match="one inspector at a time"):
         trace.attach(found.append)
-    trace.received(1, None, "x", memoryview(b"{}"))
+    trace.received(1, [b"{}"])
     trace.detach()
-    trace.received(1, None, "x", b"{}")
-    assert [each.data for each in found] == [b"{}"]
+    trace.received(1, [b"{}"])
+    assert [each.messages for each in found] == [(b"{}",)]

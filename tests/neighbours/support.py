@@ -36,6 +36,7 @@ from pipecat_responses.sandbox import Sandbox
 from pipecat_responses.sandbox.records import RecordedRequest
 from pipecat_responses.testing import Conversation, Tap, VoiceKind, conversation
 from tests.neighbours.oracle import says, told
+from tests.support.portions import portion
 from tests.support.services import KEY, http_service, websocket_service
 
 Maker = Callable[..., Any]
@@ -59,6 +60,15 @@ ALL: dict[str, Maker] = {**OURS, "pipecat": pipecats, "pipecat-http": pipecats_h
 VOICES: list[VoiceKind] = ["sentence", "word"]
 SERVICES = pytest.mark.parametrize("name", ALL)
 SPOKEN = pytest.mark.parametrize("tts", VOICES)
+SPOKEN_SERVICES = pytest.mark.parametrize(
+    ("name", "tts"),
+    [
+        (name, tts)
+        for number, name in enumerate(ALL)
+        for tts in (VOICES if name in OURS else portion(VOICES, number, 2))
+    ],
+)
+"""Ours with each voice, Pipecat's with one of them."""
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from pipecat.pipeline.llm_with_backend import LLMWithBackend
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import FunctionCallParams
@@ -12,7 +11,7 @@ from pipecat.workers.llm.backend_llm_worker import BackendLLMWorker
 
 from pipecat_responses.sandbox import Answer, Call, Sandbox
 from pipecat_responses.testing import VoiceKind
-from tests.neighbours.support import ALL, VOICES, Sent, agree, calling, turns
+from tests.neighbours.support import ALL, SPOKEN_SERVICES, Sent, agree, calling, turns
 
 
 async def weather(params: FunctionCallParams) -> None:
@@ -33,8 +32,7 @@ def respond(given: Any) -> Answer | str:
     return Answer([Call("weather")])
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("tts", VOICES)
+@SPOKEN_SERVICES
 async def test_work_that_is_handed_on(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:

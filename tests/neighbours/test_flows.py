@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from tests.neighbours.support import (
     rows,
     turns,
 )
+from tests.support.portions import covering
 
 SENT: dict[ContextStrategy, dict[str, list[str]]] = {
     ContextStrategy.APPEND: {
@@ -79,9 +81,15 @@ async def walk(talk: Conversation, manager: FlowManager) -> None:
     await talk.say("That is all.")
 
 
-@pytest.mark.parametrize("kind", ContextStrategy)
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("tts", VOICES)
+NODES = covering(
+    product(ContextStrategy, ALL, VOICES),
+    lambda node: node[0],
+    lambda node: node[1],
+    lambda node: node[2],
+)
+
+
+@pytest.mark.parametrize(("kind", "name", "tts"), NODES)
 async def test_nodes(
     sandbox: Sandbox, sent: Sent, kind: ContextStrategy, name: str, tts: VoiceKind
 ) -> None:

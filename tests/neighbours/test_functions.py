@@ -24,6 +24,7 @@ from tests.neighbours.support import (
     OURS,
     SERVICES,
     SPOKEN,
+    SPOKEN_SERVICES,
     Sent,
     agree,
     answered,
@@ -87,16 +88,14 @@ TURNS_LATER = {
 """A call, two turns without its result, a part of it, the whole of it, and a turn more."""
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_results_in_the_order_of_the_calls(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:
     await _parallel(sandbox, sent, name, tts, ["one", "two", "three"])
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_results_in_any_order(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:
@@ -125,8 +124,7 @@ async def _results(tools: Tools, order: list[str]) -> None:
         await tools.result(each, f"{each} is done")
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_a_result_that_comes_turns_later(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:
@@ -164,8 +162,7 @@ async def test_one_that_raises(sandbox: Sandbox, sent: Sent, name: str) -> None:
     assert sent.of(llm, sandbox) == rows(IN_TURN, name)
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_one_that_never_returns(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:
@@ -192,8 +189,7 @@ async def test_the_call_ends_while_one_runs(sandbox: Sandbox, name: str) -> None
         await started(talk, 1)
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_cancelled_by_an_interruption(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:
@@ -216,8 +212,7 @@ async def test_cancelled_by_an_interruption(
     assert sent.of(llm, sandbox) == rows(IN_A_GROUP, name)
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_words_to_fill_the_time(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:

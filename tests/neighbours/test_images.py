@@ -19,7 +19,7 @@ from pipecat_responses.testing import VoiceKind
 from tests.neighbours.support import (
     ALL,
     SERVICES,
-    SPOKEN,
+    SPOKEN_SERVICES,
     Sent,
     agree,
     answered,
@@ -52,8 +52,7 @@ class Camera(FrameProcessor):
             await self.push_frame(frame, direction)
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_of_the_user(sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind) -> None:
     llm = ALL[name](sandbox)
     sandbox.script("Hi.", "That is red.", "Yes, red.", "Bye.")
@@ -78,8 +77,7 @@ def _parts(item: dict[str, Any]) -> list[dict[str, Any]]:
     return content if isinstance(content, list) else []
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_as_the_result_of_a_function(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:

@@ -11,7 +11,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 
 from pipecat_responses.sandbox import Answer, Call, Sandbox
 from pipecat_responses.testing import VoiceKind
-from tests.neighbours.support import ALL, VOICES, Sent, agree, calling, rows, turns
+from tests.neighbours.support import ALL, SPOKEN_SERVICES, Sent, agree, calling, rows, turns
 
 SERVER = Path(__file__).with_name("mcp_server.py")
 
@@ -23,8 +23,7 @@ def client() -> Any:
     return service.MCPClient(mcp.StdioServerParameters(command=sys.executable, args=[str(SERVER)]))
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("tts", VOICES)
+@SPOKEN_SERVICES
 async def test_tools_of_a_server(sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind) -> None:
     server = client()
     llm = ALL[name](sandbox)

@@ -24,8 +24,8 @@ from pipecat_responses.sandbox import Answer, Call, Sandbox
 from pipecat_responses.testing import VoiceKind
 from tests.neighbours.support import (
     ALL,
-    SERVICES,
     SPOKEN,
+    SPOKEN_SERVICES,
     Sent,
     agree,
     calling,
@@ -43,8 +43,7 @@ def tool(name: str) -> FunctionSchema:
     return FunctionSchema(name, f"Runs {name}.", {}, [], run)
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_tools_that_come_and_go(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:
@@ -76,8 +75,7 @@ async def test_tools_that_come_and_go(
     assert sent.of(llm, sandbox) == rows(STEADY, name)
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_instructions(sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind) -> None:
     llm = ALL[name](sandbox)
     async with calling(llm, tts=tts) as talk:
@@ -108,8 +106,7 @@ async def test_another_model_and_back(
     assert sent.of(llm, sandbox) == rows(table, name)
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_text_that_is_not_spoken(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:

@@ -23,7 +23,7 @@ from pipecat_responses.testing import Conversation, VoiceKind
 from tests.neighbours.support import (
     ALL,
     SERVICES,
-    SPOKEN,
+    SPOKEN_SERVICES,
     Sent,
     agree,
     answered,
@@ -64,8 +64,7 @@ async def speculate(talk: Conversation, text: str) -> None:
     del gate.process
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_speculation_that_held(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:
@@ -125,8 +124,7 @@ async def test_anchors_of_a_conversation_that_is_all_speculation(
     assert [len(request.input) for request in turns(sandbox)] == [1, 3, 3, 3]
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_speculation_that_missed(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:

@@ -20,6 +20,7 @@ from tests.neighbours.support import (
     ALL,
     ASIDE,
     OURS,
+    SPOKEN_SERVICES,
     VOICES,
     Sent,
     agree,
@@ -65,8 +66,7 @@ SENT = {
 """Six turns. The third and the fifth bring a summary, which the turn after each goes out with."""
 
 
-@pytest.mark.parametrize("tts", VOICES)
-@pytest.mark.parametrize("name", ALL)
+@SPOKEN_SERVICES
 async def test_while_a_turn_runs(sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind) -> None:
     llm = ALL[name](sandbox)
     asked: list[Any] = []

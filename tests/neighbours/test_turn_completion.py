@@ -18,6 +18,7 @@ from tests.neighbours.support import (
     ALL,
     SERVICES,
     SPOKEN,
+    SPOKEN_SERVICES,
     Sent,
     agree,
     answered,
@@ -41,8 +42,7 @@ def completing(**timeouts: Any) -> LLMUserAggregatorParams:
     )
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_markers(sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind) -> None:
     llm = ALL[name](sandbox)
     sandbox.script("● Hello.  How are you?", "◐", "● Tea, then.", "○", "● Bye.")
@@ -96,8 +96,7 @@ async def test_only_the_strategy_turns_it_on(sandbox: Sandbox) -> None:
         assert turns(sandbox)[-1].body["instructions"] == instructions
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_calls_and_missing_markers(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:
@@ -117,8 +116,7 @@ async def test_calls_and_missing_markers(
     assert sent.of(llm, sandbox) == rows(STEADY, name)
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_a_model_that_talks_on(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:

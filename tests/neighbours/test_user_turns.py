@@ -16,8 +16,7 @@ from pipecat_responses.sandbox import Sandbox
 from pipecat_responses.testing import VoiceKind
 from tests.neighbours.support import (
     ALL,
-    SERVICES,
-    SPOKEN,
+    SPOKEN_SERVICES,
     Sent,
     agree,
     answered,
@@ -30,8 +29,7 @@ from tests.neighbours.support import (
 STEADY = {"websocket": ["first", "+", "+"], "pipecat": ["full", "+", "+"]}
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_spoken_turns(sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind) -> None:
     llm = ALL[name](sandbox)
     user = LLMUserAggregatorParams(user_turn_strategies=ExternalUserTurnStrategies())
@@ -43,8 +41,7 @@ async def test_spoken_turns(sandbox: Sandbox, sent: Sent, name: str, tts: VoiceK
     assert sent.of(llm, sandbox) == rows(STEADY, name)
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_a_user_who_says_nothing(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:
@@ -69,8 +66,7 @@ async def test_a_user_who_says_nothing(
     assert sent.of(llm, sandbox) == rows(STEADY, name)
 
 
-@SERVICES
-@SPOKEN
+@SPOKEN_SERVICES
 async def test_words_of_the_application(
     sandbox: Sandbox, sent: Sent, name: str, tts: VoiceKind
 ) -> None:

@@ -1,7 +1,6 @@
 """The page of the sandbox, in a real browser."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -29,9 +28,9 @@ FAULTS = [
 
 
 @pytest.fixture
-async def page(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Page]:
+async def page(sandbox: Sandbox, chromium: str) -> AsyncIterator[Page]:
     """The page; it must have asked nobody else for anything, and complained of nothing."""
-    async with browsing(f"{sandbox.origin}/_sandbox/ui", tmp_path) as page:
+    async with browsing(f"{sandbox.origin}/_sandbox/ui", chromium) as page:
         await page.until("document.querySelectorAll('#faults button').length")
         yield page
         assert page.problems == []

@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import json
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ _UNTIL = """new Promise((done) => {
   new MutationObserver(look).observe(document, {
     attributes: true, characterData: true, childList: true, subtree: true,
   });
+  document.addEventListener("readystatechange", look);
   look();
 })"""
 
@@ -56,6 +59,7 @@ class Page:
     Attributes:
         problems: What it has complained of: errors, warnings, and dialogs.
         requested: The addresses that it has asked for.
+        context: What commands to the browser are told that are about this page.
     """
 
     def __init__(self, socket: websockets.ClientConnection) -> None:
@@ -64,18 +68,25 @@ class Page:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._session: str | None = None
+        self.context: dict[str, str] = {}
         self.problems: list[Any] = []
         self.requested: list[str] = []
 
     async def open(self, url: str) -> None:
         """Begins the page, and waits until it is there."""
-        target = await self.send("Target.createTarget", url="about:blank")
+        self.context = await self.send("Target.createBrowserContext")
+        target = await self.send("Target.createTarget", url="about:blank", **self.context)
         attached = await self.send("Target.attachToTarget", **target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             await self.send(f"{domain}.enable")
         await self.send("Page.navigate", url=url)
         await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    async def close(self) -> None:
+        """Ends the page, and what it has kept."""
+        self._session = None
+        await self.send("Target.disposeBrowserContext", **self.context)
 
     async def send(self, method: str, **params: Any) -> Any:
         """Sends a command of the protocol, and waits for its result."""
@@ -117,9 +128,14 @@ class Page:
             raise RuntimeError(result["exceptionDetails"]["exception"]["description"])
         return result["result"].get("value")
 
-    async def until(self, condition: str) -> None:
-        """Waits until an expression is true, which is looked at whenever the page changes."""
-        async with asyncio.timeout(20):
+    async def until(self, condition: str, patience: float = 20.0) -> None:
+        """Waits until an expression is true, which is looked at whenever the page changes.
+
+        Args:
+            condition: The expression.
+            patience: Seconds to wait for it.
+        """
+        async with asyncio.timeout(patience):
             while True:
                 try:
                     await self.value(_UNTIL % condition)
@@ -184,45 +200,72 @@ class Page:
             mobile=False,
         )
 
+    async def allow(self, name: str, setting: str) -> None:
+        """Answers what the browser asks before a page may use something.
+
+        Args:
+            name: What of, such as ``microphone``.
+            setting: ``granted`` or ``denied``.
+        """
+        await self.send(
+            "Browser.setPermission", permission={"name": name}, setting=setting, **self.context
+        )
+
     async def scheme(self, name: str) -> None:
         """Says that somebody prefers ``light`` or ``dark``."""
         features = [{"name": "prefers-color-scheme", "value": name}]
         await self.send("Emulation.setEmulatedMedia", features=features)
 
 
-@asynccontextmanager
-async def browsing(url: str, profile: Path) -> AsyncIterator[Page]:
-    """Opens a page.
+@contextmanager
+def running(profile: Path, *flags: str) -> Iterator[str]:
+    """Runs a browser; the address at which it is told what to do.
 
     Args:
-        url: Its address.
-        profile: An empty folder for the browser's files.
+        profile: An empty folder for its files.
+        flags: What else it is told at its start.
     """
     assert PROGRAM is not None
-    process = await asyncio.create_subprocess_exec(
-        *(PROGRAM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+    process = subprocess.Popen(
+        (PROGRAM, *_FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
     )
     assert process.stderr is not None
     try:
         address = ""
-        async with asyncio.timeout(60):
-            while not address:
-                line = (await process.stderr.readline()).decode(errors="replace")
-                assert line, "the browser has ended"
-                address = line.partition("DevTools listening on ")[2].strip()
+        while not address:
+            line = process.stderr.readline()
+            assert line, "the browser has ended"
+            address = line.partition("DevTools listening on ")[2].strip()
         # It goes on to write there, and must not have to wait for a reader.
-        drain = asyncio.create_task(process.stderr.read())
-        async with websockets.connect(address, max_size=None, proxy=None) as socket:
-            page = Page(socket)
-            reader = asyncio.create_task(page.read())
+        drain = threading.Thread(target=process.stderr.read)
+        drain.start()
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+        # Those it has started hold the other end, and end after it.
+        drain.join()
+        process.stderr.close()
+
+
+@asynccontextmanager
+async def browsing(url: str, browser: str) -> AsyncIterator[Page]:
+    """Opens a page, in a window that shares nothing with others.
+
+    Args:
+        url: Its address.
+        browser: That of a browser that is running.
+    """
+    async with websockets.connect(browser, max_size=None, proxy=None) as socket:
+        page = Page(socket)
+        reader = asyncio.create_task(page.read())
+        try:
             await page.open(url)
             yield page
-            await page.send("Browser.close")
+            await page.close()
+        finally:
             reader.cancel()
-        await drain
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()

@@ -170,7 +170,6 @@ async def a_function(server: Sandbox, transport: str) -> None:
 
 
 CALLS: tuple[Call, ...] = (
-    answers,
     talking_over_the_bot,
     a_lost_connection,
     a_search_with_a_commentary,
@@ -184,7 +183,12 @@ def test_a_call(call: Call) -> None:
 
 
 @long
-@pytest.mark.parametrize("call", CALLS)
+def test_a_call_of_answers() -> None:
+    hold(answers, "websocket")
+
+
+@long
+@pytest.mark.parametrize("call", [answers, *CALLS])
 def test_a_call_over_http(call: Call) -> None:
     hold(call, "http")
 

@@ -55,7 +55,7 @@ async def test_answers(sandbox: Sandbox, name: str) -> None:
     # To a voice that is given single tokens without their markup, half a word is a word.
     whole_words = name == "token, stripped"
     async with way.conversation(llm) as talk:
-        for number, (shape, text) in enumerate(portion(recognised(name), [*WAYS].index(name), 2)):
+        for number, (shape, text) in enumerate(portion(recognised(name), [*WAYS].index(name), 3)):
             sandbox.script(text if whole_words or number % 2 == 0 else in_pieces(text))
             await talk.say(shape)
             assert number == 0 or len(sandbox.requests[-1].input) == 1, "the shape before"
@@ -75,7 +75,8 @@ async def test_answers_with_a_call(sandbox: Sandbox, name: str, first: str) -> N
     way = WAYS[name]
     llm = service(sandbox)
     async with way.conversation(llm, with_a_tool()) as talk:
-        for shape, text in portion(recognised(name), UNLIKE.index(name), len(UNLIKE)):
+        number = 2 * UNLIKE.index(name) + (first == "text")
+        for shape, text in portion(recognised(name), number, 2 * len(UNLIKE)):
             parts: list[Call | str] = (
                 [Call("look"), text] if first == "call" else [text, Call("look")]
             )

@@ -27,7 +27,9 @@ MORE = ["word, stripped", "sentence behind a processor", "word behind a strippin
 def after_sentences(text: str) -> list[float]:
     """Seconds at which a sentence has been said, and the next one has not begun."""
     ends = re.finditer(r"[.!?\u061f\u0964\u3002\uff01\uff1f]+(?=\s|$|[^\x00-\x7f])|\n", text)
-    return [(end.end() - 0.5) / RATE for end in ends][:2]
+    seconds = [(end.end() - 0.5) / RATE for end in ends][:2]
+    # Behind the first sentence in one text, behind the second one in another.
+    return portion(seconds, len(text), len(seconds)) if seconds else []
 
 
 def in_a_word(text: str) -> list[float]:

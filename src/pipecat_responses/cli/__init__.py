@@ -25,4 +25,6 @@ def main() -> None:
         if error.name not in _EXTRA:
             raise
         sys.exit("The command line needs an extra: pip install 'pipecat-responses[cli]'")
+    except KeyboardInterrupt:
+        sys.exit(130)
     app()

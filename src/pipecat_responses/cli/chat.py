@@ -11,12 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from rich.console import Console
-
 from pipecat_responses.cli.bot import Bot, Turn
 from pipecat_responses.cli.failures import UnusableError, name_of, sentence, unreachable
 from pipecat_responses.cli.lines import Lines
-from pipecat_responses.cli.screen import Screen, Stream
+from pipecat_responses.cli.screen import OutputConsole, Screen, Stream
 from pipecat_responses.cli.target import Target, Transport, find_target
 from pipecat_responses.inspector import Inspector
 from pipecat_responses.protocol.errors import ResponsesError
@@ -73,17 +71,15 @@ def run(options: ChatOptions) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    try:
-        return asyncio.run(_run(options))
-    except BrokenPipeError:
-        # Who read the answers has gone. Python would complain about it once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    if sys.stdin is None:
+        # It was closed, which is to say nothing.
+        sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY))
+    return asyncio.run(_run(options))
 
 
 async def _run(options: ChatOptions) -> int:
     live = sys.stdin.isatty() and sys.stdout.isatty()
-    out, err = Stream(Console()), Stream(Console(stderr=True))
+    out, err = Stream(OutputConsole()), Stream(OutputConsole(stderr=True))
     if not live or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         lines = Lines(sys.stdin.fileno())
         return await chat(options, Screen(out, err, prompts=live), lines, live=live)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipecat_responses.cli.failures import UnusableError, complain
-from pipecat_responses.cli.screen import printable
+from pipecat_responses.cli.screen import OutputConsole, printable
 from pipecat_responses.cli.target import OPENAI, address_of
 from pipecat_responses.doctor import CheckResult, Diagnosis, Verdict, diagnose
 from pipecat_responses.protocol.names import ErrorName, hint, noted_name
@@ -82,7 +83,7 @@ def run(options: DoctorOptions) -> int:
 async def _run(options: DoctorOptions) -> int:
     base_url = address_of(options.url or os.environ.get("OPENAI_BASE_URL") or OPENAI, "http")
     ws_url = None if options.ws_url is None else address_of(options.ws_url, "websocket")
-    out = Console(highlight=False)
+    out = OutputConsole(highlight=False)
     on_result: Callable[[CheckResult], None] = (
         _ignore if options.as_json else lambda result: _show(result, out)
     )
@@ -151,7 +152,9 @@ def _show(result: CheckResult, out: Console) -> None:
         line.append(f"\n{'':{_INDENT}}{more}")
     for number, more in enumerate(_wrapped(result.advice, width - 3) if result.advice else ()):
         line.append(f"\n{'':{_INDENT}}{'   ' if number else '-> '}{more}", style="bold")
-    out.print(line, soft_wrap=True)
+    # Checks that run together would each fail with a pipe that nobody reads; the conclusion does.
+    with contextlib.suppress(BrokenPipeError):
+        out.print(line, soft_wrap=True)
 
 
 def _wrapped(text: str, width: int) -> list[str]:

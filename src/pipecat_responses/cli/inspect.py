@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from pipecat_responses.cli.failures import complain
-from pipecat_responses.cli.serve import port_refused, until_stopped
+from pipecat_responses.cli.failures import UnusableError, complain
+from pipecat_responses.cli.serve import listening, until_stopped
 from pipecat_responses.inspector import Inspector
 from pipecat_responses.inspector.files import SessionFileError
 from pipecat_responses.protocol.names import ErrorName
@@ -32,17 +32,17 @@ def run(file: Path, port: int) -> int:
         complain(f"{file} cannot be read ({error.strerror or error}).", ErrorName.FILE)
         return 1
     try:
-        return asyncio.run(_show(inspector, file))
-    except OSError as error:
-        complain(port_refused(port, error.strerror or str(error)), ErrorName.PORT)
+        return asyncio.run(_show(inspector, file, port))
+    except UnusableError as error:
+        complain(error, error.name)
         return 1
     except KeyboardInterrupt:
         # Where signals cannot be had, Ctrl-C arrives like this.
         return 0
 
 
-async def _show(inspector: Inspector, file: Path) -> int:
-    async with inspector:
+async def _show(inspector: Inspector, file: Path, port: int) -> int:
+    async with listening(inspector, port):
         print(f"{file} is shown on this machine:\n\n  {inspector.url}\n", flush=True)
         print("Ctrl-C stops it.", flush=True)
         await until_stopped()

@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipecat_responses.cli.failures import complain
-from pipecat_responses.cli.serve import port_refused, until_stopped
+from pipecat_responses.cli.failures import UnusableError, complain
+from pipecat_responses.cli.serve import listening, until_stopped
 from pipecat_responses.protocol.names import ErrorName, noted_name
 from pipecat_responses.sandbox import Recorder
 
@@ -44,12 +44,13 @@ def run(options: RecordOptions) -> int:
     except ValueError as error:
         complain(error, noted_name(error))
         return 1
+    except UnusableError as error:
+        complain(error, error.name)
+        return 1
     except OSError as error:
-        reason = error.strerror or str(error)
-        if error.filename:
-            complain(f"{error.filename} cannot be written ({reason}).", ErrorName.FILE)
-        else:
-            complain(port_refused(options.port, reason), ErrorName.PORT)
+        if error.filename is None:
+            raise
+        complain(f"{error.filename} cannot be written ({error.strerror}).", ErrorName.FILE)
         return 1
     except KeyboardInterrupt:
         # Where signals cannot be had, Ctrl-C arrives like this.
@@ -63,7 +64,7 @@ async def _record(options: RecordOptions) -> None:
     with options.to.open("a", encoding="utf-8"):
         pass
     recorder = Recorder(options.to, upstream, redact=options.redact, port=options.port)
-    async with recorder:
+    async with listening(recorder, options.port):
         print(
             f"Recording {recorder.cassette.upstream} to {options.to}.\n\n"
             f"  base_url  {recorder.base_url}\n\n"

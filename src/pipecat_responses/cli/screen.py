@@ -25,6 +25,14 @@ class Output(Protocol):
         """Shows text in a style of Rich's; the last line need not be complete."""
 
 
+class OutputConsole(Console):
+    """Tells of a pipe that is closed as any file does; Rich's own ends the process where it is."""
+
+    def on_broken_pipe(self) -> None:
+        """Raises the error that is being handled."""
+        raise
+
+
 class Stream:
     """A file, a pipe, or a terminal that is written on like one."""
 

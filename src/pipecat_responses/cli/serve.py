@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import signal
+import socket
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from pipecat_responses.cli.failures import complain
+from pipecat_responses.cli.failures import UnusableError, complain
 from pipecat_responses.protocol.names import ErrorName
 from pipecat_responses.sandbox import (
     CassetteError,
@@ -59,20 +64,67 @@ def run(options: ServeOptions) -> int:
     except (ValueError, RuntimeError) as error:
         complain(error, _name_of(error))
         return 1
+    except UnusableError as error:
+        complain(error, error.name)
+        return 1
     except OSError as error:
-        reason = error.strerror or str(error)
-        if error.filename:
-            complain(f"{error.filename} cannot be read ({reason}).", ErrorName.FILE)
-        else:
-            complain(port_refused(options.port, reason), ErrorName.PORT)
+        if error.filename is None:
+            raise
+        complain(f"{error.filename} cannot be read ({error.strerror}).", ErrorName.FILE)
         return 1
     except KeyboardInterrupt:
         # Where signals cannot be had, Ctrl-C arrives like this.
         return 0
 
 
-def port_refused(port: int, reason: str) -> str:
-    """Says that a port cannot be listened on."""
+class Server(Protocol):
+    """What listens on a port."""
+
+    async def start(self) -> None:
+        """Starts listening.
+
+        Raises:
+            OSError: If that is not possible.
+        """
+
+    async def stop(self) -> None:
+        """Stops."""
+
+
+@contextlib.asynccontextmanager
+async def listening(server: Server, port: int, host: str = "127.0.0.1") -> AsyncIterator[None]:
+    """Runs a server in the meantime.
+
+    Args:
+        server: The server.
+        port: Where it listens.
+        host: The address there.
+
+    Raises:
+        UnusableError: If it cannot listen there.
+    """
+    try:
+        await server.start()
+    except OSError as error:
+        raise UnusableError(not_listening(host, port, error), ErrorName.PORT) from error
+    try:
+        yield
+    finally:
+        await server.stop()
+
+
+def not_listening(host: str, port: int, error: OSError) -> str:
+    """Says why a port cannot be listened on, and what to do.
+
+    Args:
+        host: The address.
+        port: The port.
+        error: What came of it.
+    """
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine: choose another one with --host."
+    # The words of asyncio repeat the address in the notation of Python.
+    reason = os.strerror(error.errno) if error.errno else str(error)
     return f"Port {port} cannot be used ({reason}): choose another one with --port."
 
 
@@ -95,7 +147,7 @@ async def until_stopped() -> None:
 async def _serve(options: ServeOptions) -> int:
     sandbox = Sandbox(options.config, host=options.host, port=options.port, token=options.token)
     scenario = sandbox.play(options.scenario) if options.scenario is not None else None
-    async with sandbox:
+    async with listening(sandbox, options.port, options.host):
         print(usage(sandbox, options.server), flush=True)
         await until_stopped()
     print("Stopped.", flush=True)
@@ -116,7 +168,7 @@ async def _replay(options: ServeOptions) -> int:
         port=options.port,
         token=options.token,
     )
-    async with server:
+    async with listening(server, options.port, options.host):
         print(f"{options.replay} is replayed; any API key will do.\n", flush=True)
         print(f"  base_url  {server.base_url}\n\nCtrl-C stops it.", flush=True)
         await until_stopped()

@@ -78,6 +78,9 @@ def find_target(transport: Transport, url: str | None, sandbox_url: str | None) 
     if sandbox_url is not None:
         return Target(transport, address_of(sandbox_url, transport), "sandbox", has_key=True)
     key = os.environ.get("OPENAI_API_KEY")
+    if url is None:
+        # What the service will use; an address that is none is told before it does.
+        address_of(os.environ.get("OPENAI_BASE_URL") or OPENAI, transport)
     address = None if url is None else address_of(url, transport)
     return Target(transport, address, key or "none", has_key=bool(key))
 
@@ -99,7 +102,7 @@ def address_of(url: str, transport: Transport) -> str:
         valid = False
     if not valid or parts.scheme not in ("http", "https", "ws", "wss"):
         raise UnusableError(
-            f"{url!r} is no address of a server: give --url one that begins with wss://, https://, "
+            f"{url!r} is no address of a server: take one that begins with wss://, https://, "
             "ws:// or http://, such as https://api.openai.com/v1.",
             ErrorName.ADDRESS,
         )

@@ -55,6 +55,8 @@ class Terminal:
             output=output,
             erase_when_done=True,
         )
+        self._caught_up = False
+        self._app.key_processor.before_key_press += self._on_key
 
     async def __aenter__(self) -> Terminal:
         """Nothing to do yet."""
@@ -162,7 +164,12 @@ class Terminal:
             # Here it is a key like others; elsewhere it is a signal, and that the chat knows.
             signal.raise_signal(signal.SIGINT)
 
-        @keys.add("c-d", filter=typing & Condition(lambda: not self._buffer.text))
+        empty = typing & Condition(lambda: not self._buffer.text)
+
+        # What was typed before the line was there, the terminal has taken for lines, and Ctrl-D for
+        # their end, which it hands on as NUL.
+        @keys.add("c-@", filter=empty & Condition(lambda: not self._caught_up))
+        @keys.add("c-d", filter=empty)
         def _(_: KeyPressEvent) -> None:
             self._lines.put_nowait(None)
 
@@ -171,6 +178,14 @@ class Terminal:
             self._app.suspend_to_background()
 
         return keys
+
+    def _on_key(self, _: object) -> None:
+        # What was typed before comes all at once, so what the loop does next comes after it.
+        if not self._caught_up:
+            asyncio.get_running_loop().call_soon(self._catch_up)
+
+    def _catch_up(self) -> None:
+        self._caught_up = True
 
     def _accept(self, buffer: Buffer) -> bool:
         self._lines.put_nowait(buffer.text)

@@ -7,18 +7,21 @@ file that a process could not finish ends in the middle of a line, and is read u
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 from loguru import logger
 
-from pipecat_responses.inspector.lines import Entry, Line, line_of, without_words
+from pipecat_responses.inspector.lines import Entry, Line, lines_of, without_words
 from pipecat_responses.inspector.redaction import Redaction
 from pipecat_responses.inspector.store import (
-    MARKED,
     PIECE,
     Later,
     WatchedSession,
@@ -26,9 +29,13 @@ from pipecat_responses.inspector.store import (
     in_brief,
 )
 from pipecat_responses.protocol.names import ErrorName, named
+from pipecat_responses.transport.trace import MILESTONES
 
 FORMAT = "pipecat-responses session"
 VERSION = 1
+
+LONGEST_HEAD = 64 * 1024
+"""Bytes that the first line of a file may have."""
 
 MOST_PENDING = 64 * 1024 * 1024
 """Bytes of entries that may wait to be written, before those that come are left out."""
@@ -60,7 +67,7 @@ def head_line(header: Line, *, words: bool) -> bytes:
     return msgspec.json.encode(head) + b"\n"
 
 
-def encode_lines(lines: list[Line]) -> bytes:
+def encode_lines(lines: Iterable[Line]) -> bytes:
     """Lines as a file has them."""
     return b"".join(msgspec.json.encode(each) + b"\n" for each in lines)
 
@@ -130,26 +137,59 @@ class SessionWriter:
                     self._begun = True
                 for start in range(0, len(entries), PIECE):
                     some = entries[start : start + PIECE]
-                    lines = [line_of(each, session.began, redaction, wire=True) for each in some]
-                    file.write(encode_lines(lines))
+                    file.write(
+                        encode_lines(
+                            line
+                            for each in some
+                            for line in lines_of(each, session.began, redaction, wire=True)
+                        )
+                    )
         except OSError as error:
             # The call is worth more than what is written of it.
             self._broken = True
             logger.error("{} cannot be written, recording ends: {}", self.path, error)
 
 
+class _Row(msgspec.Struct):
+    """What is looked at of a line when a file is opened."""
+
+    seq: int
+    record: str
+    at: float = 0.0
+    kind: Any = None
+
+    @property
+    def is_mark(self) -> bool:
+        """Whether it is of interest without what went over the wire."""
+        if self.record == "event":
+            return isinstance(self.kind, str) and self.kind in MILESTONES
+        return self.record != "message"
+
+
+_row_decoder = msgspec.json.Decoder(_Row)
+
+
 class FileSession:
-    """A session that was read from a file (``store.SessionView``).
+    """A session that is read from a file (``store.SessionView``).
+
+    Only where each line stands is kept in memory. What is asked for is read again, so a file may
+    be of any length.
 
     Attributes:
         key: What it is called in addresses.
     """
 
-    def __init__(self, key: str, head: Line, lines: list[Line]) -> None:
-        """Takes what was read; use ``read``."""
+    def __init__(self, key: str, path: Path, head: Line) -> None:
+        """Takes the first line; use ``read``."""
         self.key = key
+        self._path = path
         self._head = head
-        self._lines = lines
+        self._latest = 0.0
+        # Of each line: its number in the session, and where it begins.
+        self._seqs = array("q")
+        self._places = array("q")
+        self._marks = array("q")
+        self._mark_places = array("q")
 
     @classmethod
     def read(cls, path: Path, key: str = "file") -> FileSession:
@@ -163,84 +203,112 @@ class FileSession:
             SessionFileError: If it is no session file.
             OSError: If it cannot be read.
         """
-        rows = path.read_bytes().split(b"\n")
-        # Without its end, the last line is not complete.
-        rows.pop()
-        if not rows:
-            raise SessionFileError(f"{path} is no session file: it is empty")
-        head = _decode(rows[0], path, 1)
-        if head.get("format") != FORMAT:
-            raise SessionFileError(f"{path} is no session file: its first line does not say so")
-        if head.get("version") != VERSION:
-            raise SessionFileError(
-                f"{path} is of version {head.get('version')}, and this package reads {VERSION}"
-            )
-        lines = [_decode(row, path, number) for number, row in enumerate(rows[1:], 2) if row]
-        for number, line in enumerate(lines, 2):
-            if type(line.get("seq")) is not int or not isinstance(line.get("record"), str):
-                raise SessionFileError(f"{path}, line {number}: it is not one of a session")
-        return cls(key, head, lines)
+        with path.open("rb") as file:
+            session = cls(key, path, _read_head(file, path))
+            place = file.tell()
+            for number, row in enumerate(file, 2):
+                # Without its end, the last line is not complete.
+                if row.endswith(b"\n") and row != b"\n":
+                    session._add(row, place, f"{path}, line {number}")
+                place += len(row)
+        return session
+
+    def _add(self, row: bytes, place: int, where: str) -> None:
+        try:
+            found = _row_decoder.decode(row)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            raise SessionFileError(f"{where}: it is not one of a session") from None
+        if self._seqs and found.seq <= self._seqs[-1]:
+            raise SessionFileError(f"{where}: it does not come after the line before it")
+        self._seqs.append(found.seq)
+        self._places.append(place)
+        self._latest = found.at
+        if found.is_mark:
+            self._marks.append(found.seq)
+            self._mark_places.append(place)
 
     def header(self) -> Line:
         """What is said of the session as a whole."""
-        last = self._lines[-1] if self._lines else {"seq": 0, "at": 0}
         return {
             "key": self.key,
             "name": str(self._head.get("name", "")),
             "started": self._head.get("started", 0),
             "ended": True,
-            "latest": last["seq"],
-            "age": last.get("at", 0),
+            "latest": self._seqs[-1] if self._seqs else 0,
+            "age": self._latest,
             "words": self._head.get("words") is not False,
         }
 
     def marks(self, since: int, limit: int) -> Later:
         """What happened after an entry, without what went over the wire."""
-        found = [
-            {name: each for name, each in line.items() if name != "message"}
-            for line in self._lines
-            if line["seq"] > since and not (line["record"] == "event" and _is_detail(line))
+        first = bisect_right(self._marks, since)
+        places = self._mark_places[first : first + limit]
+        return lambda: [
+            {name: each for name, each in line.items() if name not in ("message", "said")}
+            for line in self._lines(places)
         ]
-        return lambda: found[:limit]
 
     def wire(self, since: int, until: int, limit: int) -> Later:
         """What went over the wire."""
-        found = [each for each in self._lines if since < each["seq"] <= until and "message" in each]
-        return lambda: found[:limit]
+        first, last = bisect_right(self._seqs, since), bisect_right(self._seqs, until)
+        lines = (line for line in self._lines(self._places[first:last]) if "message" in line)
+        return partial(list, islice(lines, limit))
 
     def some(self, seqs: Collection[int]) -> Later:
-        """Some of what went over the wire, with the last items of requests only."""
-        found = [each for each in self._lines if each["seq"] in seqs and "message" in each]
-        return lambda: [in_brief(line) for line in found]
+        """Some of what went over the wire, with the last items of requests only, or was said."""
+        places = [
+            self._places[index]
+            for seq in sorted(seqs)
+            if (index := bisect_left(self._seqs, seq)) < len(self._seqs)
+            and self._seqs[index] == seq
+        ]
+        return lambda: [in_brief(line) for line in self._lines(places)]
 
     def search(self, text: str) -> Callable[[], list[int]]:
         """The numbers of what went over the wire that has a text in it, in small letters."""
-        lines, sought = self._lines, encode_text(text)
-        return lambda: [each["seq"] for each in lines if sought in _message_of(each)]
+        sought = encode_text(text)
+        return lambda: [
+            line["seq"] for line in self._lines(self._places) if sought in _text_of(line)
+        ]
 
     def whole(self, *, words: bool) -> Iterator[Later]:
         """All that there is, as a session file has it."""
-        lines = self._lines
-        if words:
-            yield lambda: lines
-        else:
-            redaction = Redaction(str, words=False)
-            yield lambda: [without_words(line, redaction) for line in lines]
+        redaction = Redaction(str, words=words)
+        for start in range(0, len(self._places), PIECE):
+            lines = self._lines(self._places[start : start + PIECE])
+            if not words:
+                lines = (without_words(line, redaction) for line in lines)
+            yield partial(list, lines)
+
+    def _lines(self, places: Iterable[int]) -> Iterator[Line]:
+        with self._path.open("rb") as file:
+            for place in places:
+                file.seek(place)
+                yield msgspec.json.decode(file.readline())
 
 
-def _message_of(line: Line) -> str:
-    return msgspec.json.encode(line.get("message")).decode().lower()
-
-
-def _is_detail(line: Line) -> bool:
-    return line.get("kind") not in MARKED
-
-
-def _decode(row: bytes, path: Path, number: int) -> dict[str, Any]:
+def _read_head(file: BinaryIO, path: Path) -> Line:
+    """Reads the first line of a file, and no more than that may be."""
+    row = file.readline(LONGEST_HEAD)
+    if not row:
+        raise SessionFileError(f"{path} is no session file: it is empty")
     try:
-        value = msgspec.json.decode(row)
+        head = msgspec.json.decode(row)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise SessionFileError(f"{path}, line {number}: it is no JSON object")
-    return value
+        head = None
+    if not isinstance(head, dict):
+        raise SessionFileError(f"{path} is no session file: its first line is no JSON object")
+    if head.get("format") != FORMAT:
+        raise SessionFileError(f"{path} is no session file: its first line does not say so")
+    version = head.get("version")
+    if version != VERSION:
+        newer = isinstance(version, int) and version > VERSION
+        what = ": a newer pipecat-responses has written it, and can show it" if newer else ""
+        raise SessionFileError(
+            f"{path} is of version {version}, and this package reads {VERSION}{what}"
+        )
+    return head
+
+
+def _text_of(line: Line) -> str:
+    return msgspec.json.encode([line.get("message"), line.get("said")]).decode().lower()

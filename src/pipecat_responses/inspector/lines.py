@@ -1,11 +1,15 @@
 """Records as the page and session files have them: one JSON object for each.
 
 Everything has ``seq`` (its number in the session, from 1), ``at`` (seconds since the session began)
-and ``record`` (what it is). What went over the wire has it in ``message``.
+and ``record`` (what it is). What went over the wire has it in ``message``, and the end of a turn
+what was put out to be spoken in ``said``. Events that arrived in one step are one record and many
+objects, with numbers that follow each other.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, assert_never
 
@@ -14,6 +18,7 @@ from msgspec.structs import asdict as fields_of
 
 from pipecat_responses.inspector.redaction import Redaction
 from pipecat_responses.protocol.errors import ResponsesError
+from pipecat_responses.protocol.events import decode
 from pipecat_responses.protocol.items import Item
 from pipecat_responses.session.causes import explain
 from pipecat_responses.session.records import (
@@ -25,6 +30,7 @@ from pipecat_responses.session.records import (
     ConnectionRetired,
     Difference,
     ErrorReported,
+    Happening,
     HedgeSent,
     MessageSent,
     Noted,
@@ -41,7 +47,7 @@ from pipecat_responses.session.records import (
     TurnEnded,
 )
 from pipecat_responses.session.stats import TurnReport
-from pipecat_responses.transport.trace import Received
+from pipecat_responses.transport.trace import WHOLE_RESPONSE, Data, Reached, Received
 
 Line = dict[str, Any]
 
@@ -50,7 +56,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """A record, and when it was told.
 
     Attributes:
-        seq: Its number in the session, from 1.
+        seq: Its number in the session, from 1; the first of them, where it is several events.
         at: When it was, in the monotonic clock.
         cost: What it costs to keep it.
         record: The record.
@@ -61,18 +67,30 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     cost: int
     record: Record
 
+    @property
+    def last(self) -> int:
+        """The last of its numbers."""
+        record = self.record
+        return self.seq + len(record.messages) - 1 if isinstance(record, Received) else self.seq
 
-def line_of(entry: Entry, began: float, redaction: Redaction, *, wire: bool) -> Line:
-    """An entry as a JSON object.
+
+def lines_of(entry: Entry, began: float, redaction: Redaction, *, wire: bool) -> Iterator[Line]:
+    """An entry as JSON objects.
 
     Args:
         entry: The entry.
         began: When the session began, in the same clock.
         redaction: Takes out of it what is not to leave.
-        wire: Whether it is to have what went over the wire.
+        wire: Whether they are to have what went over the wire.
     """
-    kind, fields = _fields(entry.record, redaction, wire=wire)
-    return {"seq": entry.seq, "at": round(entry.at - began, 6), "record": kind, **fields}
+    at = round(entry.at - began, 6)
+    record = entry.record
+    if isinstance(record, Received):
+        for seq, data in enumerate(record.messages, entry.seq):
+            yield {"seq": seq, "at": at, "record": "event", **_event(record, data, redaction)}
+    else:
+        kind, fields = _fields(record, redaction, wire=wire)
+        yield {"seq": entry.seq, "at": at, "record": kind, **fields}
 
 
 def without_words(line: Line, redaction: Redaction) -> Line:
@@ -91,21 +109,37 @@ def without_words(line: Line, redaction: Redaction) -> Line:
     return {**line, **spoken}
 
 
-_SPOKEN = ("arguments", "difference", "message", "text")
+_SPOKEN = ("arguments", "difference", "message", "said", "text")
 """Fields of lines that have what somebody has said, beside errors."""
 
 
-def _fields(record: Record, redaction: Redaction, *, wire: bool) -> tuple[str, Line]:
+def _event(record: Received, data: Data, redaction: Redaction) -> Line:
+    lane = kind = None
+    if record.carrier == "response":
+        kind = WHOLE_RESPONSE
+    else:
+        with contextlib.suppress(ResponsesError):
+            event = decode(data)
+            kind = event.type if isinstance(event.type, str) else None
+            if record.carrier == "websocket" and isinstance(event.stream_id, str):
+                lane = event.stream_id
+    return {
+        "source": record.source,
+        "lane": lane,
+        "kind": kind,
+        "bytes": len(data),
+        "message": redaction.message(bytes(data)),
+    }
+
+
+def _fields(record: Happening, redaction: Redaction, *, wire: bool) -> tuple[str, Line]:
     match record:
-        case Received():
-            fields: Line = {"source": record.source, "lane": record.lane, "kind": record.kind}
-            if wire:
-                fields |= {"bytes": len(record.data), "message": redaction.message(record.data)}
-            return "event", fields
+        case Reached():
+            return "event", {"source": record.source, "lane": record.lane, "kind": record.kind}
         case RequestSent():
             return "request", _request(record, redaction, wire=wire)
         case MessageSent():
-            fields = {"source": record.source, "bytes": record.payload.size}
+            fields: Line = {"source": record.source, "bytes": record.payload.size}
             if wire:
                 fields["message"] = redaction.message(record.payload.join())
             return "message", fields
@@ -113,11 +147,10 @@ def _fields(record: Record, redaction: Redaction, *, wire: bool) -> tuple[str, L
             return "turn", fields_of(record)
         case TurnEnded():
             report = None if record.report is None else _report(record.report, redaction)
-            return "turn ended", {
-                "turn": record.turn,
-                "outcome": record.outcome,
-                "report": report,
-            }
+            fields = {"turn": record.turn, "outcome": record.outcome, "report": report}
+            if wire:
+                fields["said"] = redaction.said(record.said)
+            return "turn ended", fields
         case HedgeSent():
             return "hedge", fields_of(record)
         case Abandoned():
@@ -165,8 +198,11 @@ def _fields(record: Record, redaction: Redaction, *, wire: bool) -> tuple[str, L
             }
         case ConnectionRefused():
             return "refused", {"error": _error(record.error, redaction)}
-        case ErrorReported():
-            return "error", {"error": _error(record.error, redaction)}
+        case ErrorReported(error=ResponsesError() as error):
+            return "error", {"error": {**_error(error, redaction), "name": record.name}}
+        case ErrorReported(error=error, name=name):
+            said = f"{type(error).__name__}: {error}"
+            return "error", {"error": {"name": name, "message": redaction.said(said)}}
         case Noted():
             return "note", {"what": record.what, "text": redaction.said(record.text)}
         case ServiceClosed():

@@ -30,16 +30,21 @@ MOST = 5000
 MOST_AT_ONCE = 200
 """Records that may be asked for by their numbers."""
 
+_UI = "inspector/ui"
+
 _ASSETS = {
-    "": ("index.html", "text/html"),
-    "inspector.css": ("inspector.css", "text/css"),
-    "app.js": ("app.js", "text/javascript"),
-    "model.js": ("model.js", "text/javascript"),
-    "timeline.js": ("timeline.js", "text/javascript"),
-    "lists.js": ("lists.js", "text/javascript"),
-    "detail.js": ("detail.js", "text/javascript"),
-    "source.js": ("source.js", "text/javascript"),
-    "dom.js": ("dom.js", "text/javascript"),
+    "": (f"{_UI}/index.html", "text/html"),
+    "inspector.css": (f"{_UI}/inspector.css", "text/css"),
+    "app.js": (f"{_UI}/app.js", "text/javascript"),
+    "model.js": (f"{_UI}/model.js", "text/javascript"),
+    "timeline.js": (f"{_UI}/timeline.js", "text/javascript"),
+    "lists.js": (f"{_UI}/lists.js", "text/javascript"),
+    "detail.js": (f"{_UI}/detail.js", "text/javascript"),
+    "source.js": (f"{_UI}/source.js", "text/javascript"),
+    "dom.js": (f"{_UI}/dom.js", "text/javascript"),
+    "overview.js": (f"{_UI}/overview.js", "text/javascript"),
+    "story.js": (f"{_UI}/story.js", "text/javascript"),
+    "errors.md": ("cli/errors.md", "text/markdown"),
 }
 
 _HEADERS = {
@@ -127,6 +132,11 @@ class InspectorServer:
         except web.HTTPException as refusal:
             refusal.headers.update(_HEADERS)
             raise
+        except OSError as error:
+            # The file of a session, which may have been moved meanwhile.
+            raise web.HTTPGone(
+                text=f"The session cannot be read any more: {error.strerror}.\n", headers=_HEADERS
+            ) from None
         if not response.prepared:
             response.headers.update(_HEADERS)
         return response
@@ -204,4 +214,4 @@ def _json(value: Any) -> web.Response:
 
 @cache
 def _read(file: str) -> bytes:
-    return (files("pipecat_responses.inspector") / "ui" / file).read_bytes()
+    return (files("pipecat_responses") / file).read_bytes()

@@ -9,34 +9,34 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from operator import attrgetter
 from typing import Protocol, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
-from pipecat_responses.inspector.lines import Entry, Line, line_of
+from pipecat_responses.inspector.lines import Entry, Line, lines_of
 from pipecat_responses.inspector.redaction import Redaction
 from pipecat_responses.protocol.names import ErrorName, named
 from pipecat_responses.protocol.requests import Payload
-from pipecat_responses.session.records import MessageSent, Record, RequestSent, ServiceClosed
-from pipecat_responses.transport.trace import Received
+from pipecat_responses.session.records import (
+    MessageSent,
+    Record,
+    RequestSent,
+    ServiceClosed,
+    TurnEnded,
+)
+from pipecat_responses.transport.trace import Data, Reached, Received
 
 OVERHEAD = 256
 """Bytes that an entry takes beside what it holds, about."""
 
-MARKED = frozenset(
-    {
-        "response.created",
-        "response.completed",
-        "response.failed",
-        "response.incomplete",
-        "response",
-        "error",
-    }
-)
-"""Events that say how far a request has come. The others are for those who look at the wire."""
+EACH = 96
+"""Bytes that each of the events takes beside its text that arrived in one step, about."""
 
 LAST_ITEMS = 4
 """Items of a request that are looked at for what was said last."""
@@ -45,7 +45,7 @@ PIECE = 500
 """Entries that are put into words at a time where all are wanted."""
 
 Later: TypeAlias = Callable[[], list[Line]]
-"""Puts entries into words; what it needs was taken before, so that it may be called in a thread."""
+"""Puts entries into words, once. What it needs was taken before, so a thread may call it."""
 
 _NOTHING = Payload((), 0)
 
@@ -65,7 +65,7 @@ class SessionView(Protocol):
         """What went over the wire."""
 
     def some(self, seqs: Collection[int]) -> Later:
-        """Some of what went over the wire, with the last items of requests only."""
+        """Some of what went over the wire, with the last items of requests only, or was said."""
 
     def search(self, text: str) -> Callable[[], list[int]]:
         """The numbers of what went over the wire that has a text in it, in small letters."""
@@ -124,6 +124,11 @@ class Ring:
             entry: The entry.
         """
         entries.append(entry)
+        place = len(entries) - 1
+        while place and entries[place - 1].seq > entry.seq:
+            # What an event has led to was told before the next that arrived with it.
+            entries[place - 1], entries[place] = entry, entries[place - 1]
+            place -= 1
         self._owners.append(entries)
         self._cost += entry.cost
         while self._cost > self._limit:
@@ -181,6 +186,7 @@ class WatchedSession:
         self._wire: deque[Entry] = deque()
         self._on_entry = on_entry
         self._seq = 0
+        self._arrived = (0, self._began)
         self._ended = False
 
     @property
@@ -200,20 +206,31 @@ class WatchedSession:
 
     def tell(self, record: Record) -> None:
         """Takes a record. For the service's trace."""
-        seq = self._seq = self._seq + 1
+        if type(record) is Reached:
+            first, at = self._arrived
+            self._marks_ring.add(self._marks, Entry(first + record.index, at, 1, record))
+            return
+        seq = self._seq + 1
         now = self._clock()
         if type(record) is Received:
-            # What comes most, by far.
-            self._keep(Entry(seq, now, OVERHEAD + len(record.data), record))
-            if record.kind in MARKED:
-                self._marks_ring.add(self._marks, Entry(seq, now, 1, replace(record, data=b"")))
+            messages = record.messages
+            self._seq += len(messages)
+            self._arrived = (seq, now)
+            cost = OVERHEAD + EACH * len(messages) + sum(map(len, messages))
+            self._keep(Entry(seq, now, cost, record))
             return
+        self._seq = seq
         if type(record) is RequestSent or type(record) is MessageSent:
             self._keep(Entry(seq, now, OVERHEAD + record.payload.size, record))
             if type(record) is MessageSent:
                 return
             mark = Entry(seq, now, 1, replace(record, payload=_NOTHING))
             self._marks_ring.add(self._marks, mark)
+            return
+        if type(record) is TurnEnded:
+            # What was said may be long, so it goes with what went over the wire.
+            self._keep(Entry(seq, now, OVERHEAD + len(record.said), record))
+            self._marks_ring.add(self._marks, Entry(seq, now, 1, replace(record, said="")))
             return
         entry = Entry(seq, now, 1, record)
         self._marks_ring.add(self._marks, entry)
@@ -249,7 +266,8 @@ class WatchedSession:
             since: The entry's number; 0 for all that is kept.
             limit: The most that are given.
         """
-        return self._later(_between(self._marks, since, self._seq, limit), wire=False)
+        lines = self._lines(_between(self._marks, since, self._seq)[:limit], wire=False)
+        return partial(list, lines)
 
     def wire(self, since: int, until: int, limit: int) -> Later:
         """What went over the wire.
@@ -259,19 +277,21 @@ class WatchedSession:
             until: The number of the last one.
             limit: The most that are given.
         """
-        return self._later(_between(self._wire, since, until, limit), wire=True)
+        near = (e for e in _between(self._wire, since, until) if type(e.record) is not TurnEnded)
+        lines = self._lines(near, wire=True)
+        wanted = (line for line in lines if since < line["seq"] <= until)
+        return partial(list, islice(wanted, limit))
 
     def some(self, seqs: Collection[int]) -> Later:
-        """Some of what went over the wire, with the last items of requests only.
+        """Some of what went over the wire, with the last items of requests only, or was said.
 
         Args:
             seqs: The numbers of the entries.
         """
-        wanted = _between(
-            self._wire, min(seqs, default=1) - 1, max(seqs, default=0), len(self._wire)
-        )
-        later = self._later([each for each in wanted if each.seq in seqs], wire=True)
-        return lambda: [in_brief(line) for line in later()]
+        near = _between(self._wire, min(seqs, default=1) - 1, max(seqs, default=0))
+        wanted = [each for each in near if any(each.seq <= seq <= each.last for seq in seqs)]
+        lines = self._lines(wanted, wire=True)
+        return partial(list, (in_brief(line) for line in lines if line["seq"] in seqs))
 
     def search(self, text: str) -> Callable[[], list[int]]:
         """The numbers of what went over the wire that has a text in it, in small letters.
@@ -281,7 +301,12 @@ class WatchedSession:
         """
         entries = list(self._wire) if self._words else []
         sought = encode_text(text)
-        return lambda: [each.seq for each in entries if sought in text_of(each.record)]
+        return lambda: [
+            seq
+            for each in entries
+            for seq, text in enumerate(texts_of(each.record), each.seq)
+            if sought in text
+        ]
 
     def whole(self, *, words: bool) -> Iterator[Later]:
         """All that is kept, in order, as a session file has it, piece by piece.
@@ -289,17 +314,18 @@ class WatchedSession:
         Args:
             words: Whether texts are kept.
         """
-        both = {each.seq: each for each in self._marks}
         # What went over the wire has everything that the mark of it has.
-        both.update((each.seq, each) for each in self._wire)
-        entries = [both[seq] for seq in sorted(both)]
+        told = {seq for each in self._wire for seq in range(each.seq, each.last + 1)}
+        marks = [each for each in self._marks if each.seq not in told]
+        entries = sorted([*marks, *self._wire], key=attrgetter("seq"))
         for start in range(0, len(entries), PIECE):
-            yield self._later(entries[start : start + PIECE], wire=True, words=words)
+            piece = entries[start : start + PIECE]
+            yield partial(list, self._lines(piece, wire=True, words=words))
 
-    def _later(self, entries: list[Entry], *, wire: bool, words: bool = True) -> Later:
+    def _lines(self, entries: Iterable[Entry], *, wire: bool, words: bool = True) -> Iterator[Line]:
         redaction = Redaction(self._mask, words=words and self._words)
         began = self._began
-        return lambda: [line_of(each, began, redaction, wire=wire) for each in entries]
+        return (line for each in entries for line in lines_of(each, began, redaction, wire=wire))
 
     def drop(self) -> None:
         """Nothing of it is needed any more."""
@@ -307,14 +333,17 @@ class WatchedSession:
         self._wire_ring.drop(self._wire)
 
 
-def text_of(record: Record) -> str:
+def texts_of(record: Record) -> Iterator[str]:
     """What a record has of what went over the wire, in small letters."""
-    data = b""
+    messages: Sequence[Data] = ()
     if isinstance(record, Received):
-        data = record.data
+        messages = record.messages
     elif isinstance(record, (RequestSent, MessageSent)):
-        data = record.payload.join()
-    return data.decode(errors="replace").lower()
+        messages = [record.payload.join()]
+    elif isinstance(record, TurnEnded):
+        messages = [msgspec.json.encode(record.said)]
+    for each in messages:
+        yield bytes(each).decode(errors="replace").lower()
 
 
 def encode_text(text: str) -> str:
@@ -330,13 +359,13 @@ def in_brief(line: Line) -> Line:
     return {**line, "message": {"input": message["input"][-LAST_ITEMS:]}}
 
 
-def _between(entries: deque[Entry], since: int, until: int, limit: int) -> list[Entry]:
-    """The first entries behind a number, up to another. The newest are looked at first."""
+def _between(entries: deque[Entry], since: int, until: int) -> list[Entry]:
+    """The entries with something behind a number, up to another. The newest are looked at first."""
     found: list[Entry] = []
     for each in reversed(entries):
-        if each.seq <= since:
+        if each.last <= since:
             break
         if each.seq <= until:
             found.append(each)
     found.reverse()
-    return found[:limit]
+    return found

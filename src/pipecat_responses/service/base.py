@@ -481,11 +481,15 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         except ResponsesError as error:
             await self._report(error, context)
         except LLMContextConversionError as error:
+            if (tell := self._trace.tell) is not None:
+                tell(ErrorReported(error, ErrorName.CONTEXT_MESSAGE))
             context.remove_invalid_file_message()
             await self.push_error(str(error), exception=error, category=ErrorCategory.APPLICATION)
             self._say_more(ErrorName.CONTEXT_MESSAGE)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call goes on
             self._telemetry.error()
+            if (tell := self._trace.tell) is not None:
+                tell(ErrorReported(error, None))
             await self.push_error(
                 self._secrets.mask(f"The turn failed: {type(error).__name__}: {error}"),
                 exception=error,
@@ -502,12 +506,8 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
     async def _process_context(
         self, context: LLMContext, calls: TurnCalls, watch: TurnWatch
     ) -> None:
-        if not self.is_usable and self._unusable is not None:
-            raise self._unusable
-        # Measured from here: converting is part of what the user waits for.
-        await self.start_ttfb_metrics()
-        request = await self._request(context)
-        number = self.stats.turn_begun()
+        number = self._trace.turn = self.stats.turn_begun()
+        request = await self._make_request(number, context)
         if (tell := self._trace.tell) is not None:
             tell(TurnBegan(number, request.messages, len(request.items)))
         turn = Turn(
@@ -560,6 +560,21 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             await self._approvals.ask(frames.approvals)
         await calls.end()
 
+    async def _make_request(self, number: int, context: LLMContext) -> Request:
+        """A turn's request. Where none can be made, the turn has ended."""
+        try:
+            if not self.is_usable and self._unusable is not None:
+                raise self._unusable
+            # Measured from here: converting is part of what the user waits for.
+            await self.start_ttfb_metrics()
+            return await self._request(context)
+        except (Exception, asyncio.CancelledError) as error:
+            if (tell := self._trace.tell) is not None:
+                failed = isinstance(error, Exception)
+                tell(TurnBegan(number, len(context.get_messages()), 0))
+                tell(TurnEnded(number, "failed" if failed else "interrupted", None))
+            raise
+
     def _check_choice(self, call: CompleteCall, request: Request) -> None:
         """A server may drop a choice among the tools unsaid: then it is not used any more."""
         if is_left_out(call.name, request.fields.values):
@@ -581,13 +596,13 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
         if sent is None:
             # Nothing has left: there was no connection, or the user spoke at once.
             if (tell := self._trace.tell) is not None:
-                tell(TurnEnded(number, outcome, None))
+                tell(TurnEnded(number, outcome, None, turn.said))
             return
         done = frames.done
         report = self._turn_reports.complete(sent, watch, request.fields, outcome, done)
         self.stats.turn_ended(report)
         if (tell := self._trace.tell) is not None:
-            tell(TurnEnded(number, outcome, report))
+            tell(TurnEnded(number, outcome, report, turn.said))
         await self._turn_reports.tell(report)
         await self._call_event_handler("on_turn_ended", report)
         if done is not None:
@@ -654,7 +669,7 @@ class _BaseOpenAIResponsesLLMService(LLMService[OpenAIResponsesLLMAdapter]):
             self._log.debug("a turn was under way at the end: {}", error)
             return
         if (tell := self._trace.tell) is not None:
-            tell(ErrorReported(error))
+            tell(ErrorReported(error, error.name))
         if error.failure is Failure.TIMEOUT:
             await self._call_event_handler("on_completion_timeout")
         if error.failure is Failure.CONTENT and context is not None and is_about_a_file(error):

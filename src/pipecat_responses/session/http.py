@@ -59,6 +59,7 @@ class HttpExchange:
     def __init__(
         self,
         number: int,
+        source: int,
         client: AsyncOpenAI,
         payload: Payload,
         report: TurnReport,
@@ -75,6 +76,7 @@ class HttpExchange:
 
         Args:
             number: Its number, for those who look.
+            source: That of the connection which it is for them.
             client: The SDK's client.
             payload: The request's body.
             report: How it goes out.
@@ -87,6 +89,7 @@ class HttpExchange:
             join: Whether text that waits is joined.
         """
         self.number = number
+        self._source = source
         self.report = report
         self.request_id: str | None = None
         self.usage: Usage | None = None
@@ -140,7 +143,7 @@ class HttpExchange:
         if not self.task.done() and not self._ended:
             self._stats.count_abandoned()
             if (tell := self._trace.tell) is not None:
-                tell(Abandoned(self.number, None, never_left=False))
+                tell(Abandoned(self._source, None, never_left=False))
             self.task.cancel()
         self._inbox.close()
 
@@ -154,7 +157,7 @@ class HttpExchange:
                 self._opened,
                 options,
                 trace=self._trace,
-                number=self.number,
+                number=self._source,
             )
             error = ResponsesError(
                 "The answer ended without its terminal event",
@@ -273,19 +276,7 @@ class HttpSession:
             previous_response_id=None if parent is None else parent.response_id,
         )
         self.stats.sent(report)
-        number = self._trace.number()
-        if (tell := self._trace.tell) is not None:
-            tell(
-                RequestSent(
-                    number,
-                    self.stats.turns,
-                    self._purpose,
-                    number,
-                    report,
-                    payload,
-                    Difference.of(todo, request),
-                )
-            )
+        number, source = self._tell(self._purpose, report, payload, Difference.of(todo, request))
         understood = partial(self._understood, request, continued=parent is not None)
         storing = None
         if self._stored is not None and request.fields.stored:
@@ -294,6 +285,7 @@ class HttpSession:
             )
         exchange = HttpExchange(
             number,
+            source,
             self._client,
             payload,
             report,
@@ -309,6 +301,20 @@ class HttpSession:
         self._tasks.add(exchange.task)
         exchange.task.add_done_callback(self._tasks.discard)
         return exchange
+
+    def _tell(
+        self,
+        purpose: Purpose,
+        report: TurnReport,
+        payload: Payload,
+        difference: Difference | None = None,
+    ) -> tuple[int, int]:
+        """Tells of a request; its number, and that of the connection which it is."""
+        number, source = self._trace.new_request(), self._trace.new_connection()
+        if (tell := self._trace.tell) is not None:
+            turn = self._trace.turn
+            tell(RequestSent(number, turn, purpose, source, report, payload, difference))
+        return number, source
 
     def _continues(self, request: Request) -> bool:
         """Whether a request may continue from a stored response."""
@@ -356,10 +362,24 @@ class HttpSession:
         """
         while True:
             request = self._knowledge.fit(request, may_continue=False)
-            payload = compact_payload(request.fields, window(request.items))
+            items = window(request.items)
+            payload = compact_payload(request.fields, items)
+            report = TurnReport(
+                "http", False, FullReason.HTTP, len(items), payload.size, messages=request.messages
+            )
+            number, source = self._tell(Purpose.COMPACTION, report, payload)
             try:
-                return await ask(self._client, "/responses/compact", payload, self._options)
+                return await ask(
+                    self._client,
+                    "/responses/compact",
+                    payload,
+                    self._options,
+                    trace=self._trace,
+                    number=source,
+                )
             except ResponsesError as raised:
+                if (tell := self._trace.tell) is not None:
+                    tell(RequestFailed(number, raised))
                 error = self._knowledge.understood(raised, request)
                 if error.failure is not Failure.OPTION_REFUSED:
                     raise

@@ -59,7 +59,7 @@ class LiveConnection:
     """A protocol connection and the outbox it speaks through (``transport.websocket.Receiver``).
 
     Attributes:
-        number: Its number, for those who look.
+        number: Its number among those of the service.
         outbox: What waits to be sent.
         opened: When it was created, in the session's clock.
         retired: When it was seen first that nothing new may start here.
@@ -67,7 +67,7 @@ class LiveConnection:
 
     def __init__(self, state: SessionState, clock: Callable[[], float]) -> None:
         """Creates a connection whose socket is about to be opened."""
-        self.number = state.trace.number()
+        self.number = state.trace.new_connection()
         self.outbox = Outbox()
         self.opened = clock()
         self.retired = NEVER
@@ -260,7 +260,6 @@ class WebSocketExchange:
         turn: int,
         trace: Trace,
         purpose: Purpose,
-        connection: int,
         keeps: bool = True,
         background: bool = False,
         join: bool = True,
@@ -275,12 +274,11 @@ class WebSocketExchange:
             turn: The number of its turn.
             trace: Is told of it.
             purpose: What it is for.
-            connection: The number of the connection.
             keeps: Whether the conversation may be continued from it.
             background: Whether it gives way to other messages.
             join: Whether text that waits is joined.
         """
-        self.number = trace.number()
+        self.number = trace.new_request()
         self.request_id: str | None = None
         self._live = live
         self._socket = socket
@@ -300,14 +298,14 @@ class WebSocketExchange:
             messages=request.messages,
             prepared=plan.checkpoint is not None and plan.checkpoint.prepared,
             previous_response_id=None if plan.checkpoint is None else plan.checkpoint.response_id,
-            connection=connection,
+            connection=live.number,
             lane=plan.lane.name,
         )
         if (tell := trace.tell) is not None:
             tell(
                 RequestSent(
                     self.number,
-                    turn,
+                    trace.turn,
                     purpose,
                     live.number,
                     self.report,

@@ -76,15 +76,10 @@ class PoolOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Member:
-    """A connection of the pool and its socket.
-
-    Attributes:
-        number: Which one of the session's it is, from 1.
-    """
+    """A connection of the pool and its socket."""
 
     live: LiveConnection
     socket: Socket
-    number: int
 
     @property
     def lanes(self) -> LaneSet:
@@ -251,8 +246,7 @@ class ConnectionPool:
                 failure=Failure.TIMEOUT,
                 transport="handshake",
             )
-        # There is one attempt at a time, and what it opens is counted next.
-        return Member(live, socket, self._state.stats.connections_opened + 1)
+        return Member(live, socket)
 
     def _attempt_failed(self, error: ResponsesError) -> None:
         self._failed_attempts += 1

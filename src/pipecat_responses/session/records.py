@@ -17,7 +17,7 @@ from pipecat_responses.protocol.items import Item
 from pipecat_responses.protocol.planning import Plan, StoredPlan
 from pipecat_responses.protocol.requests import Payload, Request
 from pipecat_responses.session.stats import Outcome, TurnReport
-from pipecat_responses.transport.trace import Received
+from pipecat_responses.transport.trace import Reached, Received
 
 
 class Purpose(StrEnum):
@@ -28,6 +28,7 @@ class Purpose(StrEnum):
     WARM_UP = "warm-up"
     SIDE_REQUEST = "side request"
     SECOND_SERVER = "second server"
+    COMPACTION = "compaction"
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):
@@ -162,11 +163,19 @@ class TakenUp(Told, frozen=True, gc=False):
 
 
 class TurnEnded(Told, frozen=True, gc=False):
-    """A turn has ended. It has no report if nothing of it has left."""
+    """A turn has ended.
+
+    Attributes:
+        turn: Its number.
+        outcome: How it ended.
+        report: What became of it, unless nothing of it has left.
+        said: What it has put out to be spoken, whatever number of attempts that took.
+    """
 
     turn: int
     outcome: Outcome
     report: TurnReport | None
+    said: str = ""
 
 
 class ToolCalled(Told, frozen=True, gc=False):
@@ -220,9 +229,15 @@ class ConnectionRefused(Told, frozen=True, gc=False):
 
 
 class ErrorReported(Told, frozen=True, gc=False):
-    """A failure was reported to the application."""
+    """A failure was reported to the application.
 
-    error: ResponsesError
+    Attributes:
+        error: The failure; of another kind where a turn's request could not be made.
+        name: Its name (``protocol.names``), if it has one.
+    """
+
+    error: Exception
+    name: str | None
 
 
 class Noted(Told, frozen=True, gc=False):
@@ -241,12 +256,12 @@ class ServiceClosed(Told, frozen=True, gc=False):
     """The service has released everything."""
 
 
-Record: TypeAlias = (
+Happening: TypeAlias = (
     TurnBegan
     | RequestSent
     | HedgeSent
     | MessageSent
-    | Received
+    | Reached
     | Abandoned
     | RequestFailed
     | AttemptFailed
@@ -264,3 +279,6 @@ Record: TypeAlias = (
     | Noted
     | ServiceClosed
 )
+"""What happens once."""
+
+Record: TypeAlias = Happening | Received

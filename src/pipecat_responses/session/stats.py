@@ -88,8 +88,8 @@ class TurnReport:
             end of the turn; ``SessionStats.abandoned_tokens`` counts them later, too.
         endpoint: Whether the second server of the hedge policy is the one that answers.
         previous_response_id: The response it continued from, or None.
-        connection: The number of the connection it went out on, in the order in which the session
-            opened them, from 1. None over HTTP, which shares connections.
+        connection: The number of the connection it went out on, in the order in which the service
+            tried to open them, from 1. None over HTTP, which shares connections.
         lane: The name of its lane there (``stream_id``), or None for the default one.
         response_id: The id of its response as soon as the server has said it, also where the turn
             was interrupted or failed.

@@ -197,6 +197,11 @@ class Turn:
         """The messages that it has put out to be spoken, the last perhaps in part."""
         return self._answer.messages
 
+    @property
+    def said(self) -> str:
+        """What it has put out to be spoken."""
+        return self._answer.said
+
     def abandon(self) -> None:
         """Stops listening. Costs nothing and waits for nothing."""
         self._watch.stop()

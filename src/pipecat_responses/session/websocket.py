@@ -235,7 +235,6 @@ class WebSocketSession:
             turn=self.stats.turns,
             trace=self._state.trace,
             purpose=purpose,
-            connection=member.number,
             keeps=keeps,
             background=background,
             join=self._join_deltas,

@@ -21,7 +21,7 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -51,25 +51,27 @@ class Tap(ClientProtocol):
         super().__init__(uri, max_size=max_size, logger=_silent_logger)
         self._parts: list[Data] = []
         self._early: list[Data] = []
-        self._on_message: Callable[[Data], None] = self._early.append
+        self._on_messages: Callable[[Sequence[Data]], None] = self._early.extend
         self._on_ping: Callable[[], None] = _nobody
         self._head: bytes | None = b""
         self._ended = False
 
     def listen(
-        self, on_message: Callable[[Data], None], on_ping: Callable[[], None] | None = None
+        self,
+        on_messages: Callable[[Sequence[Data]], None],
+        on_ping: Callable[[], None] | None = None,
     ) -> None:
         """Says who gets the messages, those included that came with the handshake.
 
         Args:
-            on_message: Is called with each message.
+            on_messages: Is called with the messages that arrived in one step.
             on_ping: Is called when the server has sent a ping.
         """
         early, self._early = self._early, []
-        self._on_message = on_message
+        self._on_messages = on_messages
         self._on_ping = on_ping or _nobody
-        for message in early:
-            on_message(message)
+        if early:
+            on_messages(early)
 
     def receive_data(self, data: bytes | bytearray) -> None:
         """Takes what has arrived; a refusal of unknown length ends with its head.
@@ -96,26 +98,29 @@ class Tap(ClientProtocol):
 
     def events_received(self) -> list[Event]:
         """Hands messages over, and returns what else has arrived."""
+        messages: list[Data] = []
         others: list[Event] = []
         for event in super().events_received():
             if isinstance(event, Frame) and event.opcode in _DATA:
                 if event.fin and not self._parts:
-                    self._on_message(event.data)
+                    messages.append(event.data)
                 else:
-                    self._gather(event)
+                    self._gather(event, messages)
             else:
                 others.append(event)
                 if isinstance(event, Response):
                     _without_redirect(event)
                 elif isinstance(event, Frame) and event.opcode is Opcode.PING:
                     self._on_ping()
+        if messages:
+            self._on_messages(messages)
         return others
 
-    def _gather(self, frame: Frame) -> None:
+    def _gather(self, frame: Frame, messages: list[Data]) -> None:
         self._parts.append(frame.data)
         if frame.fin:
             parts, self._parts = self._parts, []
-            self._on_message(b"".join(parts))
+            messages.append(b"".join(parts))
 
 
 def _nobody() -> None:

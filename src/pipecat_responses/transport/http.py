@@ -29,13 +29,20 @@ from openai import (
 )
 
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError, read_error
-from pipecat_responses.protocol.events import ACTIVITY, Event, decode, read, read_response
+from pipecat_responses.protocol.events import (
+    ACTIVITY,
+    Event,
+    TextDelta,
+    decode,
+    read,
+    read_response,
+)
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.protocol.sse import EventStream
 from pipecat_responses.transport.handshake import redirected, unreachable
 from pipecat_responses.transport.proxies import host_and_port
-from pipecat_responses.transport.trace import Trace
+from pipecat_responses.transport.trace import WHOLE_RESPONSE, Trace
 from pipecat_responses.transport.turnstile import REQUESTS
 
 _PIECE = 128 * 1024
@@ -98,7 +105,13 @@ async def stream(
 
 
 async def ask(
-    client: AsyncOpenAI, path: str, payload: Payload, options: HttpOptions
+    client: AsyncOpenAI,
+    path: str,
+    payload: Payload,
+    options: HttpOptions,
+    *,
+    trace: Trace,
+    number: int,
 ) -> Mapping[str, Any]:
     """Posts a request that is answered by one JSON object.
 
@@ -107,6 +120,8 @@ async def ask(
         path: Where, below the base URL.
         payload: The request's body.
         options: How the request behaves.
+        trace: Is told of what arrives.
+        number: What the request is called there.
 
     Raises:
         ResponsesError: If the request is refused, or answered by anything else.
@@ -118,6 +133,7 @@ async def ask(
         raise _http_error(error, client, options) from None
     finally:
         await response.aclose()
+    _tell_of_body(trace, number, body)
     try:
         answer = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -201,7 +217,7 @@ async def _events(
     content_type = response.headers.get("content-type", "")
     if "application/json" in content_type:
         body = await _body(response, max_event_bytes)
-        trace.received(number, None, "response", body)
+        _tell_of_body(trace, number, body)
         # A gateway has gathered it: the response itself instead of its events.
         receive(read_response(body, transport="http"))
         return
@@ -232,13 +248,20 @@ async def _events(
 def _hand_over(
     complete: list[bytes], receive: Callable[[Event], None], trace: Trace, number: int
 ) -> None:
-    for data in complete:
+    if complete and trace.tell is not None:
+        trace.received(number, complete, "http")
+    for index, data in enumerate(complete):
         wire = decode(data)
-        if trace.tell is not None:
-            trace.received(number, None, wire.type, data)
         event = read(wire, data, transport="http")
+        if trace.tell is not None and type(event) is not TextDelta:
+            trace.reached(number, None, wire.type, index)
         if event is not None:
             receive(event)
+
+
+def _tell_of_body(trace: Trace, number: int, body: bytes) -> None:
+    trace.received(number, [body], "response")
+    trace.reached(number, None, WHOLE_RESPONSE, 0)
 
 
 async def _body(response: httpx2.Response, limit: int) -> bytes:

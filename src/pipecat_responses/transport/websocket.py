@@ -13,7 +13,7 @@ close, a reset, a dead peer, an abort) is reported once, through ``on_lost``, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Protocol
@@ -22,7 +22,7 @@ from loguru import logger
 from websockets.exceptions import ConnectionClosed
 
 from pipecat_responses.protocol.errors import ConnectionLostError, ResponsesError, read_error
-from pipecat_responses.protocol.events import ACTIVITY, Event, decode, read
+from pipecat_responses.protocol.events import ACTIVITY, Event, TextDelta, decode, read
 from pipecat_responses.protocol.failures import Failure
 from pipecat_responses.protocol.requests import Payload
 from pipecat_responses.transport.channel import Channel, Data, open_channel
@@ -212,7 +212,7 @@ class Socket:
             data = await self._channel.recv(decode=False)
             logger.warning(_TAP_PASSED_BY, version("websockets"))
             while True:
-                self._deliver(data)
+                self._deliver([data])
                 data = await self._channel.recv(decode=False)
         except ConnectionClosed as closed:
             self._end(_closed_error(closed))
@@ -222,20 +222,24 @@ class Socket:
         if self._lost is None:
             self._receiver.on_event(None, ACTIVITY)
 
-    def _deliver(self, data: Data) -> None:
-        self._received += 1
-        if self._lost is not None:
-            return
+    def _deliver(self, messages: Sequence[Data]) -> None:
+        if self._lost is None and self._trace.tell is not None:
+            self._trace.received(self._number, messages)
+        for index, data in enumerate(messages):
+            self._received += 1
+            if self._lost is None:
+                self._hand_over(data, index)
+
+    def _hand_over(self, data: Data, index: int) -> None:
         try:
             try:
                 wire = decode(data)
             except ResponsesError as error:
-                self._trace.received(self._number, None, None, data)
                 self._receiver.on_undecodable(error)
                 return
-            if self._trace.tell is not None:
-                self._trace.received(self._number, wire.stream_id, wire.type, data)
             event = read(wire, data)
+            if self._trace.tell is not None and type(event) is not TextDelta:
+                self._trace.reached(self._number, wire.stream_id, wire.type, index)
             if event is not None:
                 stream_id = wire.stream_id
                 self._receiver.on_event(stream_id if type(stream_id) is str else None, event)
@@ -274,7 +278,7 @@ class Socket:
             self._receiver.on_lost(error)
 
 
-def _ignore(_: Data) -> None:
+def _ignore(_: Sequence[Data]) -> None:
     """What arrives after the end."""
 
 

@@ -3,13 +3,13 @@
 import { Detail, facts, snippet, table } from "./detail.js";
 import { at, bytes, count, make, moves, seconds } from "./dom.js";
 import { WindowedList } from "./lists.js";
-import { Session, badges, passes, words } from "./model.js";
-import { Live, Opened } from "./source.js";
+import { ANSWERS, Session, badges, passes, words } from "./model.js";
+import { Overview } from "./overview.js";
+import { Live, Opened, learn } from "./source.js";
 import { Timeline } from "./timeline.js";
 
 const EVERY = 500;
 const ROW = 44;
-const ANSWERS = ["turn", "second server"];
 
 const opened = [];
 let source = null;
@@ -23,6 +23,7 @@ const texts = new Map();
 
 const timeline = new Timeline((turn) => choose(turn));
 const detail = new Detail(at("detail"));
+const overview = new Overview(at("detail"), (turn) => choose(turn));
 const list = new WindowedList(at("list"), ROW, drawTurn);
 list.onshow = () => wantTexts();
 
@@ -50,8 +51,10 @@ function use(next) {
   found = null;
   texts.clear();
   at("search").value = "";
-  detail.hint("Choose a turn: by a click, or with the arrow keys.");
+  detail.turn = null;
+  overview.open();
   timeline.follows = true;
+  timeline.fits = Boolean(source?.header.ended);
 }
 
 async function news() {
@@ -103,7 +106,8 @@ function show(changed) {
   const now = source?.header.ended ? session.now : Math.max(session.now, offset);
   timeline.show(session, source?.header.started ?? 0, now);
   if (changed || session.turns.some((turn) => turn.to === null)) refilter();
-  if (chosen) detail.show(chosen, source, now);
+  if (chosen) detail.show(chosen, session, source, now);
+  else overview.show(session, source, now);
   at("summary").textContent = summary();
 }
 
@@ -126,8 +130,8 @@ function summary() {
   const failed = turns.filter((turn) => turn.outcome === "failed").length;
   const sent = session.requests.reduce((sum, each) => sum + each.bytes, 0);
   return [
-    count(session.turns.length, "turn"), `${Math.round((incremental / turns.length) * 100)} % incremental`,
-    `half of them answered in ${seconds(first[Math.floor(first.length / 2)])}`, `${bytes(sent)} sent`,
+    `${session.forgotten ? "the last " : ""}${count(session.turns.length, "turn")}`, `${Math.round((incremental / turns.length) * 100)} % incremental`,
+    `half answered in ${seconds(first[Math.floor(first.length / 2)])}`, `${bytes(sent)} sent`,
     failed ? `${failed} failed` : "",
   ].filter(Boolean).join(" · ");
 }
@@ -147,7 +151,7 @@ function drawTurn(turn) {
   make("span", { class: "sent", text: request ? bytes(request.bytes) : "–", title: request ? count(request.items, "item") : "" }),
   make("span", { class: "cached", text: cached }),
   make("span", { class: "first", text: seconds(report?.times?.first_text ?? report?.times?.first_call) }),
-  make("span", { class: "badges" }, ...badges(turn).map(([kind, label]) => make("span", { class: `badge ${kind}`, text: label }))));
+  make("span", { class: "badges" }, ...badges(turn).map(([kind, label]) => make("span", { class: `badge ${kind}`, text: label, title: label }))));
 }
 
 function choose(turn) {
@@ -156,8 +160,9 @@ function choose(turn) {
   refilter();
   const index = visible.indexOf(turn);
   if (index >= 0) list.reveal(index);
+  overview.close();
   detail.state = null;
-  detail.show(turn, source, session.now);
+  detail.show(turn, session, source, session.now);
 }
 
 // What was said is asked for only of the turns that are seen.
@@ -176,7 +181,8 @@ async function fetchTexts() {
     const request = turn.requests[0];
     const ended = turn.requests.findLast((each) => each.last && ANSWERS.includes(each.purpose))?.last;
     if (request) wanted.set(request.seq, [turn, 0]);
-    if (ended) wanted.set(ended, [turn, 1]);
+    if (turn.last) wanted.set(turn.last, [turn, 1]);
+    if (ended) wanted.set(ended, [turn, 2]);
     if (!had) texts.set(turn.number, ["", "", turn.to !== null]);
     else had[2] = turn.to !== null;
   }
@@ -186,7 +192,11 @@ async function fetchTexts() {
   if (from !== source) return;
   for (const record of records) {
     const [turn, place] = wanted.get(record.seq) ?? [];
-    if (turn) texts.get(turn.number)[place] = snippet(record).slice(0, 300);
+    if (!turn) continue;
+    const text = texts.get(turn.number);
+    if (place === 0) text[0] = snippet(record).slice(0, 300);
+    // What was said, or else what was called.
+    else text[1] = (place === 1 ? record.said : "") || text[1] || snippet(record).slice(0, 300);
   }
   list.show(true);
 }
@@ -230,6 +240,7 @@ at("connections").onclick = () => {
   chosen = null;
   refilter();
   detail.turn = null;
+  overview.close();
   const rows = [...session.connections.values()].map((each) => {
     const requests = session.requests.filter((one) => one.transport === "websocket" && one.source === each.source);
     const begin = each.from ?? each.seen;
@@ -250,6 +261,14 @@ at("connections").onclick = () => {
     make("ol", { class: "log" }, ...session.notes.slice(-200).map((note) => make("li", {}, make("time", { text: seconds(note.at) }), ` ${note.what}: ${note.text}`)))));
 };
 
+at("call").onclick = () => {
+  chosen = null;
+  refilter();
+  detail.turn = null;
+  overview.open();
+  show(false);
+};
+
 at("export").onclick = async () => {
   if (!source) return;
   try {
@@ -268,7 +287,7 @@ at("file").onchange = async () => {
   at("file").value = "";
   if (!file) return;
   try {
-    const next = new Opened(file.name, await file.text());
+    const next = await Opened.read(file);
     const place = opened.findIndex((each) => each.header.key === next.header.key);
     opened.splice(place < 0 ? opened.length : place, place < 0 ? 0 : 1, next);
     await look();
@@ -295,6 +314,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/") at("search").focus();
   else if (event.key === "p") at("pause").click();
   else if (event.key === "f") timeline.follow();
+  else if (event.key === "o") at("call").click();
   else return;
   event.preventDefault();
 });
@@ -304,4 +324,4 @@ function say(problem) {
   at("problem").hidden = !problem;
 }
 
-watch();
+learn().catch(() => {}).then(watch);

@@ -1,8 +1,9 @@
 // One turn: why it was slow, what was sent and why, what came back, and the wire.
 
-import { bytes, count, json, make, moves, seconds } from "./dom.js";
+import { bytes, clock, count, json, make, moves, seconds } from "./dom.js";
 import { WindowedList } from "./lists.js";
-import { said } from "./model.js";
+import { ANSWERS, said } from "./model.js";
+import { heardOf, story } from "./story.js";
 
 const PARTS = [
   ["lost", "attempts that came to nothing"],
@@ -50,17 +51,13 @@ export class Detail {
     this.tab = "overview";
   }
 
-  hint(text) {
-    this.turn = null;
-    this.box.replaceChildren(make("p", { class: "hint", text }));
-  }
-
-  show(turn, source, now) {
+  show(turn, session, source, now) {
     const again = turn === this.turn;
     this.turn = turn;
+    this.session = session;
     this.source = source;
     // What is read is not to move, nor to be fetched again, unless something has changed.
-    const state = `${turn.outcome} ${turn.requests.map((each) => each.status + each.to).join()} ${turn.events.length} ${turn.tools.length}`;
+    const state = `${turn.outcome} ${turn.requests.map((each) => each.status + each.to).join()} ${turn.events.length} ${turn.tools.length} ${turn.errors.length} ${this.session.after(turn)?.requests.length}`;
     if (again && (state === this.state)) return;
     this.state = state;
     const body = make("div", { class: "body", role: "tabpanel" });
@@ -72,7 +69,8 @@ export class Detail {
     const report = turn.report;
     return make("header", {},
       make("h2", {}, `Turn ${turn.number} `, make("span", { class: `outcome ${turn.outcome ?? "running"}`, text: turn.outcome ?? "running" })),
-      make("p", { class: "why", text: report?.why_slow ?? (turn.outcome ? "Nothing of it has left." : `It has been running for ${seconds(now - turn.from)}.`) }));
+      make("p", { class: "hint", text: `${clock(this.source.header.started, turn.from)}, ${seconds(turn.from)} after the beginning` }),
+      make("p", { class: "why", text: this._headline(turn, report, now) }));
   }
 
   _tabs() {
@@ -81,7 +79,7 @@ export class Detail {
     const choose = (name) => {
       this.tab = name;
       this.state = null;
-      this.show(this.turn, this.source, 0);
+      this.show(this.turn, this.session, this.source, 0);
       this.box.querySelector(`[data-tab="${name}"]`)?.focus();
     };
     for (const [name, text] of tabs) {
@@ -103,6 +101,7 @@ export class Detail {
   async _fill(body, turn, now) {
     if (this.tab === "overview") {
       body.append(...this._overview(turn, now));
+      this._talk(turn, body.firstChild).catch((error) => body.firstChild.replaceChildren(make("p", { class: "hint", text: error.message })));
       return;
     }
     body.append(make("p", { class: "hint", text: "Loading …" }));
@@ -120,22 +119,48 @@ export class Detail {
   // -- overview ----------------------------------------------------------------------------------
 
   _overview(turn) {
-    const parts = [];
+    const steps = story(turn, this.source.advice);
+    const parts = [make("div", { class: "talk" })];
+    if (steps.length) parts.push(make("h3", { text: "What happened" }), told(steps, (each) => `+${seconds(Math.max(0, each.at - turn.from))}`));
+    const differs = turn.requests.findLast((each) => each.difference);
+    if (differs) parts.push(...difference(differs));
+    parts.push(make("h3", { text: "Where the time went" }));
     const times = turn.report?.times;
     if (times) parts.push(this._times(times, turn.report.failures ?? []));
     parts.push(this._facts(turn));
-    parts.push(make("h3", { text: "Requests" }), this._requests(turn));
-    const differs = turn.requests.findLast((each) => each.difference);
-    if (differs) parts.push(...difference(differs));
-    if (turn.events.length) parts.push(make("h3", { text: "What went on" }), this._events(turn));
-    if (turn.tools.length) {
-      parts.push(make("h3", { text: "Functions of the application" }), table(["function", "arguments", "took"],
-        turn.tools.map((tool) => [tool.name, tool.arguments, tool.to === null ? "running" : `${seconds(tool.to - tool.from)}${tool.cancelled ? ", cancelled" : ""}`])));
-    }
-    if (turn.errors.length) {
-      parts.push(make("h3", { text: "Errors" }), ...turn.errors.map((error) => make("p", { class: "error", text: said(error) })));
-    }
+    parts.push(make("h3", { text: "Requests" }), this._requests(turn), make("p", { class: "hint", text: "Incremental: only what was new was sent. Full: everything. A lane is one of several conversations that a connection carries, and a fork goes on there from an answer on another lane." }));
     return parts;
+  }
+
+  _headline(turn, report, now) {
+    if (!turn.outcome) return `It has been running for ${seconds(now - turn.from)}.`;
+    const steps = story(turn, this.source.advice).filter((each) => each.kind !== "fine");
+    const worst = steps.findLast((each) => each.kind === "bad") ?? steps.at(-1);
+    return worst?.text ?? (report ? `Nothing out of the ordinary: it was answered after ${seconds(report.times?.answer)}.` : "Nothing of it has left.");
+  }
+
+  // What the caller said, what the bot said, and what of that was heard.
+  async _talk(turn, box) {
+    const next = this.session.after(turn)?.requests.find((each) => ANSWERS.includes(each.purpose));
+    const own = turn.requests.find((each) => ANSWERS.includes(each.purpose));
+    const records = await this.source.some([own?.seq, turn.last, next?.seq].filter(Boolean));
+    if (!box.isConnected) return;
+    const of = (seq) => records.find((each) => each.seq === seq);
+    const asked = own && of(own.seq) ? snippet(of(own.seq)) : "";
+    const put = (turn.last && of(turn.last)?.said) ?? "";
+    const heard = heardOf(put, next && of(next.seq));
+    const lines = [];
+    if (asked) lines.push(make("p", {}, make("b", { text: asked.startsWith("result: ") ? "function" : "caller" }), asked.replace(/^result: /, "")));
+    if (put) {
+      lines.push(make("p", {}, make("b", { text: "bot" }), heard === null ? put : put.slice(0, heard),
+        heard === null || heard >= put.length ? null : make("s", { text: put.slice(heard) })));
+    }
+    const hint = !put ? (turn.outcome && !turn.tools.length ? "The bot said nothing." : "")
+      : heard === null ? "No later turn tells how much of it the caller has heard."
+      : heard === 0 ? "The caller has heard nothing of it."
+      : heard >= put.length ? "The caller has heard all of it." : "Crossed out is what the caller has not heard: the conversation goes on without it.";
+    if (hint) lines.push(make("p", { class: "hint", text: hint }));
+    box.replaceChildren(...lines);
   }
 
   _times(times, failures) {
@@ -189,20 +214,6 @@ export class Detail {
       each.incremental ? `incremental${each.fork ? ", fork" : ""}${each.prepared ? ", prepared" : ""}` : `full: ${each.why_full}`,
       each.items, bytes(each.bytes), each.to === null ? "…" : seconds(each.to - each.from), each.status,
     ]), turn.requests.map((each) => each.explanation));
-  }
-
-  _events(turn) {
-    const list = make("ol", { class: "log" });
-    for (const event of turn.events) {
-      const text = {
-        failed: () => said(event.error),
-        retry: () => `${event.resumes ? "asks for the rest of the answer" : "tries again"}${event.elsewhere ? " at the second server" : ""} after ${seconds(event.seconds)}: ${event.failure}`,
-        parked: () => "was interrupted before anything was heard; its response goes on",
-        "taken up": () => "goes on with the response that was interrupted",
-      }[event.what]();
-      list.append(make("li", { class: event.what }, make("time", { text: `+${seconds(event.at - turn.from)}` }), ` ${text}`));
-    }
-    return list;
   }
 
   // -- items and wire ----------------------------------------------------------------------------
@@ -293,6 +304,15 @@ function item(value) {
   const long = what.length > 4000;
   return make("div", { class: `item ${who}` }, make("b", { text: who }),
     make("p", { text: long ? `${what.slice(0, 4000)} … ${what.length - 4000} more characters` : what }));
+}
+
+// Steps of a story: when, what, what it means, what to do.
+export function told(steps, when) {
+  return make("ol", { class: "story" }, ...steps.map((each) => make("li", { class: each.kind },
+    make("time", { text: when(each) }),
+    make("div", {}, make("p", { text: each.text }),
+      each.means ? make("p", { class: "means", text: each.means }) : null,
+      each.todo ? make("p", { class: "todo" }, make("b", { text: "To do: " }), each.todo) : null))));
 }
 
 function difference(request) {

@@ -2,6 +2,9 @@
 
 const MOST_TURNS = 5000;
 
+// What requests are for that answer a turn.
+export const ANSWERS = ["turn", "second server"];
+
 export class Session {
   constructor() {
     this.turns = [];
@@ -10,6 +13,7 @@ export class Session {
     this.notes = [];
     this.seq = 0;
     this.now = 0;
+    this.forgotten = 0;
     this._turn = new Map();
     this._request = new Map();
     this._places = new Map();
@@ -24,6 +28,9 @@ export class Session {
   }
 
   turn(number) { return this._turn.get(number); }
+
+  // The turn after another one.
+  after(turn) { return this.turns[this.turns.indexOf(turn) + 1]; }
 
   // The turn in whose time something was, by its number in the session.
   turnAt(seq) {
@@ -179,6 +186,7 @@ export class Session {
 
   _forget(turn) {
     this._turn.delete(turn.number);
+    this.forgotten += 1;
     for (const request of turn.requests) this._request.delete(request.number);
     const first = this.turns[0]?.seq ?? 0;
     this.requests = this.requests.filter((each) => each.seq >= first || each.to === null);
@@ -190,13 +198,13 @@ const place = (record) => `${record.source}\u0000${record.lane ?? ""}`;
 
 export function said(error) {
   const more = [error.code, error.status && `status ${error.status}`, error.param].filter(Boolean);
-  return `${error.failure}: ${error.message}${more.length ? ` (${more.join(", ")})` : ""}`;
+  return `${error.message}${more.length ? ` (${more.join(", ")})` : ""}`;
 }
 
 // What marks a turn, beside its numbers.
 export function badges(turn) {
   const found = [];
-  const requests = turn.requests.filter((each) => ["turn", "second server"].includes(each.purpose));
+  const requests = turn.requests.filter((each) => ANSWERS.includes(each.purpose));
   const full = requests.filter((each) => !each.incremental);
   if (turn.to === null) found.push(["running", "running"]);
   if (turn.outcome === "interrupted") found.push(["interrupted", "interrupted"]);

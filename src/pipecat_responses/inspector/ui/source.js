@@ -1,10 +1,21 @@
 // Where sessions come from: the inspector, or a file that was opened in this page. Both are asked
 // the same way. Addresses are relative, since the token stands in the page's own.
 
+import { bytes } from "./dom.js";
+import { advised } from "./story.js";
+
 const MARKED = new Set([
   "response.created", "response.completed", "response.failed", "response.incomplete", "response",
   "error",
 ]);
+
+// What there is to say about each error, by its name.
+export const advice = new Map();
+
+export async function learn() {
+  const answer = await fetch("errors.md");
+  if (answer.ok) for (const [name, text] of advised(await answer.text())) advice.set(name, text);
+}
 
 async function ask(path) {
   const answer = await fetch(path, { cache: "no-store" });
@@ -15,6 +26,7 @@ async function ask(path) {
 export class Live {
   constructor(header) {
     this.header = header;
+    this.advice = advice;
     this.path = `api/sessions/${encodeURIComponent(header.key)}`;
   }
 
@@ -48,14 +60,23 @@ export class Live {
   }
 }
 
+// A browser holds a file whole, and several times.
+const LARGEST = 64e6;
+
 export class Opened {
+  static async read(file) {
+    if (file.size > LARGEST) throw new Error(`${file.name} is too large for this page (${bytes(file.size)}): pipecat-responses inspect FILE shows it.`);
+    return new Opened(file.name, await file.text());
+  }
+
   constructor(name, text) {
     const rows = text.split("\n");
     rows.pop();
     const head = rows.length ? read(rows[0], 1) : {};
     if (head.format !== "pipecat-responses session") throw new Error(`${name} is no session file.`);
-    if (head.version !== 1) throw new Error(`${name} is of version ${head.version}; this page reads 1.`);
+    if (head.version !== 1) throw new Error(`${name} is of version ${head.version}; this page reads 1.${head.version > 1 ? " A newer pipecat-responses has written it, and can show it." : ""}`);
     this.text = text;
+    this.advice = advice;
     this.lines = rows.slice(1).filter(Boolean).map((row, index) => read(row, index + 2));
     const last = this.lines.at(-1) ?? { seq: 0, at: 0 };
     this.header = {
@@ -76,13 +97,13 @@ export class Opened {
 
   async some(seqs) {
     const wanted = new Set(seqs);
-    return this.lines.filter((line) => wanted.has(line.seq) && "message" in line);
+    return this.lines.filter((line) => wanted.has(line.seq));
   }
 
   async search(text) {
     const sought = JSON.stringify(text.toLowerCase()).slice(1, -1);
-    return this.lines.filter((line) => "message" in line
-      && JSON.stringify(line.message).toLowerCase().includes(sought)).map((line) => line.seq);
+    return this.lines.filter((line) => JSON.stringify([line.message, line.said]).toLowerCase().includes(sought))
+      .map((line) => line.seq);
   }
 
   async save(words) {

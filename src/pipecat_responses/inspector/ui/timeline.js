@@ -4,7 +4,7 @@
 import { at, clock, make, seconds } from "./dom.js";
 
 const SPANS = [2, 5, 10, 20, 30, 60, 120, 300, 600];
-const LETTERS = { anchor: "A", "warm-up": "W", "side request": "S", "second server": "2" };
+const LETTERS = { compaction: "C", anchor: "A", "warm-up": "W", "side request": "S", "second server": "2" };
 
 export class Timeline {
   constructor(choose) {
@@ -12,6 +12,7 @@ export class Timeline {
     this.span = 30;
     this.end = 0;
     this.follows = true;
+    this.fits = false;
     this.session = null;
     this.started = 0;
     this.chosen = null;
@@ -35,6 +36,11 @@ export class Timeline {
     this.session = session;
     this.started = started;
     this.now = now;
+    // A session that has ended is seen from its beginning to its end.
+    if (this.fits && now) {
+      this.span = SPANS.find((each) => each >= now * 1.06) ?? SPANS.at(-1);
+      this.fits = false;
+    }
     if (this.follows) this.end = this._newest();
     this.draw();
   }
