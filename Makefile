@@ -18,7 +18,9 @@ DOCS_STAMP := $(VENV)/.installed-docs
 VOICE_STAMP := $(VENV)/.installed-voice
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The tests that take their number of examples from the environment, or all of a product.
-FUZZED = $(shell grep -rlE 'FUZZ_EXAMPLES|support\.portions' tests --include='test_*.py')
+FUZZED = tests/protocol $(shell \
+  grep -rlE 'FUZZ_EXAMPLES|support\.portions' tests --include='test_*.py' | grep -v ^tests/protocol/)
+FUZZ_EXAMPLES ?= 10000
 # The lowest and the highest version of each major of websockets that pyproject.toml allows.
 WEBSOCKETS ?= 15.0 15.0.1 16.0 16.1.1 17.0 17.4
 WITH_SOCKETS := tests/transport tests/test_connection.py tests/test_checkpoints.py \
@@ -44,7 +46,8 @@ help:
 	@echo "make coverage  run the tests, and tell which lines and branches they leave out"
 	@echo "make docs      build the site into build/site"
 	@echo "make bench     run the benchmarks; QUICK=1 for a short run, PEERS=... to compare"
-	@echo "make fuzz      run the property tests with many more examples, and whole products"
+	@echo "make fuzz      run the property tests with many more examples, and whole products;"
+	@echo "                 FUZZ_EXAMPLES=500 makes it shorter"
 	@echo "make clean     remove $(VENV), build and caches"
 
 define FIND_PYTHON
@@ -147,7 +150,7 @@ bench: $(BENCH_STAMP)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 fuzz: $(STAMP)
-	@FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest $(FUZZED) --timeout=0 $(ARGS)
+	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) $(FUZZED) --timeout=0 $(ARGS)
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -8,7 +8,6 @@ objects, with numbers that follow each other.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, assert_never
@@ -114,19 +113,18 @@ _SPOKEN = ("arguments", "difference", "message", "said", "text")
 
 
 def _event(record: Received, data: Data, redaction: Redaction) -> Line:
-    lane = kind = None
-    if record.carrier == "response":
-        kind = WHOLE_RESPONSE
-    else:
-        with contextlib.suppress(ResponsesError):
+    kind: Any = WHOLE_RESPONSE
+    lane: Any = None
+    if record.carrier != "response":
+        try:
             event = decode(data)
-            kind = event.type if isinstance(event.type, str) else None
-            if record.carrier == "websocket" and isinstance(event.stream_id, str):
-                lane = event.stream_id
+            kind, lane = event.type, event.stream_id
+        except ResponsesError:
+            kind = None
     return {
         "source": record.source,
-        "lane": lane,
-        "kind": kind,
+        "lane": lane if record.carrier == "websocket" and type(lane) is str else None,
+        "kind": kind if type(kind) is str else None,
         "bytes": len(data),
         "message": redaction.message(bytes(data)),
     }

@@ -6,7 +6,6 @@ by name, so that a field nobody has thought of is taken for words.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -61,6 +60,10 @@ _NAME = re.compile(r"[\w.:/-]{0,128}", re.ASCII)
 """What such a text looks like; anything else there is taken for words, too."""
 
 
+_checker = msgspec.json.Decoder(msgspec.Raw)
+"""Finds out whether something is JSON, and no more."""
+
+
 class Redaction:
     """Takes out of values what is not to leave."""
 
@@ -108,12 +111,11 @@ class Redaction:
         """
         if not data:
             return None
-        if self._words and len(data) <= LONGEST and b"\\" not in data:
-            # Nothing is to be shortened, and a secret would stand there as it is.
-            with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
-                msgspec.json.decode(data)
-                return msgspec.Raw(self._mask(data.decode()).encode())
         try:
+            if self._words and len(data) <= LONGEST and b"\\" not in data:
+                # Nothing is to be shortened, and a secret would stand there as it is.
+                _checker.decode(data)
+                return msgspec.Raw(self._mask(data.decode()).encode())
             return self.said(msgspec.json.decode(data))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return self._text(data.decode(errors="replace"), "")
