@@ -218,6 +218,26 @@ async def test_approvals(sandbox: Sandbox, approve: bool) -> None:
         assert text_of(second) == "I did not call ask_question, as it was not allowed."
 
 
+async def test_what_was_allowed_is_called_once_when_the_answer_breaks_off(sandbox: Sandbox) -> None:
+    prompt = TOOLS["mcp with approval"][1]
+    first = (await post(sandbox, prompt, tools=[GUARDED]))[1]["output"]
+    allowed = {
+        "type": "mcp_approval_response",
+        "approval_request_id": first[-1]["id"],
+        "approve": True,
+    }
+    asked = [{"role": "user", "content": prompt}, *first, allowed]
+    call, message = (await post(sandbox, asked, tools=[GUARDED]))[1]["output"]
+    text = message["content"][0]["text"]
+    begun = [
+        {"role": "assistant", "content": text[:20]},
+        {"role": "developer", "content": "Continue."},
+    ]
+    _, body = await post(sandbox, [*asked, call, *begun], tools=[GUARDED])
+    assert [item["type"] for item in body["output"]] == ["message"]
+    assert text_of(body) == text[20:]
+
+
 async def test_the_tool_of_a_server_can_be_demanded(sandbox: Sandbox) -> None:
     choice = {"type": "mcp", "server_label": "deepwiki", "name": "read_wiki"}
     _, body = await post(sandbox, "hello", tools=[GUARDED], tool_choice=choice)

@@ -28,7 +28,7 @@ RUN_BY_CLIENTS = ("shell_call", "local_shell_call", "apply_patch_call", "compute
 
 _WITHOUT_STATUS = ("mcp_list_tools", "mcp_approval_request")
 _RESULTS = ("output", "result", "results", "outputs", "error")
-_STATES = {
+RUN_BY_SERVERS = {
     "web_search_call": ("in_progress", "searching", "completed"),
     "file_search_call": ("in_progress", "searching", "completed"),
     "code_interpreter_call": ("in_progress", "interpreting", "completed"),
@@ -36,6 +36,7 @@ _STATES = {
     "mcp_call": ("in_progress", "completed"),
     "mcp_list_tools": ("in_progress", "completed"),
 }
+"""Calls of tools that the server runs by itself, and the states they go through."""
 
 
 class Told(NamedTuple):
@@ -89,7 +90,7 @@ def progress(item: Item, partial_images: Sequence[str] = ()) -> Iterator[Told]:
     kind = item["type"]
     if kind == "shell_call":
         yield from _commands(item)
-    states = _STATES.get(kind, ())
+    states = RUN_BY_SERVERS.get(kind, ())
     for state in states[:-1]:
         if state == "interpreting":
             yield from _written("code_interpreter_call_code", "code", item.get("code"))

@@ -11,6 +11,7 @@ from itertools import islice
 from pipecat_responses.sandbox.answers import Answer, Call, ModelInput, Part, Text
 from pipecat_responses.sandbox.choices import chosen
 from pipecat_responses.sandbox.hosted import hosted_parts, report_of_outputs
+from pipecat_responses.sandbox.hosted_events import RUN_BY_SERVERS
 from pipecat_responses.sandbox.intents import make_call, wanted_calls
 from pipecat_responses.sandbox.persona import read_out, spoken_answer, with_commentary
 from pipecat_responses.sandbox.recall import recalled
@@ -80,7 +81,11 @@ def resumed(given: ModelInput, answer_to: Callable[[ModelInput], Answer | None])
     said = next(newest, None)
     if said is None or said.get("role") != "assistant":
         return None
-    before = Transcript().extend(given.history[:-2])
+    history = given.history[:-2]
+    # What it had run by itself before it broke off, it runs no more.
+    while history and history[-1].get("type") in RUN_BY_SERVERS:
+        history = history[:-1]
+    before = Transcript().extend(history)
     answer = answer_to(replace(given, transcript=before))
     whole = answer.text if answer is not None else ""
     spoken = item_text(said).rstrip()
