@@ -36,6 +36,7 @@ export class Overview {
     const summary = !session.turns.length ? "Nothing has happened yet."
       : `${session.forgotten ? "The last " : ""}${count(session.turns.length, "turn")}${session.forgotten ? ` of ${session.turns.length + session.forgotten}` : ""} in ${seconds(now - (session.forgotten ? session.turns[0].from : 0))}. ${odd.length ? `${count(odd.length, "turn")} with something out of the ordinary, ${bad} of them with something that ought not to be.` : "Nothing out of the ordinary."}`;
     const body = make("div", { class: "body" });
+    if (odd.length > MOST) body.append(make("p", { class: "hint", text: `The last ${MOST} of ${odd.length}; “Show” finds the others.` }));
     for (const [turn, steps] of odd.slice(-MOST)) {
       body.append(make("button", { class: "of", onclick: () => this.choose(turn) },
         make("b", { text: `Turn ${turn.number}` }), ` ${clock(started, turn.from)}, ${turn.outcome ?? "running"}`),
