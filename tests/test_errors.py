@@ -145,7 +145,7 @@ class TestTheCommand:
     def test_helps_with_the_spelling(self) -> None:
         told = CliRunner().invoke(app, ["explain", "rate-limit"])
         assert told.exit_code == 1
-        assert "Did you mean rate_limit?" in told.stderr
+        assert "Did you mean rate_limit?" in told.output
 
     def test_needs_no_pipecat(self) -> None:
         code = (
@@ -168,7 +168,7 @@ class TestTheCommand:
     def test_commands_say_who_knows_more(self, arguments: list[str], name: str) -> None:
         done = CliRunner().invoke(app, arguments, input="")
         assert done.exit_code == 1
-        assert done.stderr.splitlines()[-1] == hint(name)
+        assert done.output.splitlines()[-1] == hint(name)
 
     def test_the_chat_says_who_knows_more(self) -> None:
         command = [sys.executable, "-m", "pipecat_responses", "chat", "--url", "nowhere"]

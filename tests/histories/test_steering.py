@@ -28,6 +28,7 @@ from tests.histories.meaning import (
 )
 from tests.histories.stage import Stage, stage
 from tests.histories.steps import Answer, Asked, Elapse, Script, Send, Step, Wait, error, proper
+from tests.sandbox.wire import needs_todays_sdk
 
 TOOL = (Search("weather in Paris"),)
 COLD = Say(words_of("It is cold in Paris."))
@@ -106,6 +107,7 @@ async def steer(talk: Stage) -> bool:
     return taken
 
 
+@needs_todays_sdk
 def test_the_events_are_those_of_the_sdk() -> None:
     for event in (
         accepted("resp_1"),
