@@ -37,7 +37,7 @@ help:
 	@echo "make test      run the tests; options for pytest by ARGS=..."
 	@echo "make test-browser     run those with a real browser, where Chromium is found"
 	@echo "make test-websockets  run those of connections with each version of websockets"
-	@echo "make calls     hold all calls with sound, the long ones too"
+	@echo "make calls     hold the calls that take long, and run the programs that do"
 	@echo "make clients   try other people's clients against the sandbox; some by ARGS=\"langchain\""
 	@echo "                 SUITE=DIR runs the tests of Open Responses, of a checkout of theirs"
 	@echo "make compare   put the same questions to other servers that stand in for this API"
@@ -103,7 +103,7 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 calls: $(STAMP)
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "long_calls or not long_calls" tests/voice tests/evals tests/test_benchmarks.py tests/test_deploy.py --ignore tests/voice/test_browser.py $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m long_calls --ignore tests/voice/test_browser.py $(ARGS)
 
 coverage: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-report=html $(ARGS)

@@ -414,7 +414,11 @@ def test_piped_chat() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("chat",), ("serve", "--port", "0"), ("doctor", "--url", "http://127.0.0.1:9/v1")],
+    [
+        ("serve", "--port", "0"),
+        pytest.param(("chat",), marks=pytest.mark.long_calls),
+        pytest.param(("doctor", "--url", "http://127.0.0.1:9/v1"), marks=pytest.mark.long_calls),
+    ],
 )
 def test_a_reader_who_has_gone_is_no_failure_to_tell_of(arguments: Sequence[str]) -> None:
     reader, writer = os.pipe()
@@ -552,7 +556,9 @@ def test_help_fits_a_terminal_and_cuts_no_name(command: str) -> None:
         assert all(name in shown for name in (*option.opts, *option.secondary_opts))
 
 
-@pytest.mark.parametrize("environment", [None, "ftp://the-environment"])
+@pytest.mark.parametrize(
+    "environment", [pytest.param(None, marks=pytest.mark.long_calls), "ftp://the-environment"]
+)
 def test_a_file_of_the_working_folder_says_what_the_environment_does_not(
     environment: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -636,9 +642,9 @@ def test_without_its_extra_the_command_says_what_to_install(
     ("example", "missing"),
     [
         ("voice/__main__.py", "typer"),
-        ("voice_bot.py", "pipecat.services.deepgram"),
-        ("deploy/bot.py", "pipecat.transports.websocket"),
-        ("telemetry/calls.py", "opentelemetry.sdk"),
+        pytest.param("voice_bot.py", "pipecat.services.deepgram", marks=pytest.mark.long_calls),
+        pytest.param("deploy/bot.py", "pipecat.transports.websocket", marks=pytest.mark.long_calls),
+        pytest.param("telemetry/calls.py", "opentelemetry.sdk", marks=pytest.mark.long_calls),
     ],
 )
 def test_an_example_without_what_it_needs_says_what_to_install(example: str, missing: str) -> None:

@@ -45,7 +45,9 @@ async def look_up(params: Any, what: str) -> None:
     await params.result_callback(f"{what} is 42")
 
 
-@pytest.mark.parametrize("transport", SERVICES)
+@pytest.mark.parametrize(
+    "transport", ["websocket", pytest.param("http", marks=pytest.mark.long_calls)]
+)
 async def test_a_call_moves_to_another_process(sandbox: Sandbox, transport: str) -> None:
     first: list[Part] = [Reasoning(["Hm."]), Text("One moment."), Call("look_up", {"what": "it"})]
     sandbox.script(Answer(first), "It is 42.", "At 42.")

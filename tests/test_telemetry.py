@@ -366,7 +366,7 @@ WITHOUT = "sys.modules['opentelemetry'] = None"
     ("before", "after"),
     [
         # Pipecat's tracing brings the API along.
-        ("", set()),
+        pytest.param("", set(), marks=pytest.mark.long_calls),
         (WITHOUT, {"opentelemetry", "opentelemetry.metrics", "opentelemetry.trace"}),
     ],
     ids=["not set up", "not there"],
@@ -393,6 +393,7 @@ print(generate_latest().decode())
 SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 
 
+@pytest.mark.long_calls
 def test_the_example_prints_what_it_is_told() -> None:
     command = [sys.executable, str(EXAMPLE / "calls.py"), "--calls", "1", "--spans"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout

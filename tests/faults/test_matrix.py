@@ -69,10 +69,8 @@ OVER_TLS = list(
     covering(
         OF_CONNECTIONS,
         lambda cell: cell.row.kind,
-        lambda cell: cell.row.lasting,
         lambda cell: cell.moment,
         lambda cell: cell.transport,
-        lambda cell: cell.end,
     )
 )
 ALONE = bool(os.environ.get("FAULTS_ALONE"))

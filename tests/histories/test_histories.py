@@ -14,7 +14,7 @@ from tests.histories.plan import History, histories
 from tests.histories.play import StoodStillError, play
 from tests.support.hurry import Transport
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 FUZZING = EXAMPLES > 1000
 TRIES = 5
 """Times that a history is played on a machine that stands still again and again."""

@@ -173,8 +173,8 @@ CALLS: tuple[Call, ...] = (
     talking_over_the_bot,
     a_lost_connection,
     a_search_with_a_commentary,
-    a_function,
 )
+QUIET: tuple[Call, ...] = (answers, a_function)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -183,12 +183,13 @@ def test_a_call(call: Call) -> None:
 
 
 @long
-def test_a_call_of_answers() -> None:
-    hold(answers, "websocket")
+@pytest.mark.parametrize("call", QUIET)
+def test_a_quiet_call(call: Call) -> None:
+    hold(call, "websocket")
 
 
 @long
-@pytest.mark.parametrize("call", [answers, *CALLS])
+@pytest.mark.parametrize("call", [*QUIET, *CALLS])
 def test_a_call_over_http(call: Call) -> None:
     hold(call, "http")
 

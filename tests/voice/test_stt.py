@@ -75,6 +75,7 @@ async def test_silence_is_no_transcription() -> None:
     assert await Listening().hear(bytes(SAMPLE_RATE * 4)) == []
 
 
+@pytest.mark.long_calls
 async def test_no_voice_changes_the_next() -> None:
     samples = audio("What is the weather in London?")
     first = recognize(samples)
