@@ -106,7 +106,7 @@ async def calling(
     paired = mock.patch.object(
         conversation,
         "LLMContextAggregatorPair",
-        lambda context: (
+        lambda context, **_: (
             pair or LLMContextAggregatorPair(context, user_params=user, assistant_params=assistant)
         ),
     )

@@ -18,9 +18,14 @@ from pipecat.frames.frames import (
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.tts_service import TTSService
+from pipecat.turns.user_stop import ExternalUserTurnStopStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
 from pipecat_responses.llm import OpenAIResponsesLLMService
@@ -112,7 +117,7 @@ class Conversation:
         inner = [self.before, llm, self.said, *extra]
         if clock is not None and tts is not None:
             inner += self._speech(tts, Speaker(clock, paced=paced), record)
-        self.pair = LLMContextAggregatorPair(self.context) if aggregators else None
+        self.pair = _pair(self.context) if aggregators else None
         if self.pair is not None:
             self.last = Tap("last", record=record)
             inner = [self.pair.user(), *inner, self.pair.assistant(), self.last]
@@ -397,6 +402,14 @@ class Conversation:
     async def _arrives(self, mark: Mark) -> None:
         async with asyncio.timeout(self.patience):
             await mark.arrived.wait()
+
+
+def _pair(context: LLMContext) -> LLMContextAggregatorPair:
+    # Nobody is heard here, so the model that listens for the end of a turn need not be loaded.
+    strategies = UserTurnStrategies(stop=[ExternalUserTurnStopStrategy()])
+    return LLMContextAggregatorPair(
+        context, user_params=LLMUserAggregatorParams(user_turn_strategies=strategies)
+    )
 
 
 def _worker(
