@@ -163,7 +163,7 @@ function drawTurn(turn) {
   make("span", { class: "sent", text: requests.length ? bytes(sentBytes(requests)) : "–", title: requests.map((each) => `${each.purpose}: ${count(each.items, "item")}, ${bytes(each.bytes)}`).join("\n") }),
   make("span", { class: "cached", text: cached }),
   make("span", { class: "first", text: seconds(report?.times?.first_text ?? report?.times?.first_call) }),
-  make("span", { class: "badges" }, ...badges(turn).map(({ kind, text, severity }) => make("span", { class: `badge ${kind} ${severity}`, text, title: text }))));
+  make("span", { class: "badges" }, ...badges(turn).map(({ kind, text, severity, title }) => make("span", { class: `badge ${kind} ${severity}`, text, title }))));
 }
 
 // What was asked and what was said, of an answer that was cut as far as it was heard.

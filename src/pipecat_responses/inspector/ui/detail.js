@@ -8,7 +8,7 @@ import { belongs, joined, lookForSeams, textsOf, wireOf } from "./wire.js";
 import { behind, compared, pieces, visible } from "./words.js";
 
 const PARTS = [
-  ["lost", "attempts that broke off"], ["cut", "text of the attempt that broke off"],
+  ["lost", "attempts that broke off"], ["cut", "their text, which was put out"],
   ["preparing", "made the request"], ["connecting", "waited for a connection"], ["waiting", "waited for the server"],
   ["thinking", "the model reasoned"], ["tools", "tools at the server"], ["speaking", "text and calls"],
 ];
@@ -340,7 +340,7 @@ function between(turn, session) {
 // Where an answer broke off, as marks in its text.
 function seamsOf(turn) {
   return turn.events.filter((each) => each.seam).map(({ seam }) => ({
-    offset: seam.offset, text: seconds(seam.seconds),
+    offset: seam.offset, text: `broke off, ${seconds(seam.seconds)}`,
     title: `The answer broke off here, and nothing new came for ${seconds(seam.seconds)}`,
   }));
 }
@@ -394,5 +394,5 @@ export function table(heads, rows, titles = []) {
   return make("div", { class: "scroll" }, make("table", {},
     make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { text: head, scope: "col" })))),
     make("tbody", {}, ...rows.map((row, index) => make("tr", { title: titles[index] },
-      ...row.map((cell) => make("td", { text: String(cell ?? "–") })))))));
+      ...row.map((cell) => make("td", { class: String(cell ?? "").length < 20 ? "short" : null, text: String(cell ?? "–") })))))));
 }

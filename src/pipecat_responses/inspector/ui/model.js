@@ -228,10 +228,13 @@ export const sentBytes = (requests) => requests.reduce((sum, each) => sum + each
 // Whether a request came to no good end.
 export const isBad = (request) => ["failed", "lost", "incomplete"].includes(request.status);
 
+// Why everything was sent, without the message where.
+export const reasonOf = (why) => why.split(" at message")[0];
+
 // How bad it is that everything was sent: "bad" ought not to be, "odd" follows from something, and
 // "fine" is as it has to be.
 export function severityOfFull(why) {
-  const [reason] = why.split(" at message");
+  const reason = reasonOf(why);
   if (reason === "first" || reason === "http") return "fine";
   return reason === "context changed" || reason === "memory lost" ? "bad" : "odd";
 }
@@ -239,14 +242,17 @@ export function severityOfFull(why) {
 // What marks a turn, beside its numbers: what kind, in words, and how bad.
 export function badges(turn) {
   const found = [];
-  const badge = (kind, text, severity = "fine") => found.push({ kind, text, severity });
+  const badge = (kind, text, severity = "fine", title = text) => found.push({ kind, text, severity, title });
   const requests = answering(turn);
   const full = requests.filter((each) => !each.incremental);
   if (turn.to === null) badge("running", "running");
   if (turn.outcome === "interrupted") badge("interrupted", "interrupted", "odd");
   if (turn.outcome === "failed") badge("failed", "failed", "bad");
   if (turn.report?.status === "incomplete") badge("incomplete", "incomplete", "bad");
-  if (full.length) badge("full", `full: ${full.at(-1).why_full}`, severityOfFull(full.at(-1).why_full));
+  if (full.length) {
+    const why = full.at(-1).why_full;
+    badge("full", `full: ${reasonOf(why)}`, severityOfFull(why), `everything was sent: ${why}`);
+  }
   const retries = turn.events.filter((each) => each.what === "retry");
   if (retries.some((each) => each.resumes)) badge("again", "↻ broke off, resumed", "bad");
   else if (retries.length) badge("again", `↻ ${retries.length} ${retries.length > 1 ? "retries" : "retry"}`, "bad");

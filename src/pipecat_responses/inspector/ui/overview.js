@@ -50,8 +50,9 @@ export class Overview {
       body.append(make("h3", { text: "Connections that were refused" }),
         make("ol", { class: "log" }, ...beside.slice(-MOST).map((note) => make("li", {}, make("time", { text: since(note.at), title: clock(started, note.at) }), ` ${note.text}`))));
     }
-    body.append(make("p", { class: "hint", text: "Choose a turn, by a click or with the arrow keys, to see what was said, sent and received. The newest is first, as in the list, and times are from the beginning of the call. Red and thick is what ought not to be; amber and double what follows from it, or is usual." }));
-    this.box.replaceChildren(make("header", {}, make("h2", { text: "How the call went" }), make("p", { class: "why", text: summary })), body);
+    body.append(make("p", { class: "hint", text: "Choose a turn, by a click or with the arrow keys, to see what was said, sent and received." }));
+    this.box.replaceChildren(make("header", {}, make("h2", { text: "How the call went" }), make("p", { class: "why", text: summary }),
+      odd.length ? make("p", { class: "hint", text: "The newest first; times are from the beginning of the call. Red and thick: what ought not to be. Amber and double: what follows from it, or is usual." }) : null), body);
     body.scrollTop = top;
   }
 }

@@ -2,7 +2,7 @@
 // happened, what it means, and what is to be done about it.
 
 import { bytes, count, seconds } from "./dom.js";
-import { answering, isSlow, said, severityOfFull } from "./model.js";
+import { answering, isSlow, reasonOf, said, severityOfFull } from "./model.js";
 
 const WHEN_FULL = {
   "context changed": "Both texts are shown below. An application that edits, moves or removes earlier messages makes the server read everything again, each time. It costs less to append a message, or to edit before the call begins.",
@@ -44,7 +44,7 @@ export function story(turn, advice) {
   const step = (at, kind, text, means = "", todo = "", differs = null) => steps.push({ at, kind, text, means, todo, differs });
   const requests = answering(turn);
   const first = requests[0];
-  const [reason] = (first?.incremental ? "" : first?.why_full ?? "").split(" at message");
+  const reason = first && !first.incremental ? reasonOf(first.why_full) : "";
   if (first && reason && reason !== "first" && reason !== "http" && !first.hedge) {
     step(first.from, severityOfFull(reason), `The whole conversation was sent again (${count(first.items, "item")}, ${bytes(first.bytes)})${change(first)}.`,
       first.explanation, WHEN_FULL[reason], first.difference ? first : null);

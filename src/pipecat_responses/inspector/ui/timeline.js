@@ -153,8 +153,9 @@ export class Timeline {
     // is too narrow for it, it stands behind the bar.
     const begin = Math.max(from, this.end - this.span);
     const end = Math.min(to, this.end + this.span * 0.02);
-    const narrow = text.length < 6 && ((end - begin) / this.span) * this._width() < text.length * 7 + 7;
-    const bar = make("button", { class: `bar ${kind}${narrow ? " narrow" : ""}`, text, title, tabindex: "-1", "aria-label": title });
+    const narrow = text.length < 6 && ((end - begin) / this.span) * this._width() < text.length * 8 + 3;
+    const bar = make("button", { class: `bar ${kind}${narrow ? " narrow" : ""}`, title, tabindex: "-1", "aria-label": title },
+      narrow ? make("span", { class: "beside", text }) : text);
     bar.style.left = this._x(begin);
     bar.style.width = `${Math.max(0, ((end - begin) / this.span) * 100).toFixed(3)}%`;
     bar.mark = (time, mark) => {

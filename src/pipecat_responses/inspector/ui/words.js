@@ -63,7 +63,7 @@ export function pieces(text, heard, put, seams = []) {
   const found = [];
   cuts.forEach((from, index) => {
     const seam = seams.find((each) => each.offset === from);
-    if (seam) found.push(make("span", { class: "seam", text: `⋮ ${seam.text} ⋮`, title: seam.title }));
+    if (seam) found.push(make("span", { class: "seam", text: seam.text, title: seam.title }));
     const part = text.slice(from, cuts[index + 1] ?? text.length);
     if (!part) return;
     found.push(from < heard ? part : make(from < put ? "s" : "i", { text: part, title: from < put ? "put out, and not heard" : "came after the interruption" }));
