@@ -342,7 +342,7 @@ class WebSocketExchange:
         if self._latest().listening and not await self._socket.alive(within):
             self._socket.abort(
                 ConnectionLostError(
-                    f"The server does not answer any more: nothing came for {within:g} s after a ping",
+                    f"The server does not answer any more: no answer to a ping within {within:g} s",
                     failure=Failure.TIMEOUT,
                 )
             )

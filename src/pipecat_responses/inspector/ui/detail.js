@@ -279,6 +279,7 @@ export class Detail {
   _wire(turn, records) {
     if (!records.length) return [make("p", { class: "hint", text: "What went over the wire is not kept any more." })];
     const { started } = this.source.header;
+    const overHttp = new Set(turn.requests.filter((each) => each.transport === "http").map((each) => each.source));
     const rows = [...records, ...between(turn, this.session)].sort((one, other) => one.seq - other.seq);
     const box = make("div", { class: "wire", tabindex: "0", role: "listbox", "aria-label": "Messages" });
     const shown = make("pre", { class: "json", tabindex: "0" });
@@ -289,7 +290,7 @@ export class Detail {
       const options = { role: "option", "aria-selected": String(index === chosen), onclick: () => choose(index) };
       if (row.between) return make("div", { class: "message between", ...options }, when, make("span", { class: "text", text: row.between, title: row.between }));
       return make("div", { class: `message ${sent ? "sent" : "came"}`, ...options }, when,
-        make("span", { class: "place", text: row.lane || this.session.connections.has(row.source) ? `c${row.source} ${row.lane ?? ""}` : "HTTP" }),
+        make("span", { class: "place", text: !row.lane && overHttp.has(row.source) ? "HTTP" : `c${row.source} ${row.lane ?? ""}` }),
         make("b", { text: sent ? "→" : "←" }),
         make("span", { class: "kind", text: row.kind ?? row.message?.type ?? (sent ? row.record : "not an event") }),
         make("span", { class: "text", text: brief(row) }));
