@@ -252,7 +252,8 @@ export class Detail {
   // What the server put out for a request, and what became of it.
   _output(turn, request, output, texts, put, heard) {
     const parts = [];
-    const whole = joined(texts);
+    // Without words a text is its length, and so is each piece of it.
+    const whole = this.source.header.words ? joined(texts) : "";
     // What came as a text and is not complete, as when it broke off.
     const all = output.length || !whole ? output : [{ role: "assistant", content: whole }];
     const cut = request.abandoned !== null && whole;
