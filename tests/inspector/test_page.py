@@ -362,6 +362,7 @@ async def test_a_bad_call_explains_itself(tmp_path: Path, chromium: str) -> None
         assert "bream" in await page.value("document.querySelector('#detail .talk s').innerText")
         await page.click("document.querySelector('[data-tab=items]')")
         await sees(page, "The server went on to its end (response.completed)", "#detail")
+        await sees(page, "In italics: came after the interruption", "#detail")
         put_out = "[...document.querySelectorAll('.item.assistant p')].at(-1).{}.textContent"
         assert "bream" in await page.value(put_out.format("querySelector('s')"))
         assert "no meat at all" in await page.value(put_out.format("querySelector('i')"))

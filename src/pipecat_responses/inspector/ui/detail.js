@@ -258,7 +258,9 @@ export class Detail {
     const all = output.length || !whole ? output : [{ role: "assistant", content: whole }];
     const cut = request.abandoned !== null && whole;
     let before = visible(joined(texts.filter((each) => each.seq < request.abandonedSeq)));
+    const later = whole && visible(whole) > before;
     let until = heard === null || answering(turn).length > 1 ? before : visible(put.slice(0, heard));
+    const unheard = until < before;
     for (const each of all) {
       if (!cut || lineOf(each)[0] !== "assistant") {
         parts.push(item(each));
@@ -271,8 +273,9 @@ export class Detail {
     }
     const notes = [];
     if (!all.length) notes.push("Nothing that is complete.");
-    if (cut) notes.push("Crossed out: put out to be spoken, and not heard. In italics: came after the interruption, and nobody listened.");
-    else if (!output.length && whole) notes.push(`It broke off here${request.error ? `: ${said(request.error)}` : ""}.`);
+    if (cut && unheard) notes.push("Crossed out: put out to be spoken, and not heard.");
+    if (cut && later) notes.push("In italics: came after the interruption, and nobody listened.");
+    if (!cut && !output.length && whole) notes.push(`It broke off here${request.error ? `: ${said(request.error)}` : ""}.`);
     if (cut && request.ended === "response.completed") notes.push(`The server went on to its end (response.completed), ${seconds(request.to - request.abandoned)} after the interruption.`);
     return [...parts, ...notes.map((text) => make("p", { class: "hint", text }))];
   }

@@ -204,7 +204,9 @@ const place = (record) => `${record.source}\u0000${record.lane ?? ""}`;
 
 export function said(error) {
   const more = [error.code, error.status && `status ${error.status}`, error.param].filter(Boolean);
-  return `${error.message}${more.length ? ` (${more.join(", ")})` : ""}`;
+  // Without words, what kind of failure it is still says something.
+  const message = error.failure && /^<\d+ characters>$/.test(error.message) ? `A failure of the kind “${error.failure}” ${error.message}` : error.message;
+  return `${message}${more.length ? ` (${more.join(", ")})` : ""}`;
 }
 
 // What became of a connection, and why it ended.

@@ -107,7 +107,7 @@ function happened(event, again, requests, advice) {
     const where = !request ? "" : request.transport === "http" ? " (over HTTP)" : ` (connection c${request.source})`;
     const { failure } = event.error;
     // One name is for both: what could not be opened, and what broke off.
-    const [means, todo] = failure === "connection" && request ? ["The connection ended while the answer came.", WHEN_OFTEN.connection] : meaning(event.error, advice);
+    const [means, todo] = failure === "connection" && request ? ["The connection ended before the answer was complete.", WHEN_OFTEN.connection] : meaning(event.error, advice);
     const often = WHEN_OFTEN[failure] ?? `“pipecat-responses explain ${failure}” has more.`;
     return ["bad", `${said(event.error)}${where}.`.replace("..", "."), means,
       again ? `Nothing, if it is seldom: it was made good, as the next line says. If it comes often: ${often[0].toLowerCase()}${often.slice(1)}` : todo];
@@ -120,7 +120,7 @@ function happened(event, again, requests, advice) {
     const accepted = next?.created ? ` The server accepted the request ${seconds(next.created - event.at)} after the break.` : "";
     return event.resumes
       ? ["odd", `The turn asks for the rest of the answer${where}.${silence}${accepted}`, "The caller hears a pause there, or none if enough was left to be spoken, then the rest; no word twice."]
-      : ["odd", `The turn sends its request again${where} after ${seconds(event.seconds)}.`, "Nothing had been said yet: the caller has waited that much longer."];
+      : ["odd", `The turn sends its request again${where}${event.seconds < 0.001 ? " at once" : ` after ${seconds(event.seconds)}`}.`, "Nothing had been said yet: the caller has waited that much longer."];
   }
   if (event.what === "parked") return ["fine", "It was interrupted before anything was heard; its response goes on, and may answer the next turn."];
   return ["fine", "It goes on with the response that was interrupted."];
