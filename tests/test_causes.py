@@ -71,12 +71,12 @@ NAMED: dict[str, tuple[TurnReport, Cause, str]] = {
     "a lost attempt": (
         turn(**QUICK, failures=(failed(Failure.TIMEOUT),)),
         Cause.LOST_ATTEMPT,
-        "An attempt came to nothing (timeout), which took 0.50 s",
+        "An attempt broke off (timeout), which took 0.50 s",
     ),
     "two lost attempts": (
         turn(**QUICK, failures=(failed(Failure.TIMEOUT), failed(Failure.UNENDED))),
         Cause.LOST_ATTEMPT,
-        "2 attempts came to nothing (timeout; unended), which took 1.00 s",
+        "2 attempts broke off (timeout; unended), which took 1.00 s",
     ),
     "a full request": (
         turn(**{**SLOW, **FULL, "created": 2.9}),
@@ -91,12 +91,12 @@ NAMED: dict[str, tuple[TurnReport, Cause, str]] = {
     "a full request that is read slowly": (
         turn(**{**SLOW, **FULL}),
         Cause.SERVER_SLOW,
-        "2.60 s longer",
+        "2.90 s to begin, where 0.30 s or less is usual",
     ),
     "a small full request": (
         turn(**{**SLOW, **FULL, "size": 900}),
         Cause.SERVER_SLOW,
-        "longer than usual",
+        "0.50 s or less is usual",
     ),
     "an image": (turn(**{**SLOW, "created": 2.9}, size=3_000_000), Cause.LARGE_REQUEST, "3000 kB"),
     "a cache that was lost": (
@@ -117,10 +117,14 @@ NAMED: dict[str, tuple[TurnReport, Cause, str]] = {
     "a cache that the server calls used": (
         turn(BIG, **SLOW, miss={"type": "cache_hit"}),
         Cause.SERVER_SLOW,
-        "longer than usual",
+        "0.50 s or less is usual",
     ),
-    "a cache that nobody knows of": (turn(BIG, **SLOW), Cause.SERVER_SLOW, "longer than usual"),
-    "a cache that works": (turn(WARM, **SLOW, cache_expected=True), Cause.SERVER_SLOW, "longer"),
+    "a cache that nobody knows of": (
+        turn(BIG, **SLOW),
+        Cause.SERVER_SLOW,
+        "0.50 s or less is usual",
+    ),
+    "a cache that works": (turn(WARM, **SLOW, cache_expected=True), Cause.SERVER_SLOW, "usual"),
     "a cache that was lost, and nobody noticed": (
         turn(BIG, **QUICK, cache_expected=True),
         Cause.NOTHING,
@@ -141,14 +145,18 @@ NAMED: dict[str, tuple[TurnReport, Cause, str]] = {
         Cause.HOSTED_TOOL,
         "1.90 s",
     ),
-    "slow to begin": (turn(**SLOW), Cause.SERVER_SLOW, "2.49 s longer than usual"),
-    "no answer before the end": (turn(sent=0.01), Cause.SERVER_SLOW, "3.49 s"),
+    "slow to begin": (
+        turn(**SLOW),
+        Cause.SERVER_SLOW,
+        "2.99 s to begin, where 0.50 s or less is usual",
+    ),
+    "no answer before the end": (turn(sent=0.01), Cause.SERVER_SLOW, "3.99 s"),
     "slow to prepare": (turn(**QUICK, preparing=0.6), Cause.OUR_SIDE, "to be made"),
     "a blocked loop": (turn(**SLOW, blocked=2.5), Cause.OUR_SIDE, "event loop was blocked"),
     "a blocked loop, and a slower server": (
         turn(**SLOW, blocked=0.3),
         Cause.SERVER_SLOW,
-        "2.19 s longer",
+        "2.69 s to begin",
     ),
 }
 

@@ -22,6 +22,7 @@ from tests.support.browser import PROGRAM, Page, browsing
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed")
 
 PATIENT = {"quiet_secs": 5.0, "begin_secs": 5.0, "stall_secs": 5.0}
+BOT = "document.querySelector('#turn-{} .bot')?.textContent"
 HOSTILE = '<img src=x onerror="window.pwned = 1"><script>window.pwned = 1</script>'
 
 
@@ -159,7 +160,7 @@ async def test_filters_search_and_pause(chromium: str) -> None:
             " e.dispatchEvent(new Event('input')); })()"
         )
         await turns(page, 3)
-        await choose(page, "#filter", "failed")
+        await choose(page, "#filter", "wrong")
         await turns(page, 0)
         await choose(page, "#filter", "all")
         await turns(page, 3)
@@ -323,34 +324,83 @@ async def test_a_bad_call_explains_itself(tmp_path: Path, chromium: str) -> None
         # What was out of the ordinary stands there before anybody does anything.
         for text in (
             "10 turns in",
-            "turns with something out of the ordinary",
+            "5 turns with something out of the ordinary, 3 of them with something wrong.",
             "The turn was interrupted",
-            "The connection to the server broke off (connection c1).",
-            "A connection could not be opened, or broke off.",
+            "but the server went on to its end (response.completed)",
+            "broke off: it was reset by the other side (connection c1).",
+            "If it comes often: look for a proxy",
             "The turn asks for the rest of the answer on connection c2.",
-            "message 1 is not what the model has seen",
-            "The server took",
+            "After “… come by tram, get” nothing new came for",
+            "the application has changed message 1 after the model had seen it",
+            "s to begin, where 0.50 s or less is usual.",
         ):
             await sees(page, text, "#detail")
+        marked = "[...document.querySelectorAll('#detail mark')].map(e => e.textContent)"
+        assert await page.value(marked) == ['ten."', "regular", 'eleven."']
+        # The list says of each how bad it is, and what the caller heard of what was cut.
+        badges = "[...document.querySelectorAll('#turn-{} .{}')].map(e => e.textContent)"
+        for number, severity, names in (
+            (1, "fine", ["full: first"]),
+            (4, "odd", ["interrupted"]),
+            (6, "bad", ["↻ broke off, resumed"]),
+            (7, "odd", ["full: resumed"]),
+            (8, "bad", ["full: context changed"]),
+            (9, "bad", ["server slow"]),
+        ):
+            assert await page.value(badges.format(number, severity)) == names
+        await page.until("/^We have three menus[^/]* …$/.test(" + BOT.format(4) + ")")
+        assert "figs" not in await page.value(BOT.format(4))
+        for filtered, numbers in (("wrong", ["6", "8", "9"]), ("slow", ["9"]), ("all", None)):
+            await choose(page, "#filter", filtered)
+            assert numbers is None or await shown(page) == numbers
+        for control in ("pause", "follow"):
+            assert await page.value(f"document.querySelector('#{control}').hidden")
         of = "[...document.querySelectorAll('#detail .of')].find(e => e.textContent.includes('{}'))"
         await page.click(of.format("Turn 4"))
         await sees(page, "Crossed out is what the caller has not heard", "#detail")
         await sees(page, "We have three menus.", "#detail .talk")
         assert "bream" in await page.value("document.querySelector('#detail .talk s').innerText")
+        await page.click("document.querySelector('[data-tab=items]')")
+        await sees(page, "The server went on to its end (response.completed)", "#detail")
+        await sees(page, "In italics: came after the interruption", "#detail")
+        put_out = "[...document.querySelectorAll('.item.assistant p')].at(-1).{}.textContent"
+        assert "bream" in await page.value(put_out.format("querySelector('s')"))
+        assert "no meat at all" in await page.value(put_out.format("querySelector('i')"))
+        await page.click("document.querySelector('[data-tab=wire]')")
+        await sees(page, "c1 lane-4", "#detail .wire")
+        await page.value("document.querySelector('#detail .wire').scrollTop = 22 * 22")
+        await sees(page, "interrupted, or not needed any more", "#detail .wire")
+        await page.click("document.querySelector('[data-tab=overview]')")
         for number, text in (
             (
                 6,
                 "and we are on your left.\n\nThe caller has heard all of it.",
             ),
+            (6, "in 2 requests"),
+            (6, "their text, which was put out"),
+            (6, "output tokens of the last attempt"),
             (8, "the kitchen closes at eleven"),
-            (9, "longer than usual to begin."),
+            (9, "s to begin, where 0.50 s or less is usual."),
             (2, 'The model called free_tables({"day": "Friday", "guests": 4}), which took'),
             (10, "No later turn tells how much of it the caller has heard."),
         ):
             await page.value(f"document.querySelector('#turn-{number}').click()")
             await sees(page, text, "#detail")
+        await page.value("document.querySelector('#turn-6').click()")
+        await page.until("document.querySelector('#detail .talk .seam')")
+        before = "document.querySelector('#detail .seam').previousSibling.textContent"
+        assert (await page.value(before)).endswith("tram, get")
+        assert await page.value("Boolean(document.querySelector('#rows .chosen'))")
+        await page.click("document.querySelector('[data-tab=items]')")
+        await sees(page, "It broke off here: The connection to the server", "#detail")
         await page.press("o")
         await sees(page, "How the call went", "#detail")
+        assert not await page.value("Boolean(document.querySelector('#rows .chosen'))")
+        await page.click("document.querySelector('#connections')")
+        await sees(page, "it was reset by the other side", "#detail table")
+        await sees(page, "closed by this side, with the service", "#detail table")
+        await page.press("?")
+        await sees(page, "A request that goes on from an answer on another lane.", "#detail")
         check(page, inspector)
 
 

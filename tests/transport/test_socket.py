@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import struct
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
+from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
 from loguru import logger
@@ -164,6 +166,28 @@ async def test_the_servers_end_is_told_once_and_closes_the_outbox() -> None:
     assert ear.texts == ["last"]
     [error] = ear.lost
     assert str(error) == "The server closed the connection (code 1012: restart)"
+
+
+@pytest.mark.parametrize(
+    ("linger", "how"),
+    [
+        (True, "it was reset by the other side"),
+        (False, "the other side ended it without a closing"),
+    ],
+)
+async def test_how_a_connection_broke_off_is_said(linger: bool, how: str) -> None:
+    async def break_off(websocket: ServerConnection) -> None:
+        if linger:
+            # What is closed without lingering is reset.
+            sock = websocket.transport.get_extra_info("socket")
+            sock.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        websocket.transport.abort()
+
+    ear = Ear()
+    async with talking(break_off, ear, Outbox()):
+        await eventually(lambda: bool(ear.lost))
+    [error] = ear.lost
+    assert str(error).startswith(f"The connection to the server broke off: {how}")
 
 
 async def test_nothing_is_left_of_a_closed_socket_without_the_collector() -> None:

@@ -44,6 +44,8 @@ _ASSETS = {
     "dom.js": (f"{_UI}/dom.js", "text/javascript"),
     "overview.js": (f"{_UI}/overview.js", "text/javascript"),
     "story.js": (f"{_UI}/story.js", "text/javascript"),
+    "wire.js": (f"{_UI}/wire.js", "text/javascript"),
+    "words.js": (f"{_UI}/words.js", "text/javascript"),
     "errors.md": ("cli/errors.md", "text/markdown"),
 }
 

@@ -94,6 +94,10 @@ class Attempt:
         """Where it has come to, for people."""
         return "in the middle of a sentence" if self.stream.speaks else "and did not go on"
 
+    def silent(self, now: float) -> float:
+        """Seconds since it has put something out, or at least begun."""
+        return now - self._last
+
     def probe(self) -> None:
         """The server is asked for a sign of life."""
         self._probed = True

@@ -154,14 +154,18 @@ def _large_request(report: TurnReport, times: TurnTimes) -> float:
     return _sending(report, times) if report.incremental else 0.0
 
 
+def _usual(report: TurnReport) -> float:
+    """Seconds that a good server takes to begin; a large request's count from when it is there."""
+    return USUAL - USUAL_TO_CREATED if _is_large(report) else USUAL
+
+
 def _waited(report: TurnReport, times: TurnTimes) -> float:
     """How much longer than usual it took the server to begin."""
     end = times.end if times.first_output is None else times.first_output
     if _unseen_reasoning(report, times):
         end = times.begun
-    if _is_large(report):
-        return end - times.begun - (USUAL - USUAL_TO_CREATED) - times.blocked
-    return end - times.sent - USUAL - times.blocked
+    begun = times.begun if _is_large(report) else times.sent
+    return end - begun - _usual(report) - times.blocked
 
 
 def _server_slow(report: TurnReport, times: TurnTimes) -> float:
@@ -193,6 +197,12 @@ def _span(seconds: float) -> str:
     return f"{seconds:.2f} s"
 
 
+def _beginning(report: TurnReport, seconds: float) -> str:
+    """How long it took the server to begin, beside what is usual."""
+    usual = _usual(report)
+    return f"took {_span(seconds + usual)} to begin, where {_span(usual)} or less is usual."
+
+
 def _kinds(failures: list[FailedAttempt]) -> str:
     return "; ".join(dict.fromkeys(map(str, failures)))
 
@@ -212,7 +222,7 @@ def _of_busy(report: TurnReport, times: TurnTimes, seconds: float) -> str:
 def _of_lost(report: TurnReport, times: TurnTimes, seconds: float) -> str:
     lost = _lost(report)
     what = f"{len(lost)} attempts" if len(lost) > 1 else "An attempt"
-    return f"{what} came to nothing ({_kinds(lost)}), which took {_span(seconds)}."
+    return f"{what} broke off ({_kinds(lost)}), which took {_span(seconds)}."
 
 
 def _of_full(report: TurnReport, times: TurnTimes, seconds: float) -> str:
@@ -233,7 +243,7 @@ def _of_cache(report: TurnReport, times: TurnTimes, seconds: float) -> str:
     because = f" ({why})" if why else ""
     return (
         f"The server had {usage.cached} of {usage.input} input tokens in its cache{because}, and "
-        f"took {_span(seconds)} longer than usual to begin."
+        f"{_beginning(report, seconds)}"
     )
 
 
@@ -248,7 +258,7 @@ def _of_tool(report: TurnReport, times: TurnTimes, seconds: float) -> str:
 
 
 def _of_server(report: TurnReport, times: TurnTimes, seconds: float) -> str:
-    return f"The server took {_span(seconds)} longer than usual to begin."
+    return f"The server {_beginning(report, seconds)}"
 
 
 def _of_us(report: TurnReport, times: TurnTimes, seconds: float) -> str:

@@ -341,7 +341,10 @@ class WebSocketExchange:
         """Asks the server for a sign of life; without one the connection is given up."""
         if self._latest().listening and not await self._socket.alive(within):
             self._socket.abort(
-                ConnectionLostError("The server does not answer any more", failure=Failure.TIMEOUT)
+                ConnectionLostError(
+                    f"The server does not answer any more: no answer to a ping within {within:g} s",
+                    failure=Failure.TIMEOUT,
+                )
             )
 
     def abandon(self, *, unanswered: bool = False) -> None:

@@ -33,7 +33,7 @@ class Cause(StrEnum):
 EXPLANATIONS: dict[Cause, str] = {
     Cause.CONNECTING: "A connection to the server had to be opened first.",
     Cause.SERVER_BUSY: "The server turned the request away for the moment, and was waited for.",
-    Cause.LOST_ATTEMPT: "An attempt came to nothing, and the request was sent again.",
+    Cause.LOST_ATTEMPT: "An attempt broke off, and another one was made.",
     Cause.FULL_REQUEST: "The whole conversation was sent, and that took its time.",
     Cause.LARGE_REQUEST: "What was new was large, and to send it took its time.",
     Cause.CACHE_MISSED: "The server had to read again what its prompt cache could have held.",

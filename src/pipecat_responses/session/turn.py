@@ -369,7 +369,10 @@ class Turn:
                 self._log.warning("The server put everything out but did not end the response")
                 return self._end(TurnDone(Status.COMPLETED, response_id=self._response_id))
             case Quiet.STALLED:
-                raise _timeout(f"The response fell silent {attempt.where}")
+                silent = attempt.silent(now)
+                raise _timeout(
+                    f"The response fell silent {attempt.where}: nothing came for {silent:.1f} s"
+                )
             case Quiet.NOT_BEGUN:
                 raise _timeout(f"The response did not begin within {limits.begin_secs:g} s")
             case Quiet.PROBE:

@@ -204,7 +204,12 @@ class Socket:
             received = self._received
             await asyncio.sleep(self._options.ping_interval)
             if self._received == received and not await self.alive(self._options.ping_timeout):
-                self.abort(ConnectionLostError("The server stopped answering keep-alive pings"))
+                seconds = self._options.ping_timeout
+                self.abort(
+                    ConnectionLostError(
+                        f"The server stopped answering keep-alive pings: none within {seconds:g} s"
+                    )
+                )
 
     async def _read(self) -> None:
         """Waits for the end; messages come this way only if the library passes the tap by."""
@@ -298,7 +303,7 @@ async def _fragments(payload: Payload) -> AsyncIterator[bytes]:
 def _closed_error(closed: ConnectionClosed) -> ResponsesError:
     frame = closed.rcvd or closed.sent
     if frame is None:
-        return ConnectionLostError("The connection to the server broke off")
+        return ConnectionLostError(f"The connection to the server broke off: {_broke_off(closed)}")
     if closed.rcvd is None and frame.code == 1011:
         return ConnectionLostError("The server stopped answering keep-alive pings")
     if closed.rcvd is None and frame.code == 1009:
@@ -321,3 +326,13 @@ def _closed_error(closed: ConnectionClosed) -> ResponsesError:
         )
     reason = f": {frame.reason}" if frame.reason else ""
     return ConnectionLostError(f"The server closed the connection (code {frame.code}{reason})")
+
+
+def _broke_off(closed: ConnectionClosed) -> str:
+    """What ended a connection without a closing frame."""
+    cause = closed.__cause__
+    if isinstance(cause, ConnectionResetError):
+        return "it was reset by the other side"
+    if cause is None or isinstance(cause, EOFError):
+        return "the other side ended it without a closing frame"
+    return f"{type(cause).__name__}: {cause}"

@@ -1,11 +1,12 @@
 // The page: asks for what is new, keeps the time line, the list and the details up to date.
 
 import { Detail, facts, snippet, table } from "./detail.js";
-import { at, bytes, count, make, moves, seconds } from "./dom.js";
+import { at, bytes, clock, count, make, moves, seconds, since } from "./dom.js";
 import { WindowedList } from "./lists.js";
-import { ANSWERS, Session, badges, passes, words } from "./model.js";
+import { Session, answering, badges, connectionState, endOf, passes, sentBytes, words } from "./model.js";
 import { Overview } from "./overview.js";
 import { Live, Opened, learn } from "./source.js";
+import { heardOf } from "./story.js";
 import { Timeline } from "./timeline.js";
 
 const EVERY = 500;
@@ -35,23 +36,24 @@ async function look() {
   const select = at("session");
   const names = all.map((each) => `${each.header.name}${each.header.ended ? " (ended)" : ""}`);
   if ([...select.options].map((each) => each.textContent).join("\n") !== names.join("\n")) {
-    select.replaceChildren(...all.map((each, index) => make("option", { value: each.header.key, text: names[index] })));
+    select.replaceChildren(...all.map((each, index) => make("option", { value: each.header.key, text: names[index], title: names[index] })));
   }
   if (!source || (source instanceof Live && !there.some((each) => each.key === source.header.key))) {
     use(all[0] ?? null);
   }
   if (source) select.value = source.header.key;
+  select.title = source?.header.name ?? "";
   return all;
 }
 
 function use(next) {
   source = next;
   session = new Session();
-  chosen = null;
   found = null;
   texts.clear();
   at("search").value = "";
-  detail.turn = null;
+  pauseTo(false);
+  unchoose();
   overview.open();
   timeline.follows = true;
   timeline.fits = Boolean(source?.header.ended);
@@ -100,11 +102,22 @@ function stateOf() {
   return `${header.ended ? "ended, began" : "live since"} ${since}${header.words ? "" : " · without words"}${paused ? " · paused" : ""}`;
 }
 
+// No turn is chosen any more.
+function unchoose() {
+  chosen = null;
+  detail.turn = null;
+  overview.close();
+  refilter();
+  timeline.unchoose();
+}
+
 // -- showing -----------------------------------------------------------------------------------
 
 function show(changed) {
   const now = source?.header.ended ? session.now : Math.max(session.now, offset);
   timeline.show(session, source?.header.started ?? 0, now);
+  // Nothing more comes.
+  for (const name of ["pause", "follow"]) at(name).hidden = Boolean(source?.header.ended);
   if (changed || session.turns.some((turn) => turn.to === null)) refilter();
   if (chosen) detail.show(chosen, session, source, now);
   else overview.show(session, source, now);
@@ -125,33 +138,41 @@ function refilter() {
 function summary() {
   const turns = session.turns.filter((turn) => turn.report);
   if (!turns.length) return "";
-  const first = turns.map((turn) => turn.report.times?.answer).filter((each) => each !== undefined && each !== null).sort((one, other) => one - other);
+  const first = turns.map((turn) => turn.report.times?.first_text).filter((each) => each !== undefined && each !== null).sort((one, other) => one - other);
   const incremental = turns.filter((turn) => turn.report.incremental).length;
   const failed = turns.filter((turn) => turn.outcome === "failed").length;
-  const sent = session.requests.reduce((sum, each) => sum + each.bytes, 0);
   return [
     `${session.forgotten ? "the last " : ""}${count(session.turns.length, "turn")}`, `${Math.round((incremental / turns.length) * 100)} % incremental`,
-    `half answered in ${seconds(first[Math.floor(first.length / 2)])}`, `${bytes(sent)} sent`,
+    first.length ? `first text after ${seconds(first[Math.floor(first.length / 2)])} (median)` : "", `${bytes(sentBytes(session.requests))} sent`,
     failed ? `${failed} failed` : "",
   ].filter(Boolean).join(" · ");
 }
 
 function drawTurn(turn) {
   const report = turn.report;
-  const request = turn.requests.findLast((each) => ANSWERS.includes(each.purpose));
+  const { requests } = turn;
   const usage = report?.usage;
   const cached = usage?.input ? `${Math.round((usage.cached / usage.input) * 100)} %` : "–";
-  const text = texts.get(turn.number) ?? ["", ""];
+  const [user, bot] = shownTexts(turn);
   return make("div", {
     class: `turn ${turn.outcome ?? "running"}`, id: `turn-${turn.number}`, role: "option",
     "aria-selected": String(turn === chosen), onclick: () => choose(turn),
   },
   make("span", { class: "number", text: `${turn.number}` }),
-  make("span", { class: "said" }, make("span", { class: "user", text: text[0] }), make("span", { class: "bot", text: text[1] })),
-  make("span", { class: "sent", text: request ? bytes(request.bytes) : "–", title: request ? count(request.items, "item") : "" }),
+  make("span", { class: "said" }, make("span", { class: "user", text: user, title: user }), make("span", { class: "bot", text: bot, title: bot })),
+  make("span", { class: "sent", text: requests.length ? bytes(sentBytes(requests)) : "–", title: requests.map((each) => `${each.purpose}: ${count(each.items, "item")}, ${bytes(each.bytes)}`).join("\n") }),
   make("span", { class: "cached", text: cached }),
   make("span", { class: "first", text: seconds(report?.times?.first_text ?? report?.times?.first_call) }),
-  make("span", { class: "badges" }, ...badges(turn).map(([kind, label]) => make("span", { class: `badge ${kind}`, text: label, title: label }))));
+  make("span", { class: "badges" }, ...badges(turn).map(({ kind, text, severity, title }) => make("span", { class: `badge ${kind} ${severity}`, text, title }))));
+}
+
+// What was asked and what was said, of an answer that was cut as far as it was heard.
+function shownTexts(turn) {
+  const [user, bot] = texts.get(turn.number) ?? ["", ""];
+  if (turn.outcome !== "interrupted" || !bot) return [user, bot];
+  const after = session.after(turn);
+  const heard = heardOf(bot, after && texts.get(after.number)?.[3]);
+  return [user, `${bot.slice(0, heard ?? bot.length)} …`];
 }
 
 function choose(turn) {
@@ -179,11 +200,11 @@ async function fetchTexts() {
     const had = texts.get(turn.number);
     if (had && (had[2] || turn.to === null)) continue;
     const request = turn.requests[0];
-    const ended = turn.requests.findLast((each) => each.last && ANSWERS.includes(each.purpose))?.last;
+    const ended = answering(turn).findLast((each) => each.last)?.last;
     if (request) wanted.set(request.seq, [turn, 0]);
     if (turn.last) wanted.set(turn.last, [turn, 1]);
     if (ended) wanted.set(ended, [turn, 2]);
-    if (!had) texts.set(turn.number, ["", "", turn.to !== null]);
+    if (!had) texts.set(turn.number, ["", "", turn.to !== null, null]);
     else had[2] = turn.to !== null;
   }
   if (!wanted.size) return;
@@ -194,7 +215,7 @@ async function fetchTexts() {
     const [turn, place] = wanted.get(record.seq) ?? [];
     if (!turn) continue;
     const text = texts.get(turn.number);
-    if (place === 0) text[0] = snippet(record).slice(0, 300);
+    if (place === 0) [text[0], text[3]] = [snippet(record).slice(0, 300), record];
     // What was said, or else what was called.
     else text[1] = (place === 1 ? record.said : "") || text[1] || snippet(record).slice(0, 300);
   }
@@ -229,27 +250,28 @@ at("search").oninput = () => {
   }, 150);
 };
 
-at("pause").onclick = () => {
-  paused = !paused;
+function pauseTo(on) {
+  paused = on;
   at("pause").setAttribute("aria-pressed", String(paused));
   at("pause").textContent = paused ? "Go on" : "Pause";
+}
+
+at("pause").onclick = () => {
+  pauseTo(!paused);
   if (!paused) show(true);
 };
 
 at("connections").onclick = () => {
-  chosen = null;
-  refilter();
-  detail.turn = null;
-  overview.close();
+  unchoose();
   const rows = [...session.connections.values()].map((each) => {
     const requests = session.requests.filter((one) => one.transport === "websocket" && one.source === each.source);
     const begin = each.from ?? each.seen;
     return [
       `c${each.source}`, each.seconds === null ? "before anybody looked" : seconds(each.seconds),
       seconds((each.to ?? Math.max(session.now, offset)) - begin),
-      each.to !== null ? (each.error?.failure === "closed" ? "closed" : "lost") : each.retired === null ? "open" : "retiring",
-      new Set(requests.map((one) => one.lane)).size, requests.length, bytes(requests.reduce((sum, one) => sum + one.bytes, 0)),
-      each.error && each.error.failure !== "closed" ? each.error.message : "",
+      connectionState(each),
+      new Set(requests.map((one) => one.lane)).size, requests.length, bytes(sentBytes(requests)),
+      endOf(each, session),
     ];
   });
   const known = [...session.connections.values()].at(-1)?.capabilities;
@@ -258,13 +280,16 @@ at("connections").onclick = () => {
     known ? make("h3", { text: "What the server can do" }) : null,
     known ? facts(Object.entries(known).map(([name, can]) => [name.replaceAll("_", " "), can === null ? "not known" : can ? "yes" : "no"])) : null,
     session.notes.length ? make("h3", { text: "What was found out" }) : null,
-    make("ol", { class: "log" }, ...session.notes.slice(-200).map((note) => make("li", {}, make("time", { text: seconds(note.at) }), ` ${note.what}: ${note.text}`)))));
+    make("ol", { class: "log" }, ...session.notes.slice(-200).map((note) => make("li", {}, make("time", { text: since(note.at), title: clock(source.header.started, note.at) }), ` ${note.what}: ${note.text}`)))));
+};
+
+at("explain").onclick = () => {
+  unchoose();
+  at("detail").replaceChildren(at("glossary").content.cloneNode(true));
 };
 
 at("call").onclick = () => {
-  chosen = null;
-  refilter();
-  detail.turn = null;
+  unchoose();
   overview.open();
   show(false);
 };
@@ -315,6 +340,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "p") at("pause").click();
   else if (event.key === "f") timeline.follow();
   else if (event.key === "o") at("call").click();
+  else if (event.key === "?") at("explain").click();
   else return;
   event.preventDefault();
 });

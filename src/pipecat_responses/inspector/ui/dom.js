@@ -24,6 +24,15 @@ export function seconds(value) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+// When something was, from the beginning of the call.
+export function since(value) {
+  const cents = Math.max(0, Math.round((value ?? 0) * 100));
+  if (cents < 6000) return `${(cents / 100).toFixed(2)} s`;
+  const rest = ((cents % 6000) / 100).toFixed(2).padStart(5, "0");
+  const minutes = Math.floor(cents / 6000);
+  return minutes < 60 ? `${minutes}:${rest}` : `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
+}
+
 export function bytes(value) {
   if (value === null || value === undefined) return "–";
   if (value < 1000) return `${value} B`;

@@ -14,6 +14,7 @@ export class Session {
     this.seq = 0;
     this.now = 0;
     this.forgotten = 0;
+    this.closed = null;
     this._turn = new Map();
     this._request = new Map();
     this._places = new Map();
@@ -84,6 +85,7 @@ export class Session {
       }
       request.to = record.at;
       request.last = record.seq;
+      request.ended = record.kind;
       if (request.abandoned !== null) return;
       request.status = {
         "response.completed": "completed", response: "completed", "response.incomplete": "incomplete",
@@ -99,6 +101,7 @@ export class Session {
       const request = this._places.get(place(record));
       if (!request || request.to !== null) return;
       request.abandoned = record.at;
+      request.abandonedSeq = record.seq;
       request.status = record.never_left ? "taken back" : "abandoned";
       if (record.never_left || request.transport === "http") request.to = record.at;
     },
@@ -132,13 +135,13 @@ export class Session {
 
     "tool ended"(record) {
       const tool = this._tools.get(record.call_id);
-      if (tool) Object.assign(tool, { to: record.at, cancelled: record.cancelled });
+      if (tool) Object.assign(tool, { to: record.at, last: record.seq, cancelled: record.cancelled });
       this._tools.delete(record.call_id);
     },
 
     connection(record) {
       this.connections.set(record.source, {
-        source: record.source, from: record.at - record.seconds, to: null, retired: null,
+        source: record.source, seq: record.seq, at: record.at, from: record.at - record.seconds, to: null, retired: null,
         seconds: record.seconds, capabilities: record.capabilities, error: null,
       });
     },
@@ -147,7 +150,7 @@ export class Session {
 
     lost(record) {
       const connection = this._connection(record.source, record.at);
-      Object.assign(connection, { to: record.at, error: record.error });
+      Object.assign(connection, { to: record.at, last: record.seq, error: record.error });
       for (const request of this.requests) {
         if (request.source === record.source && request.to === null) {
           request.to = record.at;
@@ -163,7 +166,10 @@ export class Session {
       this.notes.push({ at: record.at, what: "error", text: said(record.error) });
     },
     note(record) { this.notes.push({ at: record.at, what: record.what, text: record.text }); },
-    closed(record) { this.notes.push({ at: record.at, what: "closed", text: "The service has ended." }); },
+    closed(record) {
+      this.closed = record.at;
+      this.notes.push({ at: record.at, what: "closed", text: "The service has ended." });
+    },
   };
 
   _connection(source, now) {
@@ -198,44 +204,85 @@ const place = (record) => `${record.source}\u0000${record.lane ?? ""}`;
 
 export function said(error) {
   const more = [error.code, error.status && `status ${error.status}`, error.param].filter(Boolean);
-  return `${error.message}${more.length ? ` (${more.join(", ")})` : ""}`;
+  // Without words, what kind of failure it is still says something.
+  const message = error.failure && /^<\d+ characters>$/.test(error.message) ? `A failure of the kind “${error.failure}” ${error.message}` : error.message;
+  return `${message}${more.length ? ` (${more.join(", ")})` : ""}`;
 }
 
-// What marks a turn, beside its numbers.
+// What became of a connection, and why it ended.
+export function connectionState(connection) {
+  if (connection.to === null) return connection.retired === null ? "open" : "retiring";
+  return connection.error?.failure === "closed" ? "closed" : "lost";
+}
+
+export function endOf(connection, session) {
+  if (connection.to === null) return "";
+  if (connectionState(connection) === "lost") return said(connection.error);
+  if (connection.retired !== null) return "closed by this side, as nothing new was to start on it";
+  return session.closed === null ? "closed by this side" : "closed by this side, with the service";
+}
+
+// The requests of a turn that answer it.
+export const answering = (turn) => turn.requests.filter((each) => ANSWERS.includes(each.purpose));
+
+export const sentBytes = (requests) => requests.reduce((sum, each) => sum + each.bytes, 0);
+
+// Whether a request came to no good end.
+export const isBad = (request) => ["failed", "lost", "incomplete"].includes(request.status);
+
+// Why everything was sent, without the message where.
+export const reasonOf = (why) => why.split(" at message")[0];
+
+// How bad it is that everything was sent: "bad" ought not to be, "odd" follows from something, and
+// "fine" is as it has to be.
+export function severityOfFull(why) {
+  const reason = reasonOf(why);
+  if (reason === "first" || reason === "http") return "fine";
+  return reason === "context changed" || reason === "memory lost" ? "bad" : "odd";
+}
+
+// What marks a turn, beside its numbers: what kind, in words, and how bad.
 export function badges(turn) {
   const found = [];
-  const requests = turn.requests.filter((each) => ANSWERS.includes(each.purpose));
+  const badge = (kind, text, severity = "fine", title = text) => found.push({ kind, text, severity, title });
+  const requests = answering(turn);
   const full = requests.filter((each) => !each.incremental);
-  if (turn.to === null) found.push(["running", "running"]);
-  if (turn.outcome === "interrupted") found.push(["interrupted", "interrupted"]);
-  if (turn.outcome === "failed") found.push(["failed", "failed"]);
-  if (full.length) found.push(["full", `full: ${full.at(-1).why_full}`]);
+  if (turn.to === null) badge("running", "running");
+  if (turn.outcome === "interrupted") badge("interrupted", "interrupted", "odd");
+  if (turn.outcome === "failed") badge("failed", "failed", "bad");
+  if (turn.report?.status === "incomplete") badge("incomplete", "incomplete", "bad");
+  if (full.length) {
+    const why = full.at(-1).why_full;
+    badge("full", `full: ${reasonOf(why)}`, severityOfFull(why), `everything was sent: ${why}`);
+  }
   const retries = turn.events.filter((each) => each.what === "retry");
-  if (retries.some((each) => each.resumes)) found.push(["again", "↻ resumed"]);
-  else if (retries.length) found.push(["again", `↻ ${retries.length} ${retries.length > 1 ? "retries" : "retry"}`]);
-  if (requests.some((each) => each.hedge)) found.push(["hedged", `hedged${turn.report?.hedged === "won" ? ", won" : ""}`]);
-  if (turn.report?.steered) found.push(["steered", "steered"]);
-  if (turn.report?.prepared) found.push(["prepared", "prepared"]);
-  if (turn.tools.length) found.push(["tools", turn.tools.map((each) => each.name).join(", ")]);
-  if (isSlow(turn)) found.push(["slow", turn.report.cause]);
+  if (retries.some((each) => each.resumes)) badge("again", "↻ broke off, resumed", "bad");
+  else if (retries.length) badge("again", `↻ ${retries.length} ${retries.length > 1 ? "retries" : "retry"}`, "bad");
+  if (requests.some((each) => each.hedge)) badge("hedged", `hedged${turn.report?.hedged === "won" ? ", won" : ""}`, "odd");
+  if (turn.report?.steered) badge("steered", "steered", "odd");
+  if (turn.report?.prepared) badge("prepared", "prepared");
+  if (turn.tools.length) badge("tools", turn.tools.map((each) => each.name).join(", "));
+  if (isSlow(turn)) badge("slow", turn.report.cause.includes("slow") ? turn.report.cause : `slow: ${turn.report.cause}`, "bad");
   return found;
 }
 
+// An answer that broke off and was resumed had begun in time.
 export function isSlow(turn) {
-  return Boolean(turn.report?.cause && turn.report.cause !== "nothing");
+  const { cause, resumed } = turn.report ?? {};
+  return Boolean(cause && cause !== "nothing" && !(cause === "lost attempt" && resumed));
 }
 
 export function passes(turn, filter) {
   if (filter === "all") return true;
-  if (filter === "slow") return isSlow(turn);
-  if (filter === "failed") return turn.outcome === "failed" || turn.errors.length > 0;
-  return badges(turn).some(([kind]) => kind === filter);
+  const marks = badges(turn);
+  if (filter === "wrong") return marks.some((each) => each.severity === "bad") || turn.errors.length > 0 || turn.requests.some(isBad);
+  return marks.some((each) => each.kind === filter);
 }
 
 // What a text is looked for in, beside what was said.
 export function words(turn) {
   return [
     `turn ${turn.number}`, turn.outcome, turn.report?.why_slow, turn.report?.response_id, turn.report?.model,
-    ...badges(turn).map(([, text]) => text), ...turn.errors.map(said),
+    ...badges(turn).map((each) => each.text), ...turn.errors.map(said),
   ].filter(Boolean).join("\n").toLowerCase();
 }

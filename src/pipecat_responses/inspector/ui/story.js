@@ -2,10 +2,10 @@
 // happened, what it means, and what is to be done about it.
 
 import { bytes, count, seconds } from "./dom.js";
-import { ANSWERS, isSlow, said } from "./model.js";
+import { answering, isSlow, reasonOf, said, severityOfFull } from "./model.js";
 
 const WHEN_FULL = {
-  "context changed": "The message is shown below. An application that edits, moves or removes earlier messages makes the server read everything again, each time. It costs less to append a message, or to edit before the call begins.",
+  "context changed": "Both texts are shown below. An application that edits, moves or removes earlier messages makes the server read everything again, each time. It costs less to append a message, or to edit before the call begins.",
   "model changed": "Nothing, if the application has changed the model on purpose.",
   resumed: "Nothing: it follows from the answer that broke off.",
   reconnected: "Nothing: it follows from the end of the connection before it. “Connections” has why that ended.",
@@ -16,6 +16,7 @@ const WHEN_FULL = {
 };
 
 const WHEN_SLOW = {
+  "lost attempt": "What it broke off with stands before.",
   connecting: "“Connections” has how long it took to open one, and why the one before it had ended. Beyond that it is the network.",
   "server busy": "Fewer requests at the same time, a higher limit of the account, or a second server to fall back on.",
   "full request": "See why everything was sent.",
@@ -27,17 +28,26 @@ const WHEN_SLOW = {
   "our side": "This process was busy with something else, or something blocked its event loop.",
 };
 
-// Steps of a turn, in order: when, how bad ("bad", "odd" or "fine"), what, what it means, what to do.
+// What to do about failures that were made good, if they are not seldom.
+const WHEN_OFTEN = {
+  connection: "Look for a proxy or a load balancer that ends connections which are idle or old, for restarts of the server, and at the network of this machine.",
+  unended: "Look for a proxy or a load balancer that ends long answers, and for restarts of the server.",
+  timeout: "Choose a model that begins sooner, or raise the limit that the message names (turn_limits).",
+  rate_limit: "Send fewer requests at the same time, or ask for a higher limit of the account.",
+  server: "Look at the provider's status page, or give it a second server to fall back on (hedge policy).",
+};
+
+// Steps of a turn, in order: when, how bad ("bad", "odd" or "fine"), what, what it means, what to
+// do, and the request whose difference is to be shown.
 export function story(turn, advice) {
   const steps = [];
-  const step = (at, kind, text, means = "", todo = "") => steps.push({ at, kind, text, means, todo });
-  const requests = turn.requests.filter((each) => ANSWERS.includes(each.purpose));
+  const step = (at, kind, text, means = "", todo = "", differs = null) => steps.push({ at, kind, text, means, todo, differs });
+  const requests = answering(turn);
   const first = requests[0];
-  const [reason] = (first?.incremental ? "" : first?.why_full ?? "").split(" at message");
+  const reason = first && !first.incremental ? reasonOf(first.why_full) : "";
   if (first && reason && reason !== "first" && reason !== "http" && !first.hedge) {
-    const where = first.changed_at === null || first.changed_at === undefined ? "" : `: message ${first.changed_at + 1} is not what the model has seen`;
-    step(first.from, reason === "context changed" || reason === "memory lost" ? "bad" : "odd",
-      `The whole conversation was sent again (${count(first.items, "item")}, ${bytes(first.bytes)})${where}.`, first.explanation, WHEN_FULL[reason]);
+    step(first.from, severityOfFull(reason), `The whole conversation was sent again (${count(first.items, "item")}, ${bytes(first.bytes)})${change(first)}.`,
+      first.explanation, WHEN_FULL[reason], first.difference ? first : null);
   }
   turn.events.forEach((event, index) => {
     step(event.at, ...happened(event, turn.events[index + 1]?.what === "retry", requests, advice));
@@ -50,14 +60,18 @@ export function story(turn, advice) {
   for (const tool of turn.tools) {
     step(tool.from, "fine", `The model called ${tool.name}(${tool.arguments}), which ${tool.to === null ? "runs" : tool.cancelled ? `was cancelled after ${seconds(tool.to - tool.from)}` : `took ${seconds(tool.to - tool.from)}`}.`);
   }
-  if (isSlow(turn) && turn.report.cause !== "lost attempt") {
+  if (isSlow(turn)) {
     const late = turn.from + (turn.report.times?.answer ?? turn.report.times?.end ?? 0);
     step(late, "bad", `The caller waited ${seconds(turn.report.times?.answer ?? turn.report.times?.end)}. ${turn.report.why_slow}`, "", WHEN_SLOW[turn.report.cause]);
   }
   if (turn.report?.steered) step(turn.to, "odd", "The caller said more while the model answered, and the answer took it up.");
   if (turn.outcome === "interrupted") {
-    step(turn.to, "odd", requests.length ? "The turn was interrupted, as by a caller who speaks. What was left of the answer was cancelled." : "The turn was interrupted before anything was sent.",
+    step(turn.to, "odd", requests.length ? `The turn was interrupted, as by a caller who speaks. What was left of the answer was cancelled${afterwards(requests)}.` : "The turn was interrupted before anything was sent.",
       "", "Nothing: the next turn goes on from what was heard.");
+  }
+  if (turn.report?.status === "incomplete") {
+    step(turn.to, "bad", `The server ended the answer before it was complete${turn.report.reason ? ` (${turn.report.reason})` : ""}.`,
+      "What had come until then was put out.", turn.report.reason === "max_output_tokens" ? "Allow more output tokens, or ask for shorter answers." : "");
   }
   if (turn.outcome === "failed") {
     const why = turn.errors.length ? turn.errors : [{ message: "no error was reported" }];
@@ -68,20 +82,45 @@ export function story(turn, advice) {
   return steps.sort((one, other) => one.at - other.at);
 }
 
+// What the application has changed that the model had seen, in plain words.
+function change(request) {
+  const { changed_at: index, difference } = request;
+  if (index === null || index === undefined) return "";
+  const message = `message ${index + 1}`;
+  if (difference && !difference.now) return `: ${message}, which the model has seen, is not in the context any more`;
+  if (difference?.seen?.role === "assistant") return `: ${message} is not what the model had answered there`;
+  return `: the application has changed ${message} after the model had seen it`;
+}
+
+// What the server did after the interruption.
+function afterwards(requests) {
+  const left = requests.findLast((each) => each.abandoned !== null && each.ended);
+  if (!left) return "";
+  const later = seconds(left.to - left.abandoned);
+  return left.ended === "response.completed" ? `, but the server went on to its end (response.completed), for ${later} more, which nobody listened to`
+    : `, and the server stopped ${later} later (${left.ended})`;
+}
+
 function happened(event, again, requests, advice) {
   if (event.what === "failed") {
     const request = requests.find((each) => each.number === event.number);
     const where = !request ? "" : request.transport === "http" ? " (over HTTP)" : ` (connection c${request.source})`;
-    const [means, todo] = meaning(event.error, advice);
-    return ["bad", `${said(event.error)}${where}.`.replace("..", "."), means, again ? `Nothing, if it is seldom: it was made good, as the next line says. Otherwise: ${todo}` : todo];
+    const { failure } = event.error;
+    // One name is for both: what could not be opened, and what broke off.
+    const [means, todo] = failure === "connection" && request ? ["The connection ended before the answer was complete.", WHEN_OFTEN.connection] : meaning(event.error, advice);
+    const often = WHEN_OFTEN[failure] ?? `“pipecat-responses explain ${failure}” has more.`;
+    return ["bad", `${said(event.error)}${where}.`.replace("..", "."), means,
+      again ? `Nothing, if it is seldom: it was made good, as the next line says. If it comes often: ${often[0].toLowerCase()}${often.slice(1)}` : todo];
   }
   if (event.what === "retry") {
     const next = requests.find((each) => each.seq > event.seq);
     const where = event.elsewhere ? " at the second server" : next?.transport === "websocket" ? ` on connection c${next.source}` : "";
-    const late = next?.created ? ` The server took it ${seconds(next.created - event.at)} after the break.` : "";
+    const { seam } = event;
+    const silence = seam ? ` After “… ${seam.words}” nothing new came for ${seconds(seam.seconds)}.` : "";
+    const accepted = next?.created ? ` The server accepted the request ${seconds(next.created - event.at)} after the break.` : "";
     return event.resumes
-      ? ["odd", `The turn asks for the rest of the answer${where}.${late}`, "The caller hears a pause in the middle, then the rest; no word twice."]
-      : ["odd", `The turn sends its request again${where} after ${seconds(event.seconds)}.`, "Nothing had been said yet: the caller has waited that much longer."];
+      ? ["odd", `The turn asks for the rest of the answer${where}.${silence}${accepted}`, "The caller hears a pause there, or none if enough was left to be spoken, then the rest; no word twice."]
+      : ["odd", `The turn sends its request again${where}${event.seconds < 0.001 ? " at once" : ` after ${seconds(event.seconds)}`}.`, "Nothing had been said yet: the caller has waited that much longer."];
   }
   if (event.what === "parked") return ["fine", "It was interrupted before anything was heard; its response goes on, and may answer the next turn."];
   return ["fine", "It goes on with the response that was interrupted."];

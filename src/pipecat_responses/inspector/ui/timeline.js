@@ -1,7 +1,8 @@
 // The time line: turns in a row of their own, connections and their lanes below. Only what lies in
 // the stretch that is shown is in the document.
 
-import { at, clock, make, seconds } from "./dom.js";
+import { at, clock, make, seconds, since } from "./dom.js";
+import { isBad, connectionState } from "./model.js";
 
 const SPANS = [2, 5, 10, 20, 30, 60, 120, 300, 600];
 const LETTERS = { compaction: "C", anchor: "A", "warm-up": "W", "side request": "S", "second server": "2" };
@@ -74,6 +75,12 @@ export class Timeline {
     this.draw();
   }
 
+  // Nothing is chosen any more.
+  unchoose() {
+    this.chosen = null;
+    this.draw();
+  }
+
   draw() {
     if (!this.session) return;
     const from = this.end - this.span;
@@ -97,9 +104,9 @@ export class Timeline {
     const ticks = [];
     for (let time = Math.ceil(from / step) * step; time <= this.end; time += step) {
       if (time < 0) continue;
-      const tick = make("span", { class: "tick" });
       const whole = Number.isInteger(Math.round(time * 1000) / 1000);
-      tick.textContent = whole ? clock(this.started, time) : `+${(time % 1).toFixed(2)}`;
+      const tick = make("span", { class: "tick", title: clock(this.started, time), text: whole ? since(time).replace(/\.00/, "") : since(time) },
+        whole ? make("small", { text: clock(this.started, time) }) : null);
       tick.style.left = this._x(time);
       ticks.push(tick);
     }
@@ -142,10 +149,13 @@ export class Timeline {
   }
 
   _bar(from, to, kind, text, title, turn) {
-    const bar = make("button", { class: `bar ${kind}`, text, title, tabindex: "-1", "aria-label": title });
-    // What lies outside is left out, so that what is written in a bar is always seen.
+    // What lies outside is left out, so that what is written in a bar is always seen. In one that
+    // is too narrow for it, it stands behind the bar.
     const begin = Math.max(from, this.end - this.span);
     const end = Math.min(to, this.end + this.span * 0.02);
+    const narrow = text.length < 6 && ((end - begin) / this.span) * this._width() < text.length * 8 + 3;
+    const bar = make("button", { class: `bar ${kind}${narrow ? " narrow" : ""}`, title, tabindex: "-1", "aria-label": title },
+      narrow ? make("span", { class: "beside", text }) : text);
     bar.style.left = this._x(begin);
     bar.style.width = `${Math.max(0, ((end - begin) / this.span) * 100).toFixed(3)}%`;
     bar.mark = (time, mark) => {
@@ -178,7 +188,7 @@ export class Timeline {
     if (request.hedge) kinds.push("hedge");
     if (request.abandoned !== null) kinds.push("abandoned");
     const letter = request.hedge ? "H" : LETTERS[request.purpose] ?? `${request.turn}`;
-    const bad = ["failed", "lost", "incomplete"].includes(request.status) ? " !" : "";
+    const bad = isBad(request) ? " !" : "";
     const how = request.incremental ? "incremental" : `full (${request.why_full})`;
     const title = `${request.hedge ? "hedge" : request.purpose} of turn ${request.turn}, ${how}, ${request.status}, ${seconds(to - request.from)}`;
     const bar = this._bar(request.from, to, kinds.join(" "), letter + bad, title, turn);
@@ -190,8 +200,7 @@ export class Timeline {
 
   _connection(connection, begin) {
     const to = connection.to ?? this.now;
-    const state = connection.to !== null ? (connection.error?.failure === "closed" ? "closed" : "lost")
-      : connection.retired !== null ? "retiring" : "open";
+    const state = connectionState(connection);
     const text = `${state} · ${seconds(to - begin)}${connection.from === null ? " or more" : ""}`;
     return this._bar(begin, to, `line ${state}`, text, `connection ${connection.source}: ${text}`, null);
   }
