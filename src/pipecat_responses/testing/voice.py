@@ -9,6 +9,8 @@ from typing import Any, Literal
 from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStoppedFrame
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TextAggregationMode, TTSService
+from pipecat.utils.string import match_endofsentence
+from pipecat.utils.text.base_text_aggregator import TextType
 from pipecat.utils.text.simple_text_aggregator import SimpleTextAggregator
 
 VoiceKind = Literal["sentence", "word", "token"]
@@ -21,6 +23,27 @@ CHUNK = 0.5
 """Seconds of audio in a frame, as in Pipecat's own services over HTTP."""
 
 
+class _Sentences:
+    """Puts sentences together as Pipecat does.
+
+    Attributes:
+        rest: The text of the sentence that may go on.
+    """
+
+    def __init__(self) -> None:
+        self._aggregator = SimpleTextAggregator(aggregation_type=TextType.SENTENCE)
+        self.rest = ""
+
+    async def whole(self, text: str) -> str:
+        """The sentences that are whole with some more text, as they are written."""
+        self.rest += text
+        end = 0
+        async for _ in self._aggregator.aggregate(text):
+            end += match_endofsentence(self.rest[end:])
+        whole, self.rest = self.rest[:end], self.rest[end:]
+        return whole
+
+
 class Voice(TTSService):
     """Says nothing, in the time that saying it takes, and reports it as a real voice does.
 
@@ -31,7 +54,8 @@ class Voice(TTSService):
     - ``"word"`` is a voice with word timestamps (Cartesia, ElevenLabs, Rime): it is given whole
       sentences too, and says when each of their words begins.
     - ``"token"`` is a voice with word timestamps that is given every token as it comes
-      (``TextAggregationMode.TOKEN``); it puts the words together by itself.
+      (``TextAggregationMode.TOKEN``); it puts the sentences together by itself, and says each when
+      the next one begins.
 
     Example::
 
@@ -74,9 +98,9 @@ class Voice(TTSService):
         self.rate = rate
         if text_aggregator is not None:
             self._text_aggregator = text_aggregator
-        # Of each audio context: the characters said, and those that are not a whole word yet.
+        # Of each audio context: the characters said, and the sentence that is not whole yet.
         self._said: dict[str, int] = {}
-        self._rest: dict[str, str] = {}
+        self._pending: dict[str, _Sentences] = {}
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Synthesises a text.
@@ -93,13 +117,9 @@ class Voice(TTSService):
                 yield frame
             return
         if self.kind == "token":
-            text = self._rest.pop(context_id, "") + text
-            # A word is whole when the next one begins. That the last one is said at the end of
-            # the turn matters: Pipecat times the turn's end by the last word it has not held
-            # back, and while the text still comes it holds back a sentence that may go on.
-            whole = re.match(r".*\s(?=\S)", text, re.DOTALL)
-            end = whole.end() if whole else 0
-            text, self._rest[context_id] = text[:end], text[end:]
+            # While a sentence may go on, Pipecat holds its words back, and those that it gets
+            # before it knows the sentence may change places with those that it gets after.
+            text = await self._pending.setdefault(context_id, _Sentences()).whole(text)
         elif context_id in self._said:
             text = f" {text}"
         await self._speak(text, context_id)
@@ -113,7 +133,8 @@ class Voice(TTSService):
         """
         if context_id is None or self.kind == "sentence":
             return
-        await self._speak(self._rest.pop(context_id, ""), context_id)
+        if context_id in self._pending:
+            await self._speak(self._pending.pop(context_id).rest, context_id)
         await self.append_to_audio_context(context_id, TTSStoppedFrame(context_id=context_id))
         await self.remove_audio_context(context_id)
 
@@ -137,7 +158,7 @@ class Voice(TTSService):
 
     def _forget(self, context_id: str) -> None:
         self._said.pop(context_id, None)
-        self._rest.pop(context_id, None)
+        self._pending.pop(context_id, None)
 
     async def _speak(self, text: str, context_id: str) -> None:
         """Puts words and their audio into an audio context, the words first."""
