@@ -124,9 +124,8 @@ async def test_an_interruption_does_not_stop_it(sandbox: Sandbox, sent: Sent) ->
         await seen(talk.last, LLMContextSummaryResultFrame)
         await talk.say("Three")
         agree(turns(sandbox)[-1], talk.context)
-        await talk.say("Four")
-        agree(turns(sandbox)[-1], talk.context)
-    assert sent.by(llm)[:3] == ["first", "+", "context changed"]
+        # The next summary is made about now: a word more or less was heard of the second answer.
+    assert sent.by(llm) == ["first", "+", "context changed"]
 
 
 def break_off(given: Any) -> Answer | str:

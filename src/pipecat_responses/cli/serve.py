@@ -121,7 +121,8 @@ def not_listening(host: str, port: int, error: OSError) -> str:
         port: The port.
         error: What came of it.
     """
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+    # Python 3.13 tells it without a number.
+    if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, None):
         return f"{host} is no address of this machine: choose another one with --host."
     # The words of asyncio repeat the address in the notation of Python.
     reason = os.strerror(error.errno) if error.errno else str(error)
