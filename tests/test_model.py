@@ -64,7 +64,7 @@ from tests.support.reference import (
     wires_of,
 )
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "70"))
 FUZZ = settings(
     max_examples=EXAMPLES,
     stateful_step_count=50,

@@ -43,14 +43,22 @@ NAMES: dict[Moment, FaultMoment] = {
     Moment.CALL: "call",
     Moment.TERMINAL: "terminal",
 }
+EVERY = cells()
+# Each row on each transport, and each kind of row at each moment with each end.
 CELLS = list(
-    covering(
-        cells(),
-        lambda cell: id(cell.row),
-        lambda cell: cell.moment,
-        lambda cell: cell.transport,
-        lambda cell: cell.end,
-    )
+    {
+        cell.name: cell
+        for cell in (
+            *covering(
+                EVERY,
+                lambda cell: (cell.row.kind, cell.row.lasting, cell.row.permanent),
+                lambda cell: cell.moment,
+                lambda cell: cell.transport,
+                lambda cell: cell.end,
+            ),
+            *covering(EVERY, lambda cell: cell.row.what, lambda cell: cell.transport),
+        )
+    }.values()
 )
 OF_CONNECTIONS = [
     cell
