@@ -4,8 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
-# Tests wait for servers now and then, so there are more workers than cores.
-WORKERS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN) / 2)))
+# Tests wait for servers as long as they compute, so there are two workers for each core.
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # What to install; constraints-lowest.txt has the oldest versions that are supported.
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
