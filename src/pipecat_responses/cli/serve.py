@@ -122,10 +122,14 @@ def not_listening(host: str, port: int, error: OSError) -> str:
         error: What came of it.
     """
     # Python 3.13 tells it without a number.
-    if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, None):
+    if (
+        isinstance(error, socket.gaierror)
+        or error.errno is None
+        or error.errno == errno.EADDRNOTAVAIL
+    ):
         return f"{host} is no address of this machine: choose another one with --host."
     # The words of asyncio repeat the address in the notation of Python.
-    reason = os.strerror(error.errno) if error.errno else str(error)
+    reason = os.strerror(error.errno)
     return f"Port {port} cannot be used ({reason}): choose another one with --port."
 
 

@@ -30,22 +30,24 @@ MOST = 5000
 MOST_AT_ONCE = 200
 """Records that may be asked for by their numbers."""
 
-_UI = "inspector/ui"
+_MODULES = (
+    "app",
+    "detail",
+    "dom",
+    "lists",
+    "model",
+    "overview",
+    "source",
+    "story",
+    "timeline",
+    "wire",
+    "words",
+)
 
 _ASSETS = {
-    "": (f"{_UI}/index.html", "text/html"),
-    "inspector.css": (f"{_UI}/inspector.css", "text/css"),
-    "app.js": (f"{_UI}/app.js", "text/javascript"),
-    "model.js": (f"{_UI}/model.js", "text/javascript"),
-    "timeline.js": (f"{_UI}/timeline.js", "text/javascript"),
-    "lists.js": (f"{_UI}/lists.js", "text/javascript"),
-    "detail.js": (f"{_UI}/detail.js", "text/javascript"),
-    "source.js": (f"{_UI}/source.js", "text/javascript"),
-    "dom.js": (f"{_UI}/dom.js", "text/javascript"),
-    "overview.js": (f"{_UI}/overview.js", "text/javascript"),
-    "story.js": (f"{_UI}/story.js", "text/javascript"),
-    "wire.js": (f"{_UI}/wire.js", "text/javascript"),
-    "words.js": (f"{_UI}/words.js", "text/javascript"),
+    "": ("inspector/ui/index.html", "text/html"),
+    "inspector.css": ("inspector/ui/inspector.css", "text/css"),
+    **{f"{name}.js": (f"inspector/ui/{name}.js", "text/javascript") for name in _MODULES},
     "errors.md": ("cli/errors.md", "text/markdown"),
 }
 

@@ -33,11 +33,16 @@ export function lineOf(item) {
   }
 }
 
+// The items of a request; a text alone is what the user says.
+function inputOf(record) {
+  const input = record?.message?.input;
+  return Array.isArray(input) ? input : input ? [{ role: "user", content: input }] : [];
+}
+
 // What the user said last in a request, or what a response has put out.
 export function snippet(record) {
   if (record.record === "request") {
-    const input = record.message?.input;
-    const items = Array.isArray(input) ? input : input ? [{ role: "user", content: input }] : [];
+    const items = inputOf(record);
     const last = items.findLast((item) => item?.role === "user") ?? items.at(-1);
     return last ? lineOf(last).join(": ").replace(/^user: /, "") : "";
   }
@@ -236,12 +241,11 @@ export class Detail {
     for (const request of turn.requests) {
       const sent = records.find((each) => each.record === "request" && each.number === request.number);
       const came = records.filter((each) => each.record === "event" && belongs(each, request));
-      const input = sent?.message?.input;
       const ended = came.findLast((each) => each.message?.response?.output?.length);
       const output = ended?.message.response.output ?? came.filter((each) => each.kind === "response.output_item.done").map((each) => each.message?.item);
       parts.push(make("h3", { text: `${request.hedge ? "Hedge" : `Request (${request.purpose})`}: ${count(request.items, "item")} sent` }));
       if (!sent) parts.push(make("p", { class: "hint", text: "It is not kept any more." }));
-      const items = Array.isArray(input) ? input : input ? [{ role: "user", content: input }] : [];
+      const items = inputOf(sent);
       if (items.length > 200) parts.push(make("p", { class: "hint", text: `The last 200 of ${items.length}:` }));
       parts.push(...items.slice(-200).map((each) => item(each)));
       parts.push(make("h3", { text: "Put out" }), ...this._output(turn, request, output, textsOf(request, came), put, heard));

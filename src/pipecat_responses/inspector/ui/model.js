@@ -3,7 +3,7 @@
 const MOST_TURNS = 5000;
 
 // What requests are for that answer a turn.
-export const ANSWERS = ["turn", "second server"];
+const ANSWERS = ["turn", "second server"];
 
 export class Session {
   constructor() {

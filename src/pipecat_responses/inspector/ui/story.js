@@ -3,6 +3,7 @@
 
 import { bytes, count, seconds } from "./dom.js";
 import { answering, isSlow, reasonOf, said, severityOfFull } from "./model.js";
+import { behind, squeezed, visible } from "./words.js";
 
 const WHEN_FULL = {
   "context changed": "Both texts are shown below. An application that edits, moves or removes earlier messages makes the server read everything again, each time. It costs less to append a message, or to edit before the call begins.",
@@ -157,13 +158,5 @@ export function heardOf(put, next) {
 
 // Where a text ends in another that begins with it, whatever white space there is in both.
 function overlap(whole, part) {
-  const sought = part.replace(/\s+/g, "");
-  let seen = 0;
-  for (let index = 0; index < whole.length; index += 1) {
-    if (seen === sought.length) return index;
-    if (/\s/.test(whole[index])) continue;
-    if (whole[index] !== sought[seen]) return null;
-    seen += 1;
-  }
-  return seen === sought.length ? whole.length : null;
+  return squeezed(whole).startsWith(squeezed(part)) ? behind(whole, visible(part)) : null;
 }

@@ -1,6 +1,6 @@
 // What went over the wire for a turn: its messages, the texts in them, and where an answer broke off.
 
-import { ANSWERS } from "./model.js";
+import { answering } from "./model.js";
 
 const TEXTS = ["response.output_text.delta", "response.refusal.delta"];
 const LAST_WORDS = 4;
@@ -45,7 +45,7 @@ export function lookForSeams(turn, source) {
 async function seamsOf(turn, source) {
   const [records, ends] = await Promise.all([wireOf(turn, source), source.some([turn.last])]);
   const said = ends[0]?.said ?? "";
-  const requests = turn.requests.filter((each) => ANSWERS.includes(each.purpose) && !each.hedge);
+  const requests = answering(turn).filter((each) => !each.hedge);
   let whole = "";
   let last = null;
   for (const request of requests) {

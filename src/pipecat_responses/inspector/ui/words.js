@@ -43,9 +43,11 @@ function common(one, other) {
   return kept;
 }
 
-// How many characters a text has that can be seen: white space differs between what was sent, put
-// out and written down.
-export const visible = (text) => text.replace(/\s+/g, "").length;
+// What of a text can be seen: white space differs between what was sent, put out and written down.
+export const squeezed = (text) => text.replace(/\s+/g, "");
+
+// How many characters those are.
+export const visible = (text) => squeezed(text).length;
 
 // Where so many characters that can be seen have been.
 export function behind(text, count) {
